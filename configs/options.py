@@ -1,0 +1,256 @@
+"""Every option of every command, once: the command line, the YAML file and the help are made from this table."""
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from transforms.core.errors import UsageError
+from transforms.core.granularity import GRANULARITIES
+from transforms.core.model import METRIC_TYPES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One option. `name` is written `--like-this` in commands and `like_this` in YAML.
+
+    `parse` turns one written value into the value or raises UsageError; `many` options may be given several times and become a tuple; a `flag` takes no value.
+    """
+
+    name: str
+    help: str
+    parse: Callable[[str], Any] = str
+    default: Any = None
+    metavar: str = "VALUE"
+    many: bool = False
+    flag: bool = False
+    required: bool = False
+
+    @property
+    def key(self) -> str:
+        """Name in YAML and in jobs."""
+        return self.name.replace("-", "_")
+
+
+def one_of(what: str, allowed: Iterable[str]) -> Callable[[str], str]:
+    """Accepts exactly the allowed words."""
+    words = tuple(allowed)
+
+    def parse(text: str) -> str:
+        if text not in words:
+            msg = f"{text!r} is no {what}: choose {', '.join(words)}"
+            raise UsageError(msg)
+        return text
+
+    return parse
+
+
+def list_of(what: str, allowed: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
+    """Accepts a comma-separated list of distinct allowed words and keeps its order."""
+    word = one_of(what, allowed)
+
+    def parse(text: str) -> tuple[str, ...]:
+        words = tuple(word(part.strip()) for part in text.split(","))
+        if len(set(words)) != len(words):
+            msg = f"{text!r} names a {what} twice"
+            raise UsageError(msg)
+        return words
+
+    return parse
+
+
+def whole_number(minimum: int) -> Callable[[str], int]:
+    """Accepts a whole number that is not below the minimum."""
+
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.removeprefix("-").isdigit() or int(text) < minimum:
+            msg = f"{text!r} is no whole number of at least {minimum}"
+            raise UsageError(msg)
+        return int(text)
+
+    return parse
+
+
+_SOURCE: Final = (
+    Option(name="archive", metavar="URL", help="where the archived records are: file:///abs/path", required=True),
+    Option(name="store", metavar="URL", help="where the rollups live: parquet:///abs/path", required=True),
+    Option(
+        name="period",
+        metavar="FROM/TO",
+        many=True,
+        required=True,
+        help="affected period, TO exclusive; times carry an offset or Z, or are relative; may be given several times",
+    ),
+)
+_WHAT: Final = (
+    Option(
+        name="metric-types",
+        metavar="LIST",
+        parse=list_of("metric type", METRIC_TYPES),
+        default=METRIC_TYPES,
+        help="restored one after the other in this order (default: service,labeled,role,host)",
+    ),
+    Option(
+        name="granularities",
+        metavar="LIST",
+        parse=list_of("granularity", GRANULARITIES),
+        default=GRANULARITIES,
+        help="bucket widths to restore (default: 1m,5m,1h)",
+    ),
+    Option(name="org", many=True, metavar="NAME", help="only this organisation; may be given several times"),
+    Option(name="series", many=True, metavar="GLOB", help="only series whose type/org/entity/name matches; may be given several times"),
+    Option(
+        name="edge",
+        parse=one_of("edge policy", ("expand", "clip", "fail")),
+        default="expand",
+        metavar="expand|clip|fail",
+        help="a bucket partly inside a period is computed whole, left out, or the run refuses (default: expand)",
+    ),
+    Option(
+        name="average",
+        parse=one_of("average policy", ("cascade", "flat")),
+        default="cascade",
+        metavar="cascade|flat",
+        help="1h avg is the mean of 5m averages, or sum / count (default: cascade)",
+    ),
+    Option(
+        name="role-membership",
+        metavar="FILE",
+        default="",
+        help="CSV or Parquet with org, host, role, valid_from, valid_to: roles of hosts whose postings name none",
+    ),
+    Option(name="default-org", metavar="NAME", default="", help="organisation of records that name none (default: empty)"),
+    Option(
+        name="late-s",
+        parse=whole_number(0),
+        default=86_400,
+        metavar="SECONDS",
+        help="a point that arrives longer than this after its time is dropped (default: 86400)",
+    ),
+    Option(
+        name="early-s",
+        parse=whole_number(0),
+        default=86_400,
+        metavar="SECONDS",
+        help="a point that arrives longer than this before its time is dropped (default: 86400)",
+    ),
+    Option(name="lead-in-s", parse=whole_number(0), default=600, metavar="SECONDS", help="how far back a counter's predecessor is sought (default: 600)"),
+    Option(
+        name="object-span-s",
+        parse=whole_number(0),
+        default=7_200,
+        metavar="SECONDS",
+        help="an archive object may hold records that arrived this long after its first (default: 7200)",
+    ),
+    Option(
+        name="max-object-bytes",
+        parse=whole_number(1),
+        default=1 << 30,
+        metavar="BYTES",
+        help="a larger object, decompressed, is a dead letter (default: 1073741824)",
+    ),
+)
+_HOW: Final = (
+    Option(name="allow-fewer", flag=True, default=False, help="let a rollup of fewer minutes replace one of more"),
+    Option(name="allow-empty", flag=True, default=False, help="an archive or period without any object is no error"),
+)
+_WORK_DIR: Final = Option(
+    name="work-dir",
+    metavar="DIR",
+    default="",
+    help="where runs keep plan, staging and ledger (default: $XDG_STATE_HOME/metric-rollups or ~/.local/state/metric-rollups)",
+)
+_JSON: Final = Option(name="json", flag=True, default=False, help="print the result as one JSON document")
+_CONFIG: Final = Option(name="config", metavar="FILE.yaml", default="", help="defaults for the options of this command; the command line wins")
+_RUN_ID: Final = Option(name="run-id", metavar="ID", default="", help="name of the run; a name that exists resumes that run (default: made from the time)")
+_YES: Final = Option(name="yes", flag=True, default=False, help="do not ask before writing")
+_WORKERS: Final = Option(name="workers", parse=whole_number(1), default=0, metavar="N", help="read groups and units worked on at once (default: the cores)")
+_MAX_DEAD_LETTERS: Final = Option(
+    name="max-dead-letters", parse=whole_number(0), default=0, metavar="N", help="more dead letters than this make the exit code 3 (default: 0)"
+)
+_MAX_ATTEMPTS: Final = Option(
+    name="max-attempts", parse=whole_number(1), default=3, metavar="N", help="how often missing work is submitted before the run ends incomplete (default: 3)"
+)
+
+PLAN_OPTIONS: Final = (*_SOURCE, *_WHAT, *_HOW, _RUN_ID, _WORKERS, _WORK_DIR, _JSON, _CONFIG)
+
+BACKFILL_OPTIONS: Final = (
+    *_SOURCE,
+    *_WHAT,
+    *_HOW,
+    _RUN_ID,
+    Option(name="plan", metavar="ID", default="", help="execute exactly the plan that `rollups plan` stored under this id"),
+    Option(name="dry-run", flag=True, default=False, help="decode and roll up, show what would change, write nothing to the store"),
+    _YES,
+    _MAX_DEAD_LETTERS,
+    _MAX_ATTEMPTS,
+    _WORKERS,
+    Option(
+        name="runner", metavar="NAME", default="FnApiRunner", help="Beam runner (default: FnApiRunner, in this process); further options of Beam are passed on"
+    ),
+    _WORK_DIR,
+    _JSON,
+    _CONFIG,
+)
+
+EXPORT_OPTIONS: Final = (
+    Option(name="store", metavar="URL", help="where the rollups live: parquet:///abs/path", required=True),
+    Option(name="period", metavar="FROM/TO", many=True, required=True, help="buckets that overlap it are listed; may be given several times"),
+    Option(name="granularity", metavar="1m|5m|1h", parse=one_of("granularity", GRANULARITIES), required=True, help="bucket width"),
+    Option(name="metric-types", metavar="LIST", parse=list_of("metric type", METRIC_TYPES), default=METRIC_TYPES, help="(default: all)"),
+    Option(name="org", many=True, metavar="NAME", help="only this organisation; may be given several times"),
+    Option(name="series", many=True, metavar="GLOB", help="only series whose type/org/entity/name matches; may be given several times"),
+    Option(name="format", parse=one_of("format", ("csv", "json", "parquet")), default="csv", metavar="csv|json|parquet", help="(default: csv)"),
+    Option(name="output", metavar="FILE", default="", help="written whole or not at all (default: standard output)"),
+    _JSON,
+    _CONFIG,
+)
+
+RUNS_OPTIONS: Final = (_WORK_DIR, _JSON, _CONFIG)
+
+STATUS_OPTIONS: Final = (
+    Option(name="watch", flag=True, default=False, help="go on until the run has ended"),
+    Option(name="dead-letters", flag=True, default=False, help="print the run's dead letters as JSON lines instead"),
+    _WORK_DIR,
+    _JSON,
+    _CONFIG,
+)
+
+UNDO_OPTIONS: Final = (_YES, _WORK_DIR, _JSON, _CONFIG)
+
+
+def parse_value(option: Option, written: object, place: str) -> object:
+    """The value of an option as written on the command line or in YAML. Raises UsageError that names the place."""
+    if option.flag:
+        if not isinstance(written, bool):
+            msg = f"{place}: {written!r} is neither true nor false"
+            raise UsageError(msg)
+        return written
+    if option.many:
+        values = written if isinstance(written, list) else [written]
+        return tuple(_parse_one(option, value, place) for value in values)
+    if isinstance(written, list):
+        written = ",".join(map(str, written))
+    return _parse_one(option, written, place)
+
+
+def _parse_one(option: Option, written: object, place: str) -> object:
+    if isinstance(written, (bool, dict, list)) or written is None:
+        msg = f"{place}: {written!r} is not a value for {option.metavar}"
+        raise UsageError(msg)
+    try:
+        return option.parse(str(written))
+    except UsageError as error:
+        msg = f"{place}: {error}"
+        raise UsageError(msg) from None
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint for a mistyped word: `; did you mean --period?`, or nothing."""
+    close = difflib.get_close_matches(word, list(known), 1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def defaults(options: Iterable[Option]) -> Mapping[str, object]:
+    """Values of options that are given nowhere."""
+    return {one.key: () if one.many else one.default for one in options}

@@ -1,0 +1,101 @@
+"""`rollups backfill`: the main job. `build` is its table of contents."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from configs.jobs import BackfillJob
+from pipelines.outcome import Outcome
+from pipelines.planning import make_plan, resolve
+from pipelines.progress import watching
+from pipelines.report import finish, report_text
+from pipelines.runtime import Runtime
+from pipelines.submit import submit
+from transforms.core.errors import UsageError
+from transforms.core.plan import Plan
+from transforms.steps.ledger import Ledger
+
+if TYPE_CHECKING:
+    import apache_beam as beam
+
+
+def run(job: BackfillJob, runtime: Runtime) -> Outcome:
+    """Plans or resumes a run, executes what is missing of it, and reports from its ledger."""
+    run_id = job.plan or job.run_id or runtime.new_run_id()
+    ledger = runtime.ledger(job.work_dir, run_id)
+    if job.plan or ledger.exists():
+        ledger.plan()
+    else:
+        resolve(job, runtime, dry_run=job.dry_run)
+    runtime.say(run_id)
+    with ledger.lock():
+        plan = _planned(job, runtime, ledger, run_id)
+        started = runtime.clock()
+        if ledger.report() is None:
+            with watching(ledger, plan, runtime):
+                submit(job, runtime, ledger, plan)
+        report = finish(ledger, plan, max_dead_letters=job.max_dead_letters, duration_s=runtime.clock() - started)
+    return Outcome(exit_code=report["exit_code"], data=report, text=report_text(report))
+
+
+def build(pipeline: "beam.Pipeline", plan: Plan, run_dir: str, *, batch: int, threads: int) -> None:
+    """Stages the read groups, then rolls up type after type.
+
+    An element is up to `batch` groups or units, worked on by `threads` threads. What is finished by the ledger is passed over.
+    """
+    import apache_beam as beam
+
+    from transforms.steps.pipeline import GroupByUnit, RollUpUnits, StageGroups, group_batches, unit_batches
+
+    groups = pipeline | "Name groups" >> beam.Create(group_batches(len(plan.groups), batch))
+    slices = groups | "Stage groups" >> StageGroups(run_dir, batch, threads)
+    done: beam.PCollection[Any] | None = None
+    for metric_type in plan.request.metric_types:
+        batches = unit_batches(metric_type, len(plan.units(metric_type)), batch)
+        asked = pipeline | f"Name {metric_type} units" >> beam.Create([(one, None) for one in batches])
+        grouped = (asked, slices) | f"Group by {metric_type} unit" >> GroupByUnit(metric_type, after=done)
+        done = grouped | f"Roll up {metric_type} units" >> RollUpUnits(run_dir, threads)
+
+
+def _planned(job: BackfillJob, runtime: Runtime, ledger: Ledger, run_id: str) -> Plan:
+    """The stored plan if it is what the job asks for, else a new one, with the shards that the store really has."""
+    if ledger.exists():
+        plan = ledger.plan()
+        if ledger.is_undone():
+            msg = f"the run {run_id!r} was undone: leave its id out to restore the period again"
+            raise UsageError(msg)
+        if not job.plan:
+            _check_same(job, runtime, plan)
+        ledger.manifest(plan)
+    else:
+        planned = make_plan(job, runtime, run_id, dry_run=job.dry_run)
+        plan = planned.plan
+        ledger.create(plan, planned.manifest, planned.membership)
+    return plan if plan.request.dry_run or ledger.staged() else _opened(plan, runtime, ledger)
+
+
+def _check_same(job: BackfillJob, runtime: Runtime, plan: Plan) -> None:
+    asked = resolve(job, runtime, dry_run=job.dry_run)[0]
+    if asked != plan.request:
+        names = [name for name in vars(asked) if getattr(asked, name) != getattr(plan.request, name)]
+        told = "; ".join(f"{name} was {getattr(plan.request, name)!r}, now {getattr(asked, name)!r}" for name in names)
+        msg = f"the run {plan.run_id!r} was planned otherwise ({told}): repeat its command to resume it, or leave --run-id out for a new run"
+        raise UsageError(msg)
+
+
+def _opened(plan: Plan, runtime: Runtime, ledger: Ledger) -> Plan:
+    store = runtime.store(plan.request.store)
+    shards = {
+        metric_type: {window: store.open_partition(metric_type, window, number) for window, number in by_window.items()}
+        for metric_type, by_window in plan.shards.items()
+    }
+    if shards == plan.shards:
+        return plan
+    opened = replace(plan, shards=shards)
+    ledger.update(opened)
+    return opened
+
+
+if __name__ == "__main__":
+    from pipelines.cli import run_as_module
+
+    run_as_module("backfill")

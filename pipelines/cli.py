@@ -1,0 +1,277 @@
+"""The command line: argv → job → command → exit code. The only place with argparse, print, sys.exit and os.environ."""
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final, NoReturn
+
+from configs import options as table
+from configs.jobs import BackfillJob, ExportJob, PlanJob, RunsJob, StatusJob, UndoJob
+from configs.loader import load_config
+from configs.options import Option, nearest, parse_value
+from pipelines.outcome import Outcome
+from pipelines.runtime import Runtime
+from transforms.core.errors import RollupsError, UsageError
+
+INTERRUPTED: Final = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A subcommand: its module's `run(job, runtime)` does the work. `argument` is its one positional, `beam` whether unknown options may be Beam's."""
+
+    name: str
+    help: str
+    options: tuple[Option, ...]
+    job: Callable[..., Any]
+    examples: tuple[str, ...]
+    argument: str = ""
+    beam: bool = False
+
+
+COMMANDS: Final = (
+    Command(
+        name="backfill",
+        help="recompute rollups of a period from the archive and upsert them",
+        options=table.BACKFILL_OPTIONS,
+        job=BackfillJob,
+        beam=True,
+        examples=(
+            "rollups backfill --archive file:///data/archive --store parquet:///data/rollups --period 2025-10-30T00:00+09:00/2025-11-05T13:00+09:00",
+            "rollups backfill --archive file:///data/archive --store parquet:///data/rollups --period -24h/now --metric-types service,host --dry-run",
+            "rollups backfill --plan 20251109T124300-3f9a",
+        ),
+    ),
+    Command(
+        name="plan",
+        help="show and store what a backfill would do",
+        options=table.PLAN_OPTIONS,
+        job=PlanJob,
+        examples=("rollups plan --archive file:///data/archive --store parquet:///data/rollups --period 2025-11-01T00:00Z/PT6H",),
+    ),
+    Command(
+        name="export",
+        help="write stored rollups as CSV, JSON or Parquet",
+        options=table.EXPORT_OPTIONS,
+        job=ExportJob,
+        examples=("rollups export --store parquet:///data/rollups --period 2025-11-01T00:00Z/PT6H --granularity 5m --series 'host/acme/*/loadavg5'",),
+    ),
+    Command(name="runs", help="list runs", options=table.RUNS_OPTIONS, job=RunsJob, examples=("rollups runs",)),
+    Command(
+        name="status",
+        help="tell how far a run is",
+        options=table.STATUS_OPTIONS,
+        job=StatusJob,
+        argument="run_id",
+        examples=("rollups status 20251109T124300-3f9a --watch", "rollups status 20251109T124300-3f9a --dead-letters"),
+    ),
+    Command(
+        name="undo",
+        help="bring back what a run replaced",
+        options=table.UNDO_OPTIONS,
+        job=UndoJob,
+        argument="run_id",
+        examples=("rollups undo 20251109T124300-3f9a",),
+    ),
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code (DESIGN §4.9)."""
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it would log every exception that it also raises
+    try:
+        return _main(list(sys.argv[1:] if argv is None else argv))
+    except RollupsError as error:
+        _say(f"rollups: {error}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        _say("rollups: interrupted; what is finished stays finished, repeat the command with its --run-id to go on")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def run_as_module(name: str) -> NoReturn:
+    """`python -m pipelines.NAME …` is `rollups NAME …`."""
+    sys.exit(main([name, *sys.argv[1:]]))
+
+
+def _main(argv: list[str]) -> int:
+    parser = _parser()
+    if not argv:
+        parser.print_help(sys.stderr)
+        return UsageError.exit_code
+    if argv[0] not in (*(one.name for one in COMMANDS), "-h", "--help", "--version"):
+        msg = f"there is no command {argv[0]!r}{nearest(argv[0], (one.name for one in COMMANDS))}: see rollups --help"
+        raise UsageError(msg)
+    given, rest = parser.parse_known_args(_join_values(argv))
+    command = next(one for one in COMMANDS if one.name == given.command)
+    job = _job(command, given, rest)
+    outcome: Outcome = import_module(f"pipelines.{command.name}").run(job, _runtime())
+    _show("")
+    if job.json and outcome.data is not None:
+        print(_json(outcome.data))
+    elif outcome.text:
+        print(outcome.text)
+    sys.stdout.flush()
+    return outcome.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="rollups",
+        description="Replays archived metric postings, recomputes their 1m, 5m and 1h rollups, and upserts them without harm to what is there.",
+        epilog="Exit codes: 0 done, 1 internal error, 2 wrong usage, 3 incomplete or dead letters (resumable), 4 differences found, 5 refused by a guard.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+    for one in COMMANDS:
+        _add_command(commands.add_parser(one.name, help=one.help, **_texts(one)), one)
+    return parser
+
+
+def _version() -> str:
+    try:
+        return f"metric-rollups {version('metric-rollups')}"
+    except PackageNotFoundError:
+        return "metric-rollups, not installed"
+
+
+def _texts(command: Command) -> dict[str, Any]:
+    examples = "\n".join(f"  {one}" for one in command.examples)
+    return {
+        "usage": " ".join(("rollups", command.name, *((command.argument.upper(),) if command.argument else ()), "OPTIONS")),
+        "description": command.help[0].upper() + command.help[1:] + ".",
+        "epilog": f"examples:\n{examples}",
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+        "allow_abbrev": False,
+    }
+
+
+def _add_command(parser: argparse.ArgumentParser, command: Command) -> None:
+    if command.argument:
+        parser.add_argument(command.argument, metavar=command.argument.upper())
+    for one in command.options:
+        text = one.help.replace("%", "%%")
+        if one.flag:
+            parser.add_argument(f"--{one.name}", dest=one.key, action="store_true", default=argparse.SUPPRESS, help=text)
+        else:
+            action = "append" if one.many else "store"
+            parser.add_argument(f"--{one.name}", dest=one.key, action=action, metavar=one.metavar, default=argparse.SUPPRESS, help=text)
+
+
+def _join_values(argv: Sequence[str]) -> list[str]:
+    """`--period -24h/now` as one word, which argparse would take for two options."""
+    joined: list[str] = []
+    for word in argv:
+        if joined and joined[-1] == "--period":
+            joined[-1] = f"--period={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def _job(command: Command, given: argparse.Namespace, rest: list[str]) -> Any:  # noqa: ANN401 - each command has its own class of job
+    written = {name: value for name, value in vars(given).items() if name not in ("command", command.argument)}
+    typed = {one.key: parse_value(one, written[one.key], f"--{one.name}") for one in command.options if one.key in written}
+    beam_options = _beam_options(command, rest)
+    config = load_config(str(typed["config"]), command.options) if typed.get("config") else {}
+    values = {**table.defaults(command.options), **config, **typed}
+    del values["config"]
+    _check_required(command, values, typed)
+    extra: dict[str, Any] = {command.argument: getattr(given, command.argument)} if command.argument else {}
+    if command.beam:
+        extra["beam_options"] = beam_options
+    return command.job(**values, **extra)
+
+
+def _check_required(command: Command, values: dict[str, Any], typed: dict[str, Any]) -> None:
+    if values.get("plan"):
+        if twice := sorted(
+            f"--{one.name}" for one in table.PLAN_OPTIONS if one.key in typed and one.key not in ("run_id", "workers", "work_dir", "json", "config")
+        ):
+            msg = f"--plan {values['plan']} executes exactly what was planned: leave {', '.join(twice)} out"
+            raise UsageError(msg)
+        return
+    for one in command.options:
+        if one.required and not values[one.key]:
+            msg = f"--{one.name} is missing: --{one.name} {one.metavar}, {one.help}"
+            raise UsageError(msg)
+
+
+def _beam_options(command: Command, rest: list[str]) -> tuple[str, ...]:
+    if not rest:
+        return ()
+    unknown = rest
+    if command.beam:
+        unknown = _unknown_to_beam(rest)
+    if unknown:
+        word = unknown[0].split("=")[0]
+        where = "neither ours nor one of the installed Beam's" if command.beam else f"no option of rollups {command.name}"
+        msg = f"{word!r} is {where}{nearest(word, (f'--{one.name}' for one in command.options))}"
+        raise UsageError(msg)
+    if any("multi_threading" in one for one in rest):
+        msg = "--direct_running_mode=multi_threading loses elements silently (Beam 2.77): leave it out, --workers N works on N at once safely"
+        raise UsageError(msg)
+    return tuple(rest)
+
+
+def _unknown_to_beam(arguments: Sequence[str]) -> list[str]:
+    """The arguments that no installed Beam options class takes; abbreviations are not taken either."""
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    parser: Any = _Parser(allow_abbrev=False, add_help=False)
+    pending, known = [PipelineOptions], set()
+    while pending:
+        known.add(found := pending.pop())
+        pending.extend(found.__subclasses__())
+    for one in sorted(known, key=lambda found: found.__name__):
+        one._add_argparse_args(parser)  # noqa: SLF001 - how Beam's options classes are meant to be extended
+    unknown: list[str] = parser.parse_known_args(list(arguments))[1]
+    return unknown
+
+
+def _runtime() -> Runtime:
+    return Runtime(
+        clock=time.time,
+        wait=time.sleep,
+        say=_say,
+        show=_show,
+        ask=_ask,
+        out=sys.stdout.buffer,
+        terminal=sys.stderr.isatty(),
+        environ=os.environ,
+    )
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _show(line: str) -> None:
+    """A line that the next one replaces; nothing where standard error is no terminal."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[2K{line}", end="", file=sys.stderr, flush=True)
+
+
+def _ask(question: str) -> bool:
+    return sys.stdin.isatty() and input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _json(data: object) -> str:
+    return json.dumps(data, ensure_ascii=False, indent=1)

@@ -1,0 +1,102 @@
+"""`rollups plan`: everything a backfill will do, stored under the run id and shown."""
+
+from typing import Any
+
+from configs.jobs import PlanJob
+from pipelines.outcome import Outcome, human_bytes, human_duration, human_number
+from pipelines.planning import make_plan
+from pipelines.runtime import Runtime
+from transforms.core.errors import UsageError
+from transforms.core.plan import Plan
+from transforms.core.time import format_period, format_time
+
+
+def run(job: PlanJob, runtime: Runtime) -> Outcome:
+    """Makes, stores and shows a plan."""
+    run_id = job.run_id or runtime.new_run_id()
+    runtime.say(run_id)
+    ledger = runtime.ledger(job.work_dir, run_id)
+    if ledger.exists():
+        msg = f"the run {run_id!r} exists already: choose another --run-id, or execute it with `rollups backfill --plan {run_id}`"
+        raise UsageError(msg)
+    planned = make_plan(job, runtime, run_id, dry_run=False)
+    with ledger.lock():
+        ledger.create(planned.plan, planned.manifest, planned.membership)
+    return Outcome(exit_code=0, data=plan_data(planned.plan), text=plan_text(planned.plan))
+
+
+def plan_data(plan: Plan) -> dict[str, Any]:
+    """The plan for `--json`."""
+    request, estimate = plan.request, plan.estimate
+    return {
+        "run_id": plan.run_id,
+        "archive": request.archive,
+        "store": request.store,
+        "periods": [format_period(one) for one in plan.periods],
+        "metric_types": list(request.metric_types),
+        "computed": {name: [format_period(one) for one in ranges] for name, ranges in plan.selection.computed.items()},
+        "edge": request.edge,
+        "edge_buckets": {name: [format_period(one) for one in ranges] for name, ranges in plan.edges().items()},
+        "generation": plan.generation,
+        "objects": sum(number for _, number in plan.groups),
+        "object_bytes": plan.object_bytes,
+        "listed_objects": plan.listed_objects,
+        "untimed_objects": plan.untimed_objects,
+        "object_times": [format_period(one) for one in plan.object_times],
+        "reach_s": {
+            "late": request.reach.late_s,
+            "early": request.reach.early_s,
+            "lead_in": request.reach.lead_in_s,
+            "object_span": request.reach.object_span_s,
+        },
+        "groups": len(plan.groups),
+        "units": {metric_type: len(plan.units(metric_type)) for metric_type in request.metric_types},
+        "sampled_objects": estimate.sampled_objects,
+        "points_estimated": estimate.points,
+        "series_estimated": estimate.series,
+        "staging_bytes_estimated": estimate.staging_bytes,
+        "free_bytes": estimate.free_bytes,
+        "duration_s_estimated": round(estimate.duration_s, 1),
+        "points_per_s_estimated": round(estimate.points_per_s),
+    }
+
+
+def plan_text(plan: Plan) -> str:
+    """The plan for people."""
+    request, estimate = plan.request, plan.estimate
+    reach = request.reach
+    objects = sum(number for _, number in plan.groups)
+    units = ", ".join(f"{metric_type} {len(plan.units(metric_type))}" for metric_type in request.metric_types)
+    lines = [
+        f"run         {plan.run_id} (generation {plan.generation})",
+        f"archive     {request.archive}",
+        f"store       {request.store}",
+        *(f"period      {format_period(one)}" for one in plan.periods),
+        *(f"computed    {name}: {', '.join(map(format_period, ranges)) or 'nothing'}" for name, ranges in plan.selection.computed.items()),
+        *(f"edges       {name}: {text}" for name, text in edge_texts(plan).items()),
+        f"objects     {human_number(objects)} of {human_number(plan.listed_objects)}, {human_bytes(plan.object_bytes)}",
+        f"named       {', '.join(map(format_period, plan.object_times))}",
+        f"            = computed times, less {human_duration(reach.lead_in_s)} for lead-in, {human_duration(reach.early_s)} for early points",
+        f"            and {human_duration(reach.object_span_s)} for the span of an object, plus {human_duration(reach.late_s)} for late points",
+        f"groups      {human_number(len(plan.groups))} read groups",
+        f"units       {units}",
+        f"points      about {human_number(estimate.points)} in {human_number(estimate.series)} series (from {estimate.sampled_objects} objects decoded)",
+        f"staging     about {human_bytes(estimate.staging_bytes)}; {human_bytes(estimate.free_bytes)} are free",
+        f"duration    about {human_duration(estimate.duration_s)} ({human_number(estimate.points_per_s)} points/s)",
+    ]
+    if plan.untimed_objects:
+        lines.append(f"warning     {human_number(plan.untimed_objects)} objects show no time in their key and are read in any case")
+    lines.append(f"\nexecute it  rollups backfill --plan {plan.run_id}")
+    return "\n".join(lines)
+
+
+def edge_texts(plan: Plan) -> dict[str, str]:
+    """What becomes of the buckets that lie partly inside the periods, by granularity; none, no entry."""
+    fate = {"expand": "computed from all its minutes", "clip": "left out", "fail": ""}[plan.request.edge]
+    return {name: "; ".join(f"bucket {format_time(one[0])} {fate}" for one in ranges) for name, ranges in plan.edges().items() if ranges}
+
+
+if __name__ == "__main__":
+    from pipelines.cli import run_as_module
+
+    run_as_module("plan")

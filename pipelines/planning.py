@@ -1,0 +1,188 @@
+"""How a plan is made: list, select, sample, cut, estimate. Used by `plan` and `backfill`."""
+
+import hashlib
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from configs.jobs import PlanJob
+from pipelines.outcome import human_bytes
+from pipelines.runtime import Runtime
+from transforms.archive import Archive
+from transforms.core.counts import total
+from transforms.core.errors import RefusedError
+from transforms.core.granularity import Range
+from transforms.core.manifest import Manifest, cut_groups, key_times, may_hold
+from transforms.core.plan import Estimate, Plan, Request, object_times
+from transforms.core.selection import Selection
+from transforms.core.slices import GroupColumns
+from transforms.core.time import format_period, format_time, parse_period, unite
+from transforms.decode.objects import DecodeRules, decode_object
+from transforms.steps.membership import membership_from_arrow, read_membership
+from transforms.stores.protocol import RollupStore
+
+MAX_GROUP_BYTES: Final = 16 << 20
+"""Stored bytes of a read group: one to two million points, which bounds what a worker holds at once."""
+
+GROUPS_PER_WORKER: Final = 4
+SERIES_PER_SHARD: Final = 1_000
+SAMPLE_OBJECTS: Final = 6
+STAGED_POINT_BYTES: Final = 20
+
+START_S: Final = 5.0
+"""Start of interpreter and Beam, seconds."""
+
+WORK_PER_DECODE: Final = 2.5
+"""CPU of a whole run over the CPU of decoding alone, by `scripts/benchmark`."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan and the data that are stored beside it."""
+
+    plan: Plan
+    manifest: Manifest
+    membership: pa.Table | None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a few decoded objects show. `series` is the largest number of series seen in one store window, by metric type."""
+
+    objects: int
+    object_bytes: int
+    points: int
+    staged: int
+    series: dict[str, int]
+    decode_s: float
+
+
+def resolve(job: PlanJob, runtime: Runtime, *, dry_run: bool) -> tuple[Request, tuple[Range, ...], pa.Table | None]:
+    """What the job asks for, with its periods as times, checked without looking at archive or store."""
+    now_s = runtime.now_s()
+    periods = unite(parse_period(text, now_s) for text in job.period)
+    body = runtime.read_file(job.role_membership, "role membership") if job.role_membership else b""
+    membership = read_membership(body, job.role_membership) if job.role_membership else None
+    request = job.request(membership_digest=hashlib.sha256(body).hexdigest()[:16] if job.role_membership else "", dry_run=dry_run)
+    request.selection(periods)
+    return request, periods, membership
+
+
+def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool) -> Planned:
+    """The plan of a job as archive and store are now. Nothing is written but the store's last issued generation, and in a dry run not even that.
+
+    Raises UsageError for what is wrong in the job, RefusedError if there is nothing to read or no room to stage it.
+    """
+    request, periods, membership = resolve(job, runtime, dry_run=dry_run)
+    store = runtime.store(job.store)
+    archive = runtime.archive(job.archive)
+    selection = request.selection(periods)
+    times = object_times(selection, request.reach)
+    listed = Manifest.of(archive.objects())
+    manifest = Manifest(tuple(one for one in listed.objects if may_hold(one.key, times)))
+    if not manifest.objects and not job.allow_empty:
+        raise RefusedError(_nothing_there(job.archive, listed, times))
+    sample = take_sample(request, selection, archive, manifest, membership, runtime)
+    workers = runtime.workers(job.workers)
+    plan = Plan(
+        run_id=run_id,
+        created_s=runtime.now_s(),
+        request=request,
+        periods=periods,
+        generation=0,
+        manifest_digest=manifest.digest(),
+        object_bytes=manifest.size_bytes,
+        listed_objects=len(listed.objects),
+        untimed_objects=sum(key_times(one.key) is None for one in manifest.objects),
+        object_times=times,
+        groups=cut_groups([one.size_bytes for one in manifest.objects], max_bytes=MAX_GROUP_BYTES, min_groups=GROUPS_PER_WORKER * workers),
+        shards={},
+        estimate=_estimate(sample, manifest, workers, runtime.runs_dir(job.work_dir)),
+    )
+    _check_room(plan, runtime.runs_dir(job.work_dir))
+    return Planned(replace(plan, shards=_shards(plan, sample, store), generation=_generation(store, runtime, dry_run=dry_run)), manifest, membership)
+
+
+def take_sample(request: Request, selection: Selection, archive: Archive, manifest: Manifest, membership: pa.Table | None, runtime: Runtime) -> Sample:
+    """Decodes a few objects, evenly spread over the manifest."""
+    step = max(1, len(manifest.objects) // SAMPLE_OBJECTS)
+    chosen = manifest.objects[::step][:SAMPLE_OBJECTS]
+    columns = GroupColumns(selection, request.reach, lambda _type, _window: 1, membership_from_arrow(membership) if membership is not None else None)
+    rules = DecodeRules(org=request.default_org, max_object_bytes=request.max_object_bytes)
+    started = runtime.clock()
+    for planned in chosen:
+        columns.add(decode_object(archive.read(planned), key=planned.key, arrival_us=planned.arrival_us, rules=rules))
+    decode_s = runtime.clock() - started
+    staged = columns.slices()
+    series: dict[str, int] = {}
+    for one in staged.index:
+        series[one.unit.metric_type] = max(series.get(one.unit.metric_type, 0), one.rows)
+    return Sample(
+        objects=len(chosen),
+        object_bytes=sum(one.size_bytes for one in chosen),
+        points=total(staged.counts, "points"),
+        staged=total(staged.counts, "staged"),
+        series=series,
+        decode_s=decode_s,
+    )
+
+
+def _estimate(sample: Sample, manifest: Manifest, workers: int, work_dir: Path) -> Estimate:
+    scale = manifest.size_bytes / max(1, sample.object_bytes)
+    points = round(sample.points * scale)
+    cpu_s = sample.decode_s * scale * WORK_PER_DECODE
+    duration_s = START_S + cpu_s / workers
+    return Estimate(
+        sampled_objects=sample.objects,
+        points=points,
+        series=sum(sample.series.values()),
+        staging_bytes=round(sample.staged * scale * STAGED_POINT_BYTES),
+        free_bytes=_free_bytes(work_dir),
+        duration_s=duration_s,
+        points_per_s=points / duration_s,
+    )
+
+
+def _free_bytes(folder: Path) -> int:
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    return shutil.disk_usage(there).free
+
+
+def _check_room(plan: Plan, work_dir: Path) -> None:
+    needed, free = plan.estimate.staging_bytes, plan.estimate.free_bytes
+    if needed > free:
+        msg = (
+            f"staging needs about {human_bytes(needed)} and {str(work_dir)!r} has {human_bytes(free)} free: "
+            "make room, name another --work-dir, or ask for a shorter period"
+        )
+        raise RefusedError(msg)
+
+
+def _shards(plan: Plan, sample: Sample, store: RollupStore) -> dict[str, dict[str, int]]:
+    """What the store has, or else about a thousand series a shard."""
+    return {
+        metric_type: {
+            window: store.shard_count(metric_type, window) or max(1, -(-sample.series.get(metric_type, 0) // SERIES_PER_SHARD)) for window in plan.windows
+        }
+        for metric_type in plan.request.metric_types
+    }
+
+
+def _generation(store: RollupStore, runtime: Runtime, *, dry_run: bool) -> int:
+    now_ms = round(runtime.clock() * 1000)
+    return max(now_ms, store.last_generation() + 1) if dry_run else store.issue_generation(now_ms)
+
+
+def _nothing_there(url: str, listed: Manifest, times: tuple[Range, ...]) -> str:
+    asked = ", ".join(map(format_period, times))
+    timed = [span for one in listed.objects if (span := key_times(one.key))]
+    if not timed:
+        return f"the archive {url} holds no object: give the folder above the YYYY/MM/dd/HH folders, or --allow-empty if that is expected"
+    first, last = min(span[0] for span in timed), max(span[0] for span in timed)
+    return (
+        f"the archive {url} has no object named between {asked} (the period with room for late, early and long objects); "
+        f"its first object is of {format_time(first)}, its last of {format_time(last)}: ask for another period, or --allow-empty if that is expected"
+    )

@@ -1,0 +1,183 @@
+"""What a run did: sums from its ledger, the exit code they mean, and the lists beside them."""
+
+import base64
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import Any, Final
+
+from pipelines.outcome import human_duration, human_number, table
+from pipelines.plan import edge_texts
+from transforms.core.accounts import STORED, Account, BucketChange, UnitRecord, account
+from transforms.core.counts import INCOMING, Counts, total
+from transforms.core.model import SERIES_COLUMNS, DeadLetter
+from transforms.core.outcome import LARGEST_CHANGES
+from transforms.core.plan import Plan
+from transforms.core.time import format_period, format_time
+from transforms.steps.completion import dead_letters, footers, records
+from transforms.steps.ledger import Ledger
+
+BUCKETS: Final = ("added", "changed", "equal", "newer", "refused", "absent")
+SHOWN_REFUSED: Final = 10
+STATES: Final = {0: "done", 1: "sums differ", 3: "dead letters", 5: "refused by a guard"}
+
+
+def finish(ledger: Ledger, plan: Plan, *, max_dead_letters: int, duration_s: float) -> dict[str, Any]:
+    """The report of a run that has nothing left to do; stored, with dead letters and refused buckets as files beside it.
+
+    A run that ends with 0 or 5 is over and its staging files are removed; after 1 or 3 they are kept and the run can be repeated.
+    """
+    report = ledger.report()
+    if report is None:
+        done = list(records(plan, ledger))
+        account_ = account([one.counts for one in footers(plan, ledger)], done)
+        ledger.write_lines("dead_letters.jsonl", map(letter_line, dead_letters(plan, ledger)))
+        ledger.write_lines("refused.jsonl", _refused_lines(done))
+        report = _report(plan, ledger, account_, done) | {"duration_s": round(duration_s, 3)}
+    report["exit_code"] = _exit_code(report, max_dead_letters)
+    report["state"] = STATES[report["exit_code"]]
+    if report["exit_code"] in (0, 5):
+        ledger.finish(report)
+    return report
+
+
+def _exit_code(report: dict[str, Any], max_dead_letters: int) -> int:
+    """The first that applies (DESIGN §4.9)."""
+    if report["imbalances"]:
+        return 1
+    if report["dead_letters"]["total"] > max_dead_letters:
+        return 3
+    return 5 if any(by_granularity["refused"] for of_type in report["buckets"].values() for by_granularity in of_type.values()) else 0
+
+
+def _report(plan: Plan, ledger: Ledger, sums: Account, done: list[UnitRecord]) -> dict[str, Any]:
+    counts = sums.counts
+    return {
+        "run_id": plan.run_id,
+        "dry_run": plan.request.dry_run,
+        "generation": plan.generation,
+        "archive": plan.request.archive,
+        "store": plan.request.store,
+        "periods": [format_period(one) for one in plan.periods],
+        "computed": {name: [format_period(one) for one in ranges] for name, ranges in plan.selection.computed.items()},
+        "edges": edge_texts(plan),
+        "objects": sum(number for _, number in plan.groups),
+        "object_bytes": plan.object_bytes,
+        "untimed_objects": plan.untimed_objects,
+        "records": {"read": total(counts, "records"), "decoded": total(counts, "decoded_records"), "dead_letters": total(counts, "dead_records")},
+        "points": _points(counts, plan),
+        "inexact_values": total(counts, "inexact"),
+        "overflowing_sums": total(counts, "overflows"),
+        "imbalances": list(sums.imbalances()),
+        "buckets": {metric_type: {name: asdict(tally) for name, tally in of_type.items()} for metric_type, of_type in sums.tallies.items()},
+        "dead_letters": {"total": total(counts, "dead_records", "dead_points"), "by_cause": _by_cause(counts), "file": str(ledger.path / "dead_letters.jsonl")},
+        "refused_file": str(ledger.path / "refused.jsonl"),
+        "refused": [_change(one, unit) for one, unit in _largest(done, "refused", SHOWN_REFUSED)],
+        "largest_changes": [_change(one, unit) for one, unit in _largest(done, "changes", LARGEST_CHANGES)],
+    }
+
+
+def _points(counts: Counts, plan: Plan) -> dict[str, dict[str, int]]:
+    """Every term of the points' balance by metric type."""
+    types = sorted({*plan.request.metric_types, *(name for term, by_type in counts.items() if term in INCOMING for name in by_type)})
+    terms = [term for term in counts if term.split(".")[0] in {*INCOMING, *STORED}]
+    return {metric_type: {term: counts[term][metric_type] for term in sorted(terms) if metric_type in counts[term]} for metric_type in types}
+
+
+def _by_cause(counts: Counts) -> dict[str, int]:
+    return {term.removeprefix("cause."): total(counts, term) for term in sorted(counts) if term.startswith("cause.")}
+
+
+def _largest(done: Iterable[UnitRecord], what: str, number: int) -> list[tuple[BucketChange, UnitRecord]]:
+    found = [(one, record) for record in done for one in getattr(record, what)]
+    return sorted(found, key=lambda pair: -_difference(pair[0]))[:number]
+
+
+def _difference(change: BucketChange) -> float:
+    return abs((change.avg or 0.0) - (change.stored_avg or 0.0))
+
+
+def _change(change: BucketChange, record: UnitRecord) -> dict[str, Any]:
+    series = dict(zip(SERIES_COLUMNS, (record.unit.metric_type, *change.series), strict=True))
+    numbers = {name: getattr(change, name) for name in ("stored_minutes", "minutes", "stored_avg", "avg")}
+    return series | {"granularity": change.granularity, "bucket_start": format_time(change.bucket_start_s)} | numbers
+
+
+def letter_line(letter: DeadLetter) -> bytes:
+    """The JSON line of a dead letter: object, offset, cause, detail, raw bytes in base64."""
+    line = letter._asdict() | {"raw": base64.b64encode(letter.raw).decode()}
+    return json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+def _refused_lines(done: Iterable[UnitRecord]) -> Iterator[bytes]:
+    return (json.dumps(_change(one, record), ensure_ascii=False).encode() for record in done for one in record.refused)
+
+
+def report_text(report: dict[str, Any]) -> str:
+    """The report for people."""
+    parts = [
+        f"run {report['run_id']}: {report['state']}"
+        + (" (dry run: nothing was written)" if report["dry_run"] else "")
+        + f" in {human_duration(report['duration_s'])}",
+        *(f"period    {one}" for one in report["periods"]),
+        *(f"edge      {name}: {text}" for name, text in report["edges"].items()),
+        "",
+        _buckets_table(report),
+        "",
+        _points_table(report),
+        "",
+        *_closing_lines(report),
+    ]
+    return "\n".join(parts)
+
+
+def _buckets_table(report: dict[str, Any]) -> str:
+    rows = [
+        (f"{metric_type} {granularity}", *(human_number(tally[name]) for name in BUCKETS))
+        for metric_type, of_type in report["buckets"].items()
+        for granularity, tally in of_type.items()
+    ]
+    return table(("buckets", *BUCKETS), rows)
+
+
+def _points_table(report: dict[str, Any]) -> str:
+    heads = ("decoded", "role copies", "stored", "superseded", "outside", "dropped", "refused")
+    terms = ("points", "role_copies", "stored", "superseded", "outside", "dropped", "refused")
+    rows = [
+        (metric_type, *(human_number(sum(number for name, number in of_type.items() if name.split(".")[0] == term)) for term in terms))
+        for metric_type, of_type in report["points"].items()
+    ]
+    return table(("points", *heads), rows)
+
+
+def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
+    records_ = report["records"]
+    read, decoded, dead = (human_number(records_[name]) for name in ("read", "decoded", "dead_letters"))
+    yield f"records   {read} read from {human_number(report['objects'])} objects = {decoded} decoded + {dead} dead letters"
+    reasons: dict[str, int] = {}
+    for of_type in report["points"].values():
+        for term, number in of_type.items():
+            if term.startswith("dropped."):
+                reasons[term.removeprefix("dropped.")] = reasons.get(term.removeprefix("dropped."), 0) + number
+    if reasons:
+        yield "dropped   " + ", ".join(f"{reason} {human_number(number)}" for reason, number in sorted(reasons.items()))
+    for what, key in (("kept as the nearest number (beyond 2^53)", "inexact_values"), ("sums beyond the largest number", "overflowing_sums")):
+        if report[key]:
+            yield f"{what}: {human_number(report[key])}"
+    if report["untimed_objects"]:
+        yield f"warning   {human_number(report['untimed_objects'])} objects show no time in their key and were read in any case"
+    if letters := report["dead_letters"]["total"]:
+        causes = ", ".join(f"{cause} {human_number(number)}" for cause, number in report["dead_letters"]["by_cause"].items())
+        yield f"dead      {human_number(letters)} dead letters ({causes}): {report['dead_letters']['file']}"
+    yield from _change_lines("refused", report["refused"])
+    if report["refused"]:
+        yield f"          stored rollups of more minutes were kept; all of them: {report['refused_file']}; --allow-fewer replaces them"
+    yield from _change_lines("changed", report["largest_changes"])
+    yield from (f"SUMS DIFFER  {sentence}" for sentence in report["imbalances"])
+
+
+def _change_lines(what: str, changes: list[dict[str, Any]]) -> Iterator[str]:
+    for one in changes:
+        series = "/".join(one[name] for name in ("metric_type", "org", "entity", "name")) + (one["labels"] if one["labels"] != "{}" else "")
+        before, after = f"avg {one['stored_avg']} of {one['stored_minutes']} min", f"{one['avg']} of {one['minutes']} min"
+        yield f"{what:9} {series} {one['granularity']} {one['bucket_start']}: {before} -> {after}"

@@ -1,0 +1,66 @@
+"""The only place that opens clients, stores and clocks from a job."""
+
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from transforms.archive import Archive, open_archive
+from transforms.core.errors import UsageError
+from transforms.steps.ledger import Ledger
+from transforms.stores import open_store
+from transforms.stores.protocol import RollupStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """The world outside: time, terminal, environment. `say` writes a line to standard error, `show` a progress line that the next one replaces."""
+
+    clock: Callable[[], float]
+    wait: Callable[[float], None]
+    say: Callable[[str], None]
+    show: Callable[[str], None]
+    ask: Callable[[str], bool]
+    out: BinaryIO
+    terminal: bool
+    environ: Mapping[str, str]
+
+    def now_s(self) -> int:
+        """Seconds since the epoch."""
+        return int(self.clock())
+
+    def workers(self, asked: int) -> int:
+        """The number asked for, or the processors this process may use."""
+        return asked or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else asked or os.cpu_count() or 1
+
+    def runs_dir(self, work_dir: str) -> Path:
+        """Where runs are kept: `WORK_DIR/runs`."""
+        state = self.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+        return Path(work_dir or Path(state) / "metric-rollups").absolute() / "runs"
+
+    def ledger(self, work_dir: str, run_id: str) -> Ledger:
+        """The run directory of an id."""
+        return Ledger(str(self.runs_dir(work_dir) / run_id))
+
+    def new_run_id(self) -> str:
+        """`20251109T124300-3f9a`: the time in UTC and something to tell runs of one second apart."""
+        return datetime.fromtimestamp(self.clock(), UTC).strftime("%Y%m%dT%H%M%S-") + secrets.token_hex(2)
+
+    def archive(self, url: str) -> Archive:
+        """The archive of a URL."""
+        return open_archive(url)
+
+    def store(self, url: str, *, writable: bool = True) -> RollupStore:
+        """The store of a URL; one that is only read must be there."""
+        return open_store(url, writable=writable)
+
+    def read_file(self, path: str, what: str) -> bytes:
+        """A file that the user names. Raises UsageError if it can't be read."""
+        try:
+            return Path(path).read_bytes()
+        except OSError as error:
+            msg = f"reading the {what} {path!r}: {error.strerror}"
+            raise UsageError(msg) from None

@@ -1,0 +1,70 @@
+"""`rollups status`: what of a run is staged, rolled up and written, from its plan and ledger."""
+
+from typing import Any, Final
+
+from configs.jobs import StatusJob
+from pipelines.outcome import Outcome, human_duration, human_number, table
+from pipelines.progress import Snapshot, Watch, progress_line
+from pipelines.report import letter_line, report_text
+from pipelines.runs import state_of
+from pipelines.runtime import Runtime
+from transforms.core.errors import IncompleteError
+from transforms.core.plan import Plan
+from transforms.core.time import format_time
+from transforms.steps.completion import dead_letters
+from transforms.steps.ledger import Ledger
+
+WATCH_EVERY_S: Final = 2.0
+
+
+def run(job: StatusJob, runtime: Runtime) -> Outcome:
+    """Exit 0 if the run has ended, 3 while something of it is missing."""
+    ledger = runtime.ledger(job.work_dir, job.run_id)
+    plan = ledger.plan()
+    if job.dead_letters:
+        return _dead_letters(ledger, plan, runtime)
+    watch = Watch(ledger, plan)
+    while job.watch and state_of(ledger) == "running":
+        now = watch.snapshot()
+        elapsed_s = runtime.clock() - ledger.started_s()
+        runtime.show(progress_line(now, elapsed_s=elapsed_s, gained=now.fraction))
+        runtime.wait(WATCH_EVERY_S)
+    if report := ledger.report():
+        return Outcome(exit_code=0, data={"run_id": plan.run_id, "state": report["state"], "report": report}, text=report_text(report))
+    return _going(ledger, plan, watch.snapshot(), runtime)
+
+
+def _going(ledger: Ledger, plan: Plan, now: Snapshot, runtime: Runtime) -> Outcome:
+    state = state_of(ledger)
+    elapsed_s = runtime.clock() - ledger.started_s() if state == "running" else 0.0
+    rate = now.points / elapsed_s if elapsed_s else 0.0
+    eta_s = round(elapsed_s * (1 - now.fraction) / now.fraction) if now.fraction and elapsed_s else None
+    data = {"run_id": plan.run_id, "state": state, "planned": format_time(plan.created_s), **now.to_data(), "points_per_s": round(rate), "eta_s": eta_s}
+    return Outcome(exit_code=IncompleteError.exit_code, data=data, text=_text(data, now))
+
+
+def _text(data: dict[str, Any], now: Snapshot) -> str:
+    rows = [("read groups staged", human_number(now.groups[0]), human_number(now.groups[1]))]
+    rows += [(f"{metric_type} units written", human_number(done), human_number(planned)) for metric_type, (done, planned) in now.units.items()]
+    head = f"run {data['run_id']}: {data['state']}, {now.fraction:.0%} done, {human_number(now.points)} points decoded"
+    if data["eta_s"] is not None:
+        head += f", {human_number(data['points_per_s'])} points/s, ETA {human_duration(data['eta_s'])}"
+    return f"{head}\n\n{table(('', 'done', 'planned'), rows)}\n" + (
+        "" if data["state"] == "running" else f"\ngo on with  rollups backfill --plan {data['run_id']}"
+    )
+
+
+def _dead_letters(ledger: Ledger, plan: Plan, runtime: Runtime) -> Outcome:
+    """JSON lines to standard output: object, offset, cause, detail, raw bytes in base64."""
+    stored = ledger.path / "dead_letters.jsonl"
+    if stored.exists():
+        runtime.out.write(stored.read_bytes())
+    else:
+        runtime.out.writelines(letter_line(one) + b"\n" for one in dead_letters(plan, ledger))
+    return Outcome(exit_code=0, text="")
+
+
+if __name__ == "__main__":
+    from pipelines.cli import run_as_module
+
+    run_as_module("status")

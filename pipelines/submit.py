@@ -1,0 +1,64 @@
+"""Hand the missing work of a run to Beam, again if need be, until the ledger says that nothing is missing."""
+
+import re
+from typing import Final
+
+from configs.jobs import BackfillJob
+from pipelines.runtime import Runtime
+from transforms.core import errors
+from transforms.core.errors import IncompleteError, RollupsError
+from transforms.core.plan import Plan
+from transforms.steps.completion import missing_of
+from transforms.steps.ledger import Ledger
+
+LOCAL_RUNNERS: Final = ("FnApiRunner", "DirectRunner")
+"""Both mean Beam's FnApiRunner in this process: the name DirectRunner would first look for, and download, another one."""
+
+_ALL: Final = 1 << 31
+
+_NAMED: Final = re.compile(r"transforms\.core\.errors\.(\w+): (.*?)(?: \[while running|$)", re.MULTILINE)
+
+
+def submit(job: BackfillJob, runtime: Runtime, ledger: Ledger, plan: Plan) -> None:
+    """Runs the pipeline until no group and no unit is missing.
+
+    Raises IncompleteError after `max_attempts`, and at once what is not worth another attempt.
+    """
+    for attempt in range(1, job.max_attempts + 1):
+        if not missing_of(plan, ledger):
+            return
+        try:
+            _run_pipeline(job, runtime, ledger, plan)
+        except (RuntimeError, RollupsError, OSError) as error:
+            cause = _cause(error)
+            if not cause.retryable or attempt == job.max_attempts:
+                raise cause from error
+            runtime.say(f"attempt {attempt} of {job.max_attempts} ended early, going on with what is missing: {cause}")
+    if found := missing_of(plan, ledger):
+        what = f"{len(found.groups)} read groups and {len(found.units)} units are missing"
+        msg = f"after {job.max_attempts} attempts {what}: repeat the command with --run-id {plan.run_id} to go on"
+        raise IncompleteError(msg)
+
+
+def _run_pipeline(job: BackfillJob, runtime: Runtime, ledger: Ledger, plan: Plan) -> None:
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    from pipelines.backfill import build
+
+    local = job.runner in LOCAL_RUNNERS
+    options = PipelineOptions(["--runner", "FnApiRunner" if local else job.runner, *job.beam_options])
+    pipeline = beam.Pipeline(options=options)
+    build(pipeline, plan, str(ledger.path), batch=_ALL if local else 1, threads=runtime.workers(job.workers))
+    pipeline.run().wait_until_finish()
+
+
+def _cause(error: Exception) -> RollupsError:
+    """The project's error that a runner wrapped, by the name in its text; anything else can be tried again."""
+    if isinstance(error, RollupsError):
+        return error
+    if found := _NAMED.findall(str(error)):
+        name, message = found[-1]
+        return getattr(errors, name, IncompleteError)(message)
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return IncompleteError(lines[-1])

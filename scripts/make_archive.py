@@ -1,0 +1,36 @@
+#!/usr/bin/env python
+"""Writes a Firehose-shaped archive of metric postings: seeded, so that the same options give the same bytes.
+
+`scripts/make_archive.py --help` explains the options; `scripts/archive_maker` holds the parts.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scripts.archive_maker.archive import make_archive, write_membership
+from scripts.archive_maker.options import parse
+
+
+def main(argv: Sequence[str]) -> int:
+    """Exit code: 0 done, 2 wrong options or a folder that already holds something."""
+    arguments, options = parse(argv)
+    if arguments.folder.exists() and any(arguments.folder.iterdir()):
+        sys.stderr.write(f"{arguments.folder}: holds files already; name a new or empty folder\n")
+        return 2
+    made = make_archive(arguments.folder, options)
+    if arguments.membership:
+        write_membership(arguments.membership, made.fleet, options)
+    if arguments.expected:
+        from scripts.archive_maker.expected import write_expected
+
+        write_expected(arguments.expected, arguments.folder, arguments.membership)
+    sys.stdout.write((json.dumps(made.summary, indent=1) if arguments.json else made.text()) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,26 @@
+"""The distribution `metric-rollups`: what it needs, holds and offers. Tool settings are in pyproject.toml, exact versions in requirements.lock."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="metric-rollups",
+    version="0.1.0",
+    description="Replays archived metric postings into the 1m, 5m and 1h rollups that a live writer would have stored",
+    python_requires=">=3.11,<3.13",
+    packages=find_packages(include=["pipelines", "pipelines.*", "transforms", "transforms.*", "configs", "configs.*"]),
+    package_data={"configs": ["*.yaml"]},
+    install_requires=[
+        "apache-beam==2.77.*",
+        "arro3-core>=0.8",
+        "arro3-io>=0.8",
+        "boto3>=1.36",
+        "isal>=1.7",
+        "msgspec>=0.19",
+        "numpy>=2.1",
+        "pandas>=2.2",
+        "pyarrow>=18",
+        "PyYAML>=6",
+        "zstandard>=0.23",
+    ],
+    entry_points={"console_scripts": ["rollups=pipelines.cli:main"]},
+)

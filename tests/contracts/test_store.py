@@ -1,0 +1,60 @@
+"""The behaviour suite over every store, and over a wrong one, for which it has to fail."""
+
+import itertools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from tests.contracts.behaviours import BEHAVIOURS
+from tests.contracts.harness import FolderPlace, NewPlace
+from transforms.core.units import Unit
+from transforms.core.versions import Merged, merge
+from transforms.stores.parquet import ParquetStore
+from transforms.stores.protocol import RollupStore
+
+STORES: dict[str, Callable[..., RollupStore]] = {"parquet": ParquetStore}
+
+
+class UnconditionalStore(ParquetStore):
+    """Wrong on purpose: each new row replaces the stored one, as a plain put of items does, and nobody waits for anybody."""
+
+    def upsert(self, unit: Unit, rollups: Mapping[str, pa.Table], *, run_id: str, allow_fewer: bool) -> dict[str, Merged]:
+        results = {}
+        for granularity, table in rollups.items():
+            stored = self._shards.read(unit, granularity)
+            untouched = stored.filter(pa.array(merge(stored, table, allow_fewer=allow_fewer).unmatched))
+            results[granularity] = merge(untouched, table, allow_fewer=True)
+            self._shards.replace(unit, granularity, results[granularity].table, run_id)
+        return results
+
+
+CAUGHT = {
+    "a_repeated_upsert_writes_nothing",
+    "three_runs_end_alike_in_every_order",
+    "two_writers_between_read_and_replace_lose_nothing",
+    "an_older_generation_does_not_replace_a_newer_one",
+    "fewer_minutes_are_refused_unless_allowed",
+    "rows_without_a_generation_count_as_0",
+    "a_unit_of_a_partition_that_is_not_open_is_an_error",
+}
+"""Behaviours that an unconditional put does not have."""
+
+
+def places(make: Callable[..., RollupStore], folder: Path) -> NewPlace:
+    numbers = itertools.count()
+    return lambda: FolderPlace(make, folder / str(next(numbers)))
+
+
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda behaviour: behaviour.__name__)
+def test_behaviour(behaviour: Callable[[NewPlace], None], store: str, tmp_path: Path) -> None:
+    behaviour(places(STORES[store], tmp_path))
+
+
+@pytest.mark.parametrize("behaviour", [one for one in BEHAVIOURS if one.__name__ in CAUGHT], ids=lambda behaviour: behaviour.__name__)
+def test_the_suite_catches_an_unconditional_put(behaviour: Callable[[NewPlace], None], tmp_path: Path) -> None:
+    with pytest.raises(AssertionError):
+        behaviour(places(UnconditionalStore, tmp_path))
+    assert {one.__name__ for one in BEHAVIOURS} >= CAUGHT

@@ -1,0 +1,65 @@
+"""An archive in a local folder."""
+
+import os
+from collections.abc import Iterator
+
+from transforms.core.errors import ObjectChanged, UsageError
+from transforms.core.manifest import ArchiveObject
+
+
+class LocalArchive:
+    """Every regular file below a folder is an object; its key is the path from there. Names that start with a dot are not the archive's and left out."""
+
+    def __init__(self, root: str) -> None:
+        """Remember the folder; it is looked at only when listed."""
+        self._root = root
+
+    def objects(self) -> Iterator[ArchiveObject]:
+        """All files, links to files followed."""
+        if not os.path.isdir(self._root):
+            msg = f"the archive folder {self._root!r} is not there or is no folder"
+            raise UsageError(msg)
+        for folder, folders, names in os.walk(self._root, followlinks=True, onerror=_refuse):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in names:
+                if not name.startswith("."):
+                    yield self._object(os.path.join(folder, name))
+
+    def read(self, planned: ArchiveObject) -> bytes:
+        """The file's bytes, checked to be the planned size and modification time at opening and after the last byte."""
+        path = os.path.join(self._root, planned.key)
+        try:
+            with open(path, "rb") as file:
+                _check(planned, os.fstat(file.fileno()))
+                body = file.read()
+                _check(planned, os.fstat(file.fileno()))
+        except OSError as error:
+            msg = f"reading the archive object {path!r}: {error.strerror}"
+            raise ObjectChanged(msg) from error
+        return body
+
+    def _object(self, path: str) -> ArchiveObject:
+        key = os.path.relpath(path, self._root)
+        try:
+            key.encode()
+        except UnicodeEncodeError:
+            msg = f"the archive object {path!r} has a name that is not UTF-8: rename it"
+            raise UsageError(msg) from None
+        stat = os.stat(path)
+        return ArchiveObject(key, stat.st_size, _etag(stat), int(stat.st_mtime))
+
+
+def _etag(stat: os.stat_result) -> str:
+    return f"{stat.st_size}-{stat.st_mtime_ns}"
+
+
+def _check(planned: ArchiveObject, stat: os.stat_result) -> None:
+    if _etag(stat) != planned.etag:
+        versions = f"{planned.etag} then, {_etag(stat)} now, as bytes-modification time"
+        msg = f"the archive object {planned.key!r} changed since it was planned ({versions}): plan a new run"
+        raise ObjectChanged(msg)
+
+
+def _refuse(error: OSError) -> None:
+    msg = f"listing the archive folder {error.filename!r}: {error.strerror}"
+    raise UsageError(msg) from error

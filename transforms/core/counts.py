@@ -1,0 +1,55 @@
+"""Counts by term and metric type, and the sums that must hold between them (DESIGN §4.2).
+
+A `Counts` maps a term such as `points` or `dropped.late` to numbers by metric type. Each term is counted once, where it happens; counts of parts are added.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+Counts = dict[str, dict[str, int]]
+
+INCOMING: Final = ("points", "role_copies", "lead_in_copies")
+"""Terms that bring points in."""
+
+RECORDS: Final = "records"
+"""The pseudo type under which records are counted: they have no metric type before they are decoded."""
+
+
+def count(counts: Counts, term: str, metric_type: str, number: int) -> None:
+    """Adds to one term in place; zeros leave no trace."""
+    if number:
+        of_term = counts.setdefault(term, {})
+        of_term[metric_type] = of_term.get(metric_type, 0) + int(number)
+
+
+def add_counts(parts: Iterable[Mapping[str, Mapping[str, int]]]) -> Counts:
+    """The sum of the parts."""
+    total: Counts = {}
+    for part in parts:
+        for term, by_type in part.items():
+            for metric_type, number in by_type.items():
+                count(total, term, metric_type, number)
+    return total
+
+
+def total(counts: Mapping[str, Mapping[str, int]], *prefixes: str, metric_type: str | None = None) -> int:
+    """Sum of the terms that equal a prefix or continue it with a dot, over all types or one."""
+    return sum(
+        number
+        for term, by_type in counts.items()
+        if any(term == prefix or term.startswith(f"{prefix}.") for prefix in prefixes)
+        for name, number in by_type.items()
+        if metric_type in (None, name)
+    )
+
+
+def imbalances(counts: Mapping[str, Mapping[str, int]], outgoing: tuple[str, ...]) -> tuple[str, ...]:
+    """A sentence with both sums and every term for each metric type whose incoming points differ from the outgoing ones; none if all is accounted for."""
+    types = sorted({name for term, by_type in counts.items() for name in by_type if term.split(".")[0] in {*INCOMING, *outgoing}})
+    found = []
+    for metric_type in types:
+        came, went = total(counts, *INCOMING, metric_type=metric_type), total(counts, *outgoing, metric_type=metric_type)
+        if came != went:
+            terms = ", ".join(f"{term} {by_type[metric_type]}" for term, by_type in sorted(counts.items()) if metric_type in by_type)
+            found.append(f"{metric_type}: {came} points came in and {went} are accounted for ({terms})")
+    return tuple(found)

@@ -1,0 +1,99 @@
+"""Folds of tiles into buckets, one function per kind.
+
+Every sum is a left fold in time order in float64: the bits of `total = first; total = total + next`, on every machine and for any grouping of series.
+NumPy's own `sum` pairs its summands and is not used. Absent minutes hold 0.0, and adding that changes no bit of a sum that is never -0.0.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+from transforms.core.model import Bools, Floats, Ints
+from transforms.core.tiles import Tiles
+
+Average = Literal["cascade", "flat"]
+"""How the `avg` of an hour is made: left-folded mean of its present 5m averages, or sum / count."""
+
+_GAUGE: Final = ("sum", "min", "max", "avg", "last")
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """Buckets of one granularity, tile by tile: every array is of shape (tiles, buckets in an hour).
+
+    `values` are float columns of ROLLUP_SCHEMA by name; what a kind doesn't have is left out. What an array holds where not `present` means nothing.
+    """
+
+    present: Bools
+    minutes: Ints
+    count: Ints
+    values: Mapping[str, Floats]
+
+
+Fold = Callable[[Tiles, Average], dict[str, Buckets]]
+"""Tiles of series of one kind → buckets by granularity, `1m`, `5m` and `1h`."""
+
+
+def fold_gauges(tiles: Tiles, average: Average) -> dict[str, Buckets]:
+    """1m: the value. 5m: over its present 1m values. 1h: over its present 5m rollups. No value is NaN: a sum that overflows stays at that infinity."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        fives = _fold_values(tiles)
+        hours = _fold_fives(fives, average)
+    return {"1m": _minutes(tiles), "5m": fives, "1h": hours}
+
+
+def _minutes(tiles: Tiles) -> Buckets:
+    once = np.broadcast_to(np.int64(1), tiles.values.shape)
+    return Buckets(tiles.present, once, once, dict.fromkeys(_GAUGE, tiles.values))
+
+
+def _fold_values(tiles: Tiles) -> Buckets:
+    values, present = tiles.values.reshape(-1, 5), tiles.present.reshape(-1, 5)
+    count = np.zeros(len(values), np.int64)
+    total, last = np.zeros((2, len(values)))
+    low, high = np.full(len(values), np.inf), np.full(len(values), -np.inf)
+    for minute in range(5):
+        value, there = values[:, minute].copy(), present[:, minute].copy()
+        count += there
+        total += value
+        np.minimum(low, np.where(there, value, np.inf), out=low)
+        np.maximum(high, np.where(there, value, -np.inf), out=high)
+        np.copyto(last, value, where=there)
+    return _buckets(count.reshape(-1, 12), total, low, high, _mean(total, count), last)
+
+
+def _fold_fives(fives: Buckets, average: Average) -> Buckets:
+    count = fives.count.sum(axis=1)
+    total, low, high, avg, last = (fives.values[name] for name in _GAUGE)
+    total = left_fold(total)
+    avg = _mean(total, count) if average == "flat" else _mean(left_fold(avg), fives.present.sum(axis=1))
+    last = last[np.arange(len(count)), 11 - fives.present[:, ::-1].argmax(axis=1)]
+    return _buckets(count.reshape(-1, 1), total, low.min(axis=1), high.max(axis=1), avg, last)
+
+
+def _buckets(count: Ints, *values: Floats) -> Buckets:
+    shaped = [column.reshape(count.shape) for column in values]
+    return Buckets(count > 0, count, count, dict(zip(_GAUGE, shaped, strict=True)))
+
+
+def left_fold(values: Floats) -> Floats:
+    """Sum of every row from left to right. A sum that became infinite stays so: infinities of both signs don't make a NaN."""
+    total = values[:, 0].copy()
+    for column in range(1, values.shape[1]):
+        total += values[:, column]
+    torn = np.flatnonzero(np.isnan(total))
+    if len(torn):
+        steps = np.add.accumulate(values[torn], axis=1)
+        total[torn] = steps[np.arange(len(torn)), np.isinf(steps).argmax(axis=1)]
+    return total
+
+
+def _mean(total: Floats, count: Ints) -> Floats:
+    """`total / count`, 0.0 where the count is 0. Adding 0.0 keeps a tiny negative mean from being stored as -0.0."""
+    return total / np.maximum(count, 1) + 0.0
+
+
+FOLDS: Final[dict[str, Fold]] = {"gauge": fold_gauges}
+"""The kinds that can be rolled up. A new kind is a new function here and its table of hand-computed rows in the tests."""

@@ -1,0 +1,109 @@
+"""The manifest: the immutable, digested list of archive objects that a run reads, cut into read groups.
+
+Object keys are ordered by code point; an object's ordinal is its place in that order and part of the order of points (DESIGN §3).
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+import pyarrow as pa
+
+from transforms.core.granularity import HOUR_S, Range
+
+_FILE_TIME: Final = re.compile(r"(?<!\d)(\d{4})-(\d\d)-(\d\d)-(\d\d)-(\d\d)-(\d\d)(?!\d)")
+_FOLDER_TIME: Final = re.compile(r"(?:^|/)(\d{4})/(\d\d)/(\d\d)/(\d\d)/[^/]*$")
+
+_SCHEMA: Final = pa.schema([("key", pa.string()), ("size_bytes", pa.int64()), ("etag", pa.string()), ("modified_s", pa.int64())])
+
+
+class ArchiveObject(NamedTuple):
+    """One object as listed. `key` is relative to the archive, `etag` changes when the content does."""
+
+    key: str
+    size_bytes: int
+    etag: str
+    modified_s: int
+
+    @property
+    def arrival_us(self) -> int:
+        """Arrival for postings that carry none: the time in the file name, else the folder, else the modification time."""
+        span = key_times(self.key)
+        return (self.modified_s if span is None else span[0]) * 1_000_000
+
+
+def key_times(key: str) -> Range | None:
+    """Between which times the object's oldest record arrived, as its key shows: a second by the file name, an hour by the folder, None by neither.
+
+    Keys are `<prefix>YYYY/MM/dd/HH/<stream>-<version>-YYYY-MM-DD-HH-MM-SS-<uuid><ext>` in UTC, as Firehose writes them.
+    """
+    name = key.rsplit("/", 1)[-1]
+    for match, width_s in ((_FILE_TIME.search(name), 1), (_FOLDER_TIME.search(key), HOUR_S)):
+        if match:
+            try:
+                start_s = int(datetime(*map(int, match.groups()), tzinfo=UTC).timestamp())  # type: ignore[misc, arg-type]
+            except ValueError:
+                continue
+            return start_s, start_s + width_s
+    return None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Archive objects sorted by key."""
+
+    objects: tuple[ArchiveObject, ...]
+
+    @classmethod
+    def of(cls, objects: Iterable[ArchiveObject]) -> "Manifest":
+        """The manifest of these objects in whatever order they come."""
+        return cls(tuple(sorted(objects)))
+
+    @property
+    def size_bytes(self) -> int:
+        """Stored (compressed) size of all objects."""
+        return sum(one.size_bytes for one in self.objects)
+
+    def digest(self) -> str:
+        """SHA-256 over keys, sizes and etags: two runs with the same digest read the same bytes."""
+        hasher = hashlib.sha256()
+        for one in self.objects:
+            hasher.update(f"{one.key}\0{one.size_bytes}\0{one.etag}\n".encode())
+        return hasher.hexdigest()
+
+    def to_arrow(self) -> pa.Table:
+        """One row per object, in order."""
+        columns = zip(*self.objects, strict=True) if self.objects else ([], [], [], [])
+        return pa.table(dict(zip(_SCHEMA.names, columns, strict=True)), schema=_SCHEMA)
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> "Manifest":
+        """Inverse of `to_arrow`."""
+        return cls(tuple(map(ArchiveObject, *(table[name].to_pylist() for name in _SCHEMA.names))) if table.num_rows else ())
+
+
+def may_hold(key: str, ranges: Sequence[Range]) -> bool:
+    """Whether an object of this key may have been named by a record that arrived in one of the ranges; always if the key shows no time."""
+    span = key_times(key)
+    return span is None or any(span[0] < to_s and from_s < span[1] for from_s, to_s in ranges)
+
+
+def cut_groups(sizes_bytes: Sequence[int], *, max_bytes: int, min_groups: int) -> tuple[tuple[int, int], ...]:
+    """Cuts consecutive objects into read groups `(first ordinal, count)` of at most `max_bytes`, or one object where that alone is larger.
+
+    Groups are made smaller, down to one object each, until there are `min_groups`, so that every worker gets some.
+    """
+    limit = max(1, min(max_bytes, -(-sum(sizes_bytes) // max(1, min_groups))))
+    groups: list[tuple[int, int]] = []
+    first, held = 0, 0
+    for ordinal, size in enumerate(sizes_bytes):
+        if ordinal > first and held + size > limit:
+            groups.append((first, ordinal - first))
+            first, held = ordinal, 0
+        held += size
+    if len(sizes_bytes) > first:
+        groups.append((first, len(sizes_bytes) - first))
+    return tuple(groups)

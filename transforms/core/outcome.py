@@ -1,0 +1,135 @@
+"""What became of a unit's rollups in the store, as counts, tallies and lists for its record."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.core.accounts import BucketChange, Tally, UnitRecord
+from transforms.core.counts import Counts, count
+from transforms.core.errors import ConservationError
+from transforms.core.granularity import WIDTH_S, within
+from transforms.core.model import SERIES_COLUMNS, Floats, Ints
+from transforms.core.rollup import UnitRollups
+from transforms.core.selection import Selection
+from transforms.core.units import Unit
+from transforms.core.versions import Merged, Verdict
+
+LARGEST_CHANGES: Final = 10
+
+_NAMES: Final = SERIES_COLUMNS[1:]
+
+
+def unit_record(unit: Unit, rollups: Sequence[UnitRollups], tables: Mapping[str, pa.Table], merged: Mapping[str, Merged], selection: Selection) -> UnitRecord:
+    """The record of a unit whose `tables` were merged into the store as `merged` says.
+
+    `stored` counts points by the finest asked granularity that has their bucket; `refused` those whose bucket there was kept by a guard.
+    Raises ConservationError when the rows do not hold exactly the points that survived.
+    """
+    _check_survivors(unit, rollups, tables, merged)
+    counts: Counts = {}
+    kept = sum(one.kept for one in rollups)
+    refused = _refused_points(tables, merged, selection)
+    for term, number in {
+        "superseded": sum(one.superseded for one in rollups),
+        "refused": refused,
+        "stored": kept - refused,
+        "overflows": sum(one.overflows for one in rollups),
+    }.items():
+        count(counts, term, unit.metric_type, number)
+    lists = {name: _changes(name, tables[name], merged[name]) for name in tables}
+    return UnitRecord(
+        unit=unit,
+        counts=counts,
+        tallies={name: _tally(name, merged[name], selection, unit.metric_type) for name in tables},
+        changes=tuple(one for changed, _ in lists.values() for one in changed),
+        refused=tuple(one for _, kept_back in lists.values() for one in kept_back),
+    )
+
+
+def _check_survivors(unit: Unit, rollups: Sequence[UnitRollups], tables: Mapping[str, pa.Table], merged: Mapping[str, Merged]) -> None:
+    for granularity, table in tables.items():
+        survivors = sum(one.survivors[granularity] for one in rollups)
+        minutes = pc.sum(table["minutes"]).as_py() or 0
+        verdicts = len(merged[granularity].verdicts)
+        if survivors != minutes or verdicts != table.num_rows:
+            msg = (
+                f"unit {unit}, {granularity}: {survivors} points survived, the rollups hold {minutes}; "
+                f"{table.num_rows} rollups went to the store, it answered for {verdicts}"
+            )
+            raise ConservationError(msg)
+
+
+def _refused_points(tables: Mapping[str, pa.Table], merged: Mapping[str, Merged], selection: Selection) -> int:
+    """Minutes of refused rows, each counted at the finest granularity whose computed ranges have it."""
+    number = 0
+    finer: list[str] = []
+    for granularity in sorted(tables, key=WIDTH_S.__getitem__):
+        refused = merged[granularity].verdicts == Verdict.REFUSED
+        starts = _starts_s(tables[granularity])
+        for other in finer:
+            refused = refused & ~within(starts, selection.computed[other])
+        number += int(tables[granularity]["minutes"].to_numpy()[refused].sum())
+        finer.append(granularity)
+    return number
+
+
+def _tally(granularity: str, merged: Merged, selection: Selection, metric_type: str) -> Tally:
+    numbers = np.bincount(merged.verdicts, minlength=len(Verdict)).tolist()
+    return Tally(
+        added=numbers[Verdict.ADDED],
+        changed=numbers[Verdict.CHANGED],
+        equal=numbers[Verdict.EQUAL],
+        newer=numbers[Verdict.NEWER],
+        refused=numbers[Verdict.REFUSED],
+        absent=_absent(merged.alone, selection, granularity, metric_type),
+    )
+
+
+def _absent(alone: pa.Table, selection: Selection, granularity: str, metric_type: str) -> int:
+    """Stored rows without a new one that the run was asked to compute."""
+    inside: pa.Table = alone.filter(pa.array(within(_starts_s(alone), selection.computed[granularity])))
+    if not selection.orgs and not selection.series:
+        return int(inside.num_rows)
+    series = inside.select(["org", "entity", "name"]).group_by(["org", "entity", "name"]).aggregate([([], "count_all")])
+    rows = zip(*(series[name].to_pylist() for name in ("org", "entity", "name", "count_all")), strict=True)
+    return sum(number for org, entity, name, number in rows if selection.selects(metric_type, org, entity, name))
+
+
+def _changes(granularity: str, new: pa.Table, merged: Merged) -> tuple[list[BucketChange], list[BucketChange]]:
+    """The largest changes of `avg`, and every refused bucket."""
+    verdicts = merged.verdicts[merged.met]
+    difference = np.abs(_floats(new, merged.met) - _floats(merged.stored, np.arange(len(merged.met))))
+    changed = np.flatnonzero(verdicts == Verdict.CHANGED)
+    largest = changed[np.argsort(-np.nan_to_num(difference[changed], nan=np.inf), kind="stable")[:LARGEST_CHANGES]]
+    refused = np.flatnonzero(verdicts == Verdict.REFUSED)
+    return _rows(granularity, new, merged, largest), _rows(granularity, new, merged, refused)
+
+
+def _rows(granularity: str, new: pa.Table, merged: Merged, at: Ints) -> list[BucketChange]:
+    ours = new.select([*_NAMES, "bucket_start", "minutes", "avg"]).take(pa.array(merged.met[at])).to_pylist()
+    theirs = merged.stored.select(["minutes", "avg"]).take(pa.array(at)).to_pylist()
+    return [
+        BucketChange(
+            granularity=granularity,
+            series=tuple(one[name] for name in _NAMES),
+            bucket_start_s=int(one["bucket_start"].timestamp()),
+            stored_minutes=stored["minutes"],
+            minutes=one["minutes"],
+            stored_avg=stored["avg"],
+            avg=one["avg"],
+        )
+        for one, stored in zip(ours, theirs, strict=True)
+    ]
+
+
+def _starts_s(table: pa.Table) -> Ints:
+    starts: Ints = table["bucket_start"].cast(pa.int64()).to_numpy() // 1000
+    return starts
+
+
+def _floats(table: pa.Table, at: Ints) -> Floats:
+    values: Floats = table["avg"].to_numpy()[at]
+    return values

@@ -1,0 +1,147 @@
+"""The plan of a run: everything it will do, as pure data made before it starts and followed exactly."""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from transforms.core.errors import UsageError
+from transforms.core.granularity import Range
+from transforms.core.manifest import Manifest
+from transforms.core.selection import Edge, Reach, Selection, computed_ranges, edge_buckets
+from transforms.core.time import days_of, format_period, unite
+from transforms.core.units import Unit
+
+FORMAT: Final = 1
+
+Average = Literal["cascade", "flat"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the user asked for: the part of a command that decides what is computed. A run id stands for one request.
+
+    `periods` are as typed, `archive` and `store` URLs without secrets.
+    """
+
+    archive: str
+    store: str
+    periods: tuple[str, ...]
+    metric_types: tuple[str, ...]
+    granularities: tuple[str, ...]
+    orgs: tuple[str, ...] = ()
+    series: tuple[str, ...] = ()
+    edge: Edge = "expand"
+    average: Average = "cascade"
+    allow_fewer: bool = False
+    dry_run: bool = False
+    default_org: str = ""
+    role_membership: str = ""
+    role_membership_digest: str = ""
+    max_object_bytes: int = 1 << 30
+    reach: Reach = field(default_factory=Reach)
+
+    def selection(self, periods: tuple[Range, ...]) -> Selection:
+        """The buckets and series of this request when its periods mean these times. Raises UsageError if no bucket is left."""
+        united = unite(periods)
+        computed = {one: computed_ranges(united, one, self.edge) for one in self.granularities}
+        if not any(computed.values()):
+            asked = f"{', '.join(self.granularities)} in {', '.join(map(format_period, united))}"
+            msg = f"--edge clip leaves no whole bucket of {asked}: ask for more or for --edge expand"
+            raise UsageError(msg)
+        return Selection(metric_types=self.metric_types, computed=computed, orgs=self.orgs, series=self.series)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What the run is expected to take, from a sample of decoded objects. `sampled_objects` says how many; rates are of this machine."""
+
+    sampled_objects: int
+    points: int
+    series: int
+    staging_bytes: int
+    free_bytes: int
+    duration_s: float
+    points_per_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One planned execution. `groups` are `(first ordinal, count)` into the manifest, `shards` numbers by metric type and window."""
+
+    run_id: str
+    created_s: int
+    request: Request
+    periods: tuple[Range, ...]
+    generation: int
+    manifest_digest: str
+    object_bytes: int
+    listed_objects: int
+    untimed_objects: int
+    object_times: tuple[Range, ...]
+    groups: tuple[tuple[int, int], ...]
+    shards: dict[str, dict[str, int]]
+    estimate: Estimate
+
+    @property
+    def selection(self) -> Selection:
+        """Buckets and series to compute."""
+        return self.request.selection(self.periods)
+
+    @property
+    def windows(self) -> tuple[str, ...]:
+        """Store windows with computed buckets, sorted."""
+        return days_of(self.selection.needed())
+
+    def shard_count(self, metric_type: str, window: str) -> int:
+        """Shards of a store partition; 1 for those the run does not touch."""
+        return self.shards.get(metric_type, {}).get(window, 1)
+
+    def units(self, metric_type: str) -> tuple[Unit, ...]:
+        """All units of a metric type in order, whether the archive has points for them or not."""
+        return tuple(Unit(metric_type, window, shard) for window in self.windows for shard in range(self.shard_count(metric_type, window)))
+
+    def all_units(self) -> tuple[Unit, ...]:
+        """Units of all types in the order in which they are restored."""
+        return tuple(unit for metric_type in self.request.metric_types for unit in self.units(metric_type))
+
+    def edges(self) -> dict[str, tuple[Range, ...]]:
+        """Buckets partly inside the periods, by granularity."""
+        return {one: edge_buckets(self.periods, one) for one in self.request.granularities}
+
+    def to_json(self) -> str:
+        """One JSON document; `plan_from_json` reads it."""
+        return json.dumps({"format": FORMAT} | dataclasses.asdict(self), indent=1, sort_keys=True)
+
+
+def plan_from_json(text: str) -> Plan:
+    """Inverse of `Plan.to_json`. Raises UsageError for a document of another format."""
+    data: dict[str, Any] = json.loads(text)
+    if (found := data.pop("format", None)) != FORMAT:
+        msg = f"the plan has format {found!r}, this version reads {FORMAT}: finish the run with the version that planned it"
+        raise UsageError(msg)
+    request = _tuples(data["request"]) | {"reach": Reach(**data["request"]["reach"])}
+    pairs = {name: tuple((a, b) for a, b in data[name]) for name in ("periods", "object_times", "groups")}
+    return Plan(**data | pairs | {"request": Request(**request), "estimate": Estimate(**data["estimate"])})
+
+
+def _tuples(data: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+
+
+def object_times(selection: Selection, reach: Reach) -> tuple[Range, ...]:
+    """Prefix times of the objects to read for the selection's buckets."""
+    return unite(reach.object_times(one) for one in selection.needed())
+
+
+def request_digest(request: Request) -> str:
+    """Tells requests apart; shown where a run id is asked to mean two things."""
+    return hashlib.sha256(json.dumps(dataclasses.asdict(request), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def check_manifest(plan: Plan, manifest: Manifest) -> None:
+    """Raises UsageError unless this is the manifest that was planned."""
+    if manifest.digest() != plan.manifest_digest:
+        msg = f"the manifest of run {plan.run_id} has digest {manifest.digest()}, planned was {plan.manifest_digest}: the run directory was changed"
+        raise UsageError(msg)

@@ -1,0 +1,89 @@
+"""What a run computes: metric types, series, and the buckets of every granularity."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from transforms.core.errors import UsageError
+from transforms.core.granularity import DAY_S, HOUR_S, WIDTH_S, Range
+from transforms.core.time import format_period, unite
+
+Edge = Literal["expand", "clip", "fail"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """How far arrivals stray from times, in seconds; it decides which points count and which objects are read (DESIGN §3).
+
+    `late_s` (P): a point may arrive this long after its time. `early_s` (F): or before it. `lead_in_s` (L): a counter's predecessor is sought this far back.
+    `object_span_s` (B): an object named by its oldest record may hold arrivals this much younger.
+    """
+
+    late_s: int = DAY_S
+    early_s: int = DAY_S
+    lead_in_s: int = 600
+    object_span_s: int = 2 * HOUR_S
+
+    def object_times(self, computed: Range) -> Range:
+        """Prefix times of the objects that may hold points of the computed buckets: `[S - L - F - B, E + P)`."""
+        from_s, to_s = computed
+        return from_s - self.lead_in_s - self.early_s - self.object_span_s, to_s + self.late_s
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """The buckets and series that a run computes.
+
+    `computed` maps each asked granularity to its sorted, disjoint, aligned ranges. A series is selected if its type is, its org is (none given: all) and one of
+    the globs matches `type/org/entity/name` as fnmatchcase does (none given: all).
+    """
+
+    metric_types: tuple[str, ...]
+    computed: Mapping[str, tuple[Range, ...]]
+    orgs: tuple[str, ...] = ()
+    series: tuple[str, ...] = ()
+
+    def needed(self) -> tuple[Range, ...]:
+        """Times whose points go into at least one computed bucket."""
+        return unite(one for ranges in self.computed.values() for one in ranges)
+
+    def selects(self, metric_type: str, org: str, entity: str, name: str) -> bool:
+        """Whether this series is restored."""
+        if metric_type not in self.metric_types or (self.orgs and org not in self.orgs):
+            return False
+        path = f"{metric_type}/{org}/{entity}/{name}"
+        return not self.series or any(fnmatchcase(path, glob) for glob in self.series)
+
+
+def computed_ranges(periods: Sequence[Range], granularity: str, edge: Edge) -> tuple[Range, ...]:
+    """The aligned ranges whose buckets are computed for the periods.
+
+    A bucket partly inside a period is computed as a whole (`expand`), left out (`clip`), or not accepted (`fail`: UsageError).
+    """
+    width = WIDTH_S[granularity]
+    if edge == "fail":
+        _check_aligned(periods, granularity)
+    if edge == "clip":
+        clipped = ((-(-from_s // width) * width, to_s // width * width) for from_s, to_s in periods)
+        return unite(one for one in clipped if one[0] < one[1])
+    return unite((from_s // width * width, -(-to_s // width) * width) for from_s, to_s in periods)
+
+
+def _check_aligned(periods: Iterable[Range], granularity: str) -> None:
+    width = WIDTH_S[granularity]
+    for period in periods:
+        if any(edge % width for edge in period):
+            nearest = period[0] // width * width, -(-period[1] // width) * width
+            msg = (
+                f"the period {format_period(period)} cuts a {granularity} bucket and --edge fail was given: "
+                f"ask for {format_period(nearest)}, or for --edge expand or clip"
+            )
+            raise UsageError(msg)
+
+
+def edge_buckets(periods: Sequence[Range], granularity: str) -> tuple[Range, ...]:
+    """Buckets that lie partly inside the periods, each as its own range; the report says what became of them."""
+    width = WIDTH_S[granularity]
+    starts = {edge // width * width for period in periods for edge in period if edge % width}
+    return tuple((start, start + width) for start in sorted(starts))

@@ -1,0 +1,306 @@
+"""From decoded objects to the slices of a read group: which points count, whose series they are, which unit rolls them up.
+
+Everything here works on whole columns; Python loops run over series, postings' distinct identities and metric types.
+"""
+
+import json
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from transforms.core.counts import Counts, count, imbalances
+from transforms.core.errors import ConservationError
+from transforms.core.granularity import DAY_S, MINUTE_S, within
+from transforms.core.model import METRIC_TYPES, SLICE_SCHEMA, Bools, DecodedObject, Floats, Ints, Points, Postings, labels_text
+from transforms.core.roles import Membership, role_copies
+from transforms.core.selection import Reach, Selection
+from transforms.core.time import format_time
+from transforms.core.units import Unit
+
+_US: Final = 1_000_000
+_LUT_LIMIT: Final = 1 << 24
+
+Shards = Callable[[str, str], int]
+"""Number of shards of a store partition by metric type and window."""
+
+
+class Identity(NamedTuple):
+    """A series without its name; `host` is the value of the label `host`, empty where there are no labels."""
+
+    metric_type: str
+    org: str
+    entity: str
+    host: str = ""
+
+    @property
+    def labels(self) -> tuple[tuple[str, str], ...]:
+        """Sorted pairs."""
+        return (("host", self.host),) if self.metric_type == "role" else ()
+
+
+class SliceIndex(NamedTuple):
+    """Where a unit's part of the group lies: rows `[first_row, first_row + rows)` of the batch, holding `points` points."""
+
+    unit: Unit
+    first_row: int
+    rows: int
+    points: int
+
+
+@dataclass(frozen=True)
+class GroupSlices:
+    """A read group ready to be staged: rows of SLICE_SCHEMA in unit order, where each unit's rows are, and what was counted."""
+
+    batch: pa.RecordBatch
+    index: tuple[SliceIndex, ...]
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Points by (identity, name), both numbers of the group's registries, in the order of their position."""
+
+    identity: npt.NDArray[np.int32]
+    name: npt.NDArray[np.int32]
+    time_s: Ints
+    arrival_us: Ints
+    value: Floats
+
+    def take(self, at: npt.NDArray[np.generic]) -> "_Columns":
+        """The points at these positions or under this mask."""
+        return _Columns(self.identity[at], self.name[at], self.time_s[at], self.arrival_us[at], self.value[at])
+
+
+@dataclass
+class GroupColumns:
+    """Gathers the decoded objects of one read group, in manifest order, then cuts them into slices.
+
+    Per type: points + role copies = dropped + outside + staged; `slices` raises ConservationError if not.
+    """
+
+    selection: Selection
+    reach: Reach
+    shards: Shards
+    membership: Membership | None = None
+    counts: Counts = field(default_factory=dict)
+    _identities: dict[Identity, int] = field(default_factory=dict)
+    _names: dict[str, int] = field(default_factory=dict)
+    _parts: list[_Columns] = field(default_factory=list)
+
+    def add(self, decoded: DecodedObject) -> None:
+        """Takes one object's points in, less what is dropped or outside."""
+        self._count_decoded(decoded)
+        columns = self._columns(decoded.postings, decoded.points)
+        lag_us = columns.arrival_us - columns.time_s * _US
+        columns, posting = self._drop(columns, decoded.points.posting, "late", lag_us > self.reach.late_s * _US)
+        lag_us = columns.arrival_us - columns.time_s * _US
+        columns, posting = self._drop(columns, posting, "early", lag_us < -self.reach.early_s * _US)
+        for part in (columns, self._copies(decoded.postings, columns, posting)):
+            self._parts.append(self._inside(part))
+
+    def slices(self) -> GroupSlices:
+        """All points that were kept, by unit and series, each series' points in the order of their position."""
+        columns = _concatenated(self._parts)
+        self._parts.clear()
+        series, identity, name = _dense(columns, len(self._identities), max(1, len(self._names)))
+        table = _SeriesTable(identity, name, tuple(self._identities), tuple(self._names))
+        selected = table.selected(self.selection)
+        if not selected.all():
+            self._count_types("outside.series", columns.identity, ~selected[series])
+            keep = selected[series]
+            columns, series = columns.take(keep), series[keep]
+        self._count_types("staged", columns.identity, np.ones(len(series), bool))
+        if found := imbalances(self.counts, ("dropped", "outside", "staged")):
+            raise ConservationError("while staging a read group: " + "; ".join(found))
+        return GroupSlices(*_cut(columns, series, table, self.shards), self.counts)
+
+    def _count_decoded(self, decoded: DecodedObject) -> None:
+        tally = decoded.tally
+        count(self.counts, "records", "records", tally.records)
+        count(self.counts, "decoded_records", "records", tally.records - tally.dead_records)
+        count(self.counts, "dead_records", "records", tally.dead_records)
+        count(self.counts, "dead_points", "records", tally.dead_points)
+        for letter in decoded.dead_letters:
+            count(self.counts, f"cause.{letter.cause}", "records", 1)
+        named = {"points": tally.points, "inexact": tally.inexact} | {f"dropped.{reason}": by_type for reason, by_type in tally.dropped.items()}
+        for term, by_type in named.items():
+            for metric_type, number in by_type.items():
+                count(self.counts, term, metric_type, number)
+
+    def _columns(self, postings: Postings, points: Points) -> _Columns:
+        identity = self._identity_numbers(postings.metric_type, postings.org, postings.entity)
+        names = points.name.dictionary.to_pylist()
+        name = np.array([self._names.setdefault(one, len(self._names)) for one in names], np.int32)
+        codes = points.name.indices.to_numpy()
+        return _Columns(identity[points.posting], name[codes], points.time_s, postings.arrival_us[points.posting], points.value)
+
+    def _identity_numbers(self, *parts: pa.Array) -> npt.NDArray[np.int32]:
+        """The registry's numbers of identities whose fields are these parallel columns."""
+        combined = np.zeros(len(parts[0]), np.int64)
+        for part in parts:
+            encoded = part.dictionary_encode()
+            combined = combined * max(1, len(encoded.dictionary)) + encoded.indices.to_numpy()
+        _, first, inverse = np.unique(combined, return_index=True, return_inverse=True)
+        rows = zip(*(part.take(pa.array(first)).to_pylist() for part in parts), strict=True)
+        numbers = [self._identities.setdefault(Identity(*row), len(self._identities)) for row in rows]
+        return np.array(numbers, np.int32)[inverse]
+
+    def _copies(self, postings: Postings, columns: _Columns, posting: npt.NDArray[np.int32]) -> _Columns:
+        copies = role_copies(postings, self.membership)
+        rows = pa.array(copies.posting)
+        host = postings.entity.take(rows)
+        roles = pa.array(["role"] * len(rows), pa.string())
+        identity = self._identity_numbers(roles, postings.org.take(rows), copies.role, host) if len(rows) else np.zeros(0, np.int32)
+        starts, ends = (np.searchsorted(posting, copies.posting, side) for side in ("left", "right"))
+        lengths = ends - starts
+        offsets = np.cumsum(lengths) - lengths
+        at = np.repeat(starts - offsets, lengths) + np.arange(lengths.sum())
+        count(self.counts, "role_copies", "role", int(lengths.sum()))
+        copied = columns.take(at)
+        return _Columns(np.repeat(identity, lengths), copied.name, copied.time_s, copied.arrival_us, copied.value)
+
+    def _drop(self, columns: _Columns, posting: npt.NDArray[np.int32], reason: str, mask: Bools) -> tuple[_Columns, npt.NDArray[np.int32]]:
+        if not mask.any():
+            return columns, posting
+        self._count_types(f"dropped.{reason}", columns.identity, mask)
+        return columns.take(~mask), posting[~mask]
+
+    def _inside(self, columns: _Columns) -> _Columns:
+        wanted = np.array([one.metric_type in self.selection.metric_types for one in self._identities], bool)
+        outside_type = ~wanted[columns.identity]
+        if outside_type.any():
+            self._count_types("outside.type", columns.identity, outside_type)
+            columns = columns.take(~outside_type)
+        outside_time = ~within(columns.time_s, self.selection.needed())
+        if outside_time.any():
+            self._count_types("outside.time", columns.identity, outside_time)
+            columns = columns.take(~outside_time)
+        return columns
+
+    def _count_types(self, term: str, identity: npt.NDArray[np.int32], mask: Bools) -> None:
+        by_identity = np.bincount(identity[mask], minlength=len(self._identities))
+        for one, number in zip(self._identities, by_identity.tolist(), strict=True):
+            count(self.counts, term, one.metric_type, number)
+
+
+@dataclass(frozen=True)
+class _SeriesTable:
+    """The distinct series of a group: parallel columns, one row per series."""
+
+    identity: npt.NDArray[np.int32]
+    name: npt.NDArray[np.int32]
+    identities: tuple[Identity, ...]
+    names: tuple[str, ...]
+
+    def selected(self, selection: Selection) -> Bools:
+        if not selection.orgs and not selection.series:
+            return np.ones(len(self.identity), bool)
+        return np.array([selection.selects(*_path(self.identities[i], self.names[n])) for i, n in zip(self.identity, self.name, strict=True)], np.bool_)
+
+    def key_hashes(self) -> Ints:
+        """CRC-32 of each series' `SeriesKey` bytes, put together from the hash of what precedes the name."""
+        heads = [zlib.crc32(_json(list(one[:3]))[:-1] + b",") for one in self.identities]
+        tails = [b"," + _json(one.labels) + b"]" for one in self.identities]
+        names = [_json(one) for one in self.names]
+        crcs = [zlib.crc32(tails[i], zlib.crc32(names[n], heads[i])) for i, n in zip(self.identity.tolist(), self.name.tolist(), strict=True)]
+        return np.array(crcs, np.int64)
+
+    def columns(self, rows: npt.NDArray[np.intp]) -> dict[str, pa.Array]:
+        """SLICE_SCHEMA's series columns of these series."""
+        fields = {
+            "metric_type": [one.metric_type for one in self.identities],
+            "org": [one.org for one in self.identities],
+            "entity": [one.entity for one in self.identities],
+            "labels": [labels_text(one.labels) for one in self.identities],
+            "kind": ["gauge"] * len(self.identities),
+        }
+        at = pa.array(self.identity[rows])
+        columns = {name: pa.array(values, pa.string()).take(at) for name, values in fields.items()}
+        return columns | {"name": pa.array(self.names, pa.string()).take(pa.array(self.name[rows]))}
+
+
+def _path(identity: Identity, name: str) -> tuple[str, str, str, str]:
+    return identity.metric_type, identity.org, identity.entity, name
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _concatenated(parts: list[_Columns]) -> _Columns:
+    empty = _Columns(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float64))
+    filled = [part for part in parts if len(part.value)] or [empty]
+    if len(filled) == 1:
+        return filled[0]
+    return _Columns(*(np.concatenate([getattr(part, name) for part in filled]) for name in _Columns.__slots__))
+
+
+def _dense(columns: _Columns, identities: int, names: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Numbers the (identity, name) pairs that occur: each point's number, and each number's identity and name."""
+    pairs = columns.identity.astype(np.int64) * names + columns.name
+    if identities * names <= _LUT_LIMIT:
+        seen = np.zeros(identities * names, bool)
+        seen[pairs] = True
+        present = np.flatnonzero(seen)
+        number = np.zeros(identities * names, np.int32)
+        number[present] = np.arange(len(present), dtype=np.int32)
+        series = number[pairs]
+    else:
+        present, inverse = np.unique(pairs, return_inverse=True)
+        series = inverse.astype(np.int32)
+    identity, name = np.divmod(present, names)
+    return series, identity.astype(np.int32), name.astype(np.int32)
+
+
+def _cut(columns: _Columns, series: npt.NDArray[np.int32], table: _SeriesTable, shards: Shards) -> tuple[pa.RecordBatch, tuple[SliceIndex, ...]]:
+    """Sorts points by (unit, series, position) and makes one row of lists per (unit, series)."""
+    first_day = int(columns.time_s.min(initial=0 if not len(series) else columns.time_s[0])) // DAY_S
+    day = (columns.time_s // DAY_S - first_day).astype(np.int32) if len(series) else np.zeros(0, np.int32)
+    days = int(day.max(initial=0)) + 1
+    unit_of, units = _units(table, first_day, days, shards)
+    rank = np.empty(len(table.identity) * days, np.int64)
+    order = np.argsort(unit_of.ravel(), kind="stable")
+    rank[order] = np.arange(len(order))
+    # One integer holds rank and position, so that a plain (fast) sort is a stable one.
+    packed = np.sort((rank[series.astype(np.int64) * days + day] << 32) | np.arange(len(series)))
+    position, ranks = packed & 0xFFFFFFFF, packed >> 32
+    starts = np.flatnonzero(np.diff(ranks, prepend=-1))
+    cells = order[ranks[starts]]
+    offsets = pa.array(np.append(starts, len(series)).astype(np.int32))
+    lists = {
+        "minute": (columns.time_s[position] // MINUTE_S).astype(np.int32),
+        "arrival_us": columns.arrival_us[position],
+        "value": columns.value[position],
+    }
+    arrays = table.columns(cells // days) | {
+        name: pa.ListArray.from_arrays(offsets, pa.array(values), type=SLICE_SCHEMA.field(name).type) for name, values in lists.items()
+    }
+    batch = pa.RecordBatch.from_arrays([arrays[name] for name in SLICE_SCHEMA.names], schema=SLICE_SCHEMA)
+    return batch, _index(unit_of.ravel()[cells], np.append(starts, len(series)), units)
+
+
+def _units(table: _SeriesTable, first_day: int, days: int, shards: Shards) -> tuple[npt.NDArray[np.int32], tuple[Unit, ...]]:
+    """The unit of every (series, day), as an array of that shape of numbers into the sorted units."""
+    hashes = table.key_hashes()
+    types = np.array([METRIC_TYPES.index(one.metric_type) for one in table.identities], np.int64)[table.identity] if len(hashes) else np.zeros(0, np.int64)
+    windows = [format_time((first_day + day) * DAY_S)[:10] for day in range(days)]
+    count_of = np.array([[shards(name, window) for window in windows] for name in METRIC_TYPES], np.int64)
+    shard = hashes[:, None] % count_of[types]
+    width = int(count_of.max()) + 1
+    code = (types[:, None] * days + np.arange(days)) * width + shard
+    present, inverse = np.unique(code, return_inverse=True)
+    units = tuple(Unit(METRIC_TYPES[one // width // days], windows[one // width % days], one % width) for one in present.tolist())
+    return inverse.reshape(code.shape).astype(np.int32), units
+
+
+def _index(units_of_rows: npt.NDArray[np.int32], offsets: npt.NDArray[np.intp], units: tuple[Unit, ...]) -> tuple[SliceIndex, ...]:
+    firsts = np.flatnonzero(np.diff(units_of_rows, prepend=-1)).tolist()
+    ends = [*firsts[1:], len(units_of_rows)]
+    return tuple(
+        SliceIndex(units[units_of_rows[first]], first, end - first, int(offsets[end] - offsets[first])) for first, end in zip(firsts, ends, strict=True)
+    )

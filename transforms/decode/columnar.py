@@ -1,0 +1,179 @@
+"""The columnar path: whole stretches of an object become Arrow columns at once, by arrow-json's reader.
+
+`read` answers for what it can prove and nothing else: on any error or doubt it raises `DecodeError`, and the strict reader (strict.py) has the word. It accepts records of type host and service, or
+bare arrays of host points, in valid JSON with any of JSON's white space between them; with nulls, numeric strings, unknown fields, and fields missing that may be. Whatever would become a dead letter
+is a doubt.
+"""
+
+import re
+from typing import Final
+
+import arro3.core
+import arro3.io
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.core.model import Bools, DecodedObject, DecodeTally, Floats, Ints, Points, Postings
+from transforms.core.errors import DecodeError
+from transforms.decode.framing import BOM
+from transforms.decode.proof import DOUBT, count_records, require_plain_numbers
+from transforms.decode.scalars import EXACT_BELOW, TIME_FROM_S, TIME_TO_S, arrival_us
+from transforms.decode.strict import IDENTITY, Source
+
+_TEXT: Final = pa.string()
+_NUMBER: Final = pa.float64()
+_POINT: Final = (("name", _TEXT), ("time", _NUMBER), ("value", _NUMBER))
+_TYPED: Final = pa.schema(
+    [
+        ("type", _TEXT),
+        ("org", _TEXT),
+        *((name, _TEXT) for name in IDENTITY.values()),
+        ("roles", pa.list_(_TEXT)),
+        ("receivedAt", _NUMBER),
+        ("metrics", pa.list_(pa.struct(_POINT))),
+    ]
+)
+_BARE: Final = pa.schema([("metrics", pa.list_(pa.struct([("hostId", _TEXT), *_POINT])))])
+_BARE_BORDER: Final = re.compile(rb"\](?=[ \t\r\n]*+\[)[ \t\r\n]*+")
+
+
+def read(piece: bytes, source: Source) -> DecodedObject:
+    """Decode records that stand one after the other. Raises `DecodeError` unless sure that the strict reader would say the same."""
+    text = piece.removeprefix(BOM)
+    is_bare = text[:64].lstrip().startswith(b"[")
+    batch = _parsed(text, count_records(text), is_bare=is_bare)
+    lengths, points = _points(batch.column("metrics"))
+    _require_plain_numbers(text, batch, points, is_bare=is_bare)
+    if is_bare:
+        postings, posting = _bare_postings(points.field("hostId"), lengths, source)
+    else:
+        postings, posting = _typed_postings(batch, source), np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+    return _decoded(batch.num_rows, postings, posting, points)
+
+
+def _parsed(text: bytes, records: int, *, is_bare: bool) -> pa.RecordBatch:
+    """One row per record; bare arrays become the `metrics` of an object each."""
+    wrapped = b'{"metrics":' + _BARE_BORDER.sub(b']}{"metrics":', text) + b"}" if is_bare else text
+    schema = _BARE if is_bare else _TYPED
+    try:
+        batches = pa.table(arro3.io.read_json(arro3.core.Buffer(wrapped), schema, batch_size=max(records, 1))).to_batches()
+    except pa.ArrowInvalid as error:
+        raise DecodeError(DOUBT, str(error)) from error
+    batch = batches[0] if batches else pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
+    _require(batch.num_rows == records, "rows are not records")
+    return batch
+
+
+def _require(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise DecodeError(DOUBT, otherwise)
+
+
+def _points(metrics: pa.ListArray) -> tuple[Ints, pa.StructArray]:
+    """Points per record, and the points; whole in all that must be there."""
+    points = metrics.values
+    whole = metrics.null_count + points.null_count + points.field("name").null_count + points.field("time").null_count == 0
+    _require(whole, "metrics, a point, its name or time is missing")
+    times = _numbers(points.field("time"))
+    _require(len(times) == 0 or bool(times.min() >= TIME_FROM_S and times.max() < TIME_TO_S), "a time is out of range")
+    return np.diff(metrics.offsets.to_numpy()), points
+
+
+def _require_plain_numbers(text: bytes, batch: pa.RecordBatch, points: pa.StructArray, *, is_bare: bool) -> None:
+    fields = points.flatten() if is_bare else [*batch.columns, *points.flatten()]
+    texts = [field for field in fields if field.type == _TEXT]
+    lists = [field for field in fields if pa.types.is_list(field.type)]
+    roles = [field.values for field in lists if field.type.value_type == _TEXT]
+    _require(all(role.null_count == 0 for role in roles), "a role is null")
+    require_plain_numbers(
+        text,
+        fields=sum(map(_present, fields)),
+        strings=sum(map(_present, texts + roles)),
+        brackets=batch.num_rows + len(points) + sum(map(_present, lists)),
+        is_bare=is_bare,
+    )
+
+
+def _present(column: pa.Array) -> int:
+    return len(column) - int(column.null_count)
+
+
+def _numbers(column: pa.DoubleArray) -> Floats:
+    """The column as NumPy sees it, NaN for null."""
+    numbers: Floats = column.to_numpy(zero_copy_only=False)
+    return numbers
+
+
+def _typed_postings(batch: pa.RecordBatch, source: Source) -> Postings:
+    kind = batch.column("type")
+    is_host = pc.equal(kind, "host")
+    entity = pc.if_else(is_host, batch.column(IDENTITY["host"]), batch.column(IDENTITY["service"]))
+    roles = batch.column("roles")
+    is_known = pc.or_(is_host, pc.equal(kind, "service")).fill_null(False)  # noqa: FBT003
+    _require(pc.all(is_known).as_py() is not False and entity.null_count == 0, "a type or entity is missing or unknown")
+    _require(not pc.any(pc.and_(pc.invert(is_host), roles.is_valid())).as_py(), "a posting that is not a host's has roles")
+    # Copies: a view of a column would keep the whole batch in memory.
+    owned = pa.table([kind, pc.fill_null(batch.column("org"), source.org), entity, roles], ["type", "org", "entity", "roles"]).take(np.arange(batch.num_rows))
+    texts = [_joined(owned.column(name)) for name in owned.column_names]
+    return Postings(*texts, _arrivals(batch.column("receivedAt"), source))
+
+
+def _joined(column: pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks()
+
+
+def _arrivals(received: pa.DoubleArray, source: Source) -> Ints:
+    seconds = _numbers(received)
+    is_given = received.is_valid().to_numpy(zero_copy_only=False)
+    given = seconds[is_given]
+    _require(bool(((given >= TIME_FROM_S) & (given < TIME_TO_S)).all()), "a receivedAt is out of range")
+    arrivals = np.full(len(seconds), source.arrival_us, np.int64)
+    arrivals[is_given] = arrival_us(given)
+    return arrivals
+
+
+def _bare_postings(hosts: pa.StringArray, lengths: Ints, source: Source) -> tuple[Postings, npt.NDArray[np.int32]]:
+    """A posting per record and host, in the order in which the hosts first appear in the record; and the posting of each point."""
+    _require(hosts.null_count == 0, "a hostId is missing")
+    encoded = hosts.dictionary_encode()
+    pairs = np.repeat(np.arange(len(lengths)), lengths) * len(encoded.dictionary) + encoded.indices.to_numpy()
+    is_start = np.ones(len(pairs), np.bool_)
+    is_start[1:] = pairs[1:] != pairs[:-1]
+    starts = np.flatnonzero(is_start)
+    _, first, inverse = np.unique(pairs[starts], return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty(len(order), np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    posting = rank[inverse][np.cumsum(is_start) - 1]
+    rows = len(order)
+    fixed = [pa.repeat(pa.scalar(text, _TEXT), rows) for text in ("host", source.org)]
+    entity = hosts.take(starts[first[order]])
+    return Postings(*fixed, entity, pa.nulls(rows, pa.list_(_TEXT)), np.full(rows, source.arrival_us, np.int64)), posting
+
+
+def _decoded(records: int, postings: Postings, posting: npt.NDArray[np.int32], points: pa.StructArray) -> DecodedObject:
+    names, times, values = points.field("name"), _numbers(points.field("time")).astype(np.int64), _numbers(points.field("value")).copy()
+    is_host = pc.equal(postings.metric_type, "host").to_numpy(zero_copy_only=False)
+    counts = _by_type(is_host[posting])
+    dropped = {}
+    is_kept = np.isfinite(values)
+    if not is_kept.all():
+        dropped = _dropped(points.field("value"), values, is_host[posting])
+        posting, names, times, values = posting[is_kept], names.filter(pa.array(is_kept)), times[is_kept], values[is_kept]
+    tally = DecodeTally(records=records, points=counts, dropped=dropped, inexact=_by_type(is_host[posting[np.abs(values) >= EXACT_BELOW]]))
+    return DecodedObject(postings, Points(posting, names.dictionary_encode(), times, values), tally, ())
+
+
+def _dropped(column: pa.DoubleArray, values: Floats, is_host: Bools) -> dict[str, dict[str, int]]:
+    is_null = column.is_null().to_numpy(zero_copy_only=False)
+    reasons = {"null": is_null, "nan": np.isnan(values) & ~is_null, "infinite": np.isinf(values)}
+    return {reason: _by_type(is_host[is_one]) for reason, is_one in reasons.items() if is_one.any()}
+
+
+def _by_type(is_host: Bools) -> dict[str, int]:
+    """How many are of which metric type; no entry for none."""
+    hosts = int(np.count_nonzero(is_host))
+    counts = {"host": hosts, "service": len(is_host) - hosts}
+    return {metric_type: count for metric_type, count in counts.items() if count}

@@ -1,0 +1,160 @@
+"""Framing of JSON records: where one ends and the next begins, in bytes.
+
+Records are JSON values one after the other. Between them may stand any ASCII whitespace and UTF-8 byte-order marks, or nothing. Where a value can't be read, the record goes to the next newline
+after its **start**, or to the end of the object if there is none.
+
+Text is parsed as Latin-1, one character a byte, so that positions are byte offsets whatever the encoding; a record with bytes above 127 is then parsed again as UTF-8. Bytes that are not UTF-8
+become lone surrogates, which no text may contain (`scalars.is_text`): they break what uses them and nothing else.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from itertools import accumulate
+from json.decoder import scanstring
+from typing import Final, NamedTuple
+
+from transforms.decode.causes import BAD_JSON, DETAIL_CHARS, TOO_DEEP
+from transforms.decode.scalars import Json
+
+MAX_DEPTH: Final = 200
+"""Objects and arrays nested deeper than this are a dead letter: far more than a posting needs, far less than Python's stack allows."""
+
+BOM: Final = b"\xef\xbb\xbf"
+
+_DECODER: Final = json.JSONDecoder(parse_int=float)
+_SEPARATORS: Final = re.compile(rb"(?:[ \t\r\n\x0b\x0c]++|\xef\xbb\xbf)*+")
+_SPACE: Final = re.compile(r"[ \t\r\n]*+")
+_BORDER: Final = re.compile(rb"[}\]](?=[ \t\r\n]*+[{\[])")
+_BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|([{\[])|([}\]])', re.DOTALL)
+_CUT_TOKEN: Final = re.compile(r"[\\\w.+-]*+", re.ASCII)
+_WINDOW_BYTES: Final = 1 << 16
+
+
+class Frame(NamedTuple):
+    """A record at bytes [start, end): its value, or the cause why it has none. `incomplete`: reading it reached the end of the object."""
+
+    start: int
+    end: int
+    value: Json = None
+    cause: str = ""
+    detail: str = ""
+    incomplete: bool = False
+
+
+def border(data: bytes, at: int) -> int:
+    """A byte position, `at` at the earliest, where one record seems to end and the next to begin; the end of the data if none is seen.
+
+    The guess is right in a sequence of valid JSON arrays and objects, save where a string has `}{` or the like in it.
+    """
+    found = _BORDER.search(data, at)
+    return found.end() if found else len(data)
+
+
+def frames(data: bytes, start: int, stop: int) -> Iterator[Frame]:
+    """The records that start before `stop`, from `start` on, which must be a record's border."""
+    window = _Window(data, start, stop)
+    while (start := _after_separators(data, start)) < stop:
+        frame = window.frame(start)
+        yield frame
+        start = frame.end
+
+
+def _after_separators(data: bytes, at: int) -> int:
+    found = _SEPARATORS.match(data, at)
+    return found.end() if found else at
+
+
+class _Window:
+    """A part of the data as Latin-1 text, moved and widened as the records need it.
+
+    A parser's error message counts the lines before it: small windows keep that cheap when there are many errors.
+    """
+
+    def __init__(self, data: bytes, start: int, stop: int) -> None:
+        self._data = data
+        self._move(start, min(stop - start, _WINDOW_BYTES))
+
+    def _move(self, start: int, size: int) -> None:
+        self._start = start
+        self._text = self._data[start : start + size].decode("latin-1")
+
+    def _reaches_end(self) -> bool:
+        return self._start + len(self._text) >= len(self._data)
+
+    def frame(self, start: int) -> Frame:
+        """The record that starts at `start`."""
+        if start >= self._start + len(self._text):
+            self._move(start, _WINDOW_BYTES)
+        while True:
+            frame, cut = self._attempt(start)
+            if not cut or self._reaches_end():
+                return frame._replace(incomplete=cut and bool(frame.cause))
+            self._move(start, 8 * max(len(self._text), _WINDOW_BYTES))
+
+    def _attempt(self, start: int) -> tuple[Frame, bool]:
+        """The record as far as this window shows it, and whether more text could change that."""
+        at = start - self._start
+        try:
+            value, end = _DECODER.raw_decode(self._text, at)
+        except RecursionError:
+            return self._bad(start, TOO_DEEP, f"more than {MAX_DEPTH} levels"), False
+        except json.JSONDecodeError as error:
+            return self._bad(start, BAD_JSON, f"{error.msg} at byte {self._start + error.pos - start} of the record"), _ran_out(error)
+        text = self._text[at:end]
+        if too_deep(text):
+            return self._bad(start, TOO_DEEP, f"more than {MAX_DEPTH} levels"), False
+        cut = end == len(self._text) and not text.endswith(("}", "]", '"'))
+        return Frame(start, self._start + end, value if text.isascii() else _as_utf8(text)), cut
+
+    def _bad(self, start: int, cause: str, detail: str) -> Frame:
+        newline = self._data.find(b"\n", start)
+        return Frame(start, len(self._data) if newline < 0 else newline, cause=cause, detail=detail[:DETAIL_CHARS])
+
+
+def _ran_out(error: json.JSONDecodeError) -> bool:
+    """True if the text may only have ended too early: in a string, a literal, a number, or between tokens."""
+    return error.msg.startswith("Unterminated string") or _CUT_TOKEN.fullmatch(error.doc, error.pos) is not None
+
+
+def _as_utf8(text: str) -> Json:
+    value: Json = _DECODER.decode(text.encode("latin-1").decode("utf-8", "surrogateescape"))
+    return value
+
+
+def too_deep(text: str) -> bool:
+    """True if the JSON text nests objects and arrays more than `MAX_DEPTH` deep."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return False
+    steps = (bool(opening) - bool(closing) for opening, closing in _BRACKETS.findall(text))
+    return max(accumulate(steps)) > MAX_DEPTH
+
+
+def element_spans(record: bytes, key: str | None) -> list[tuple[int, int]]:
+    """Byte ranges of the elements of the array `record[key]` (its last one, if the key is repeated), or of `record` itself if `key` is None. The record is valid JSON."""
+    text = record.decode("latin-1")
+    start = 0
+    if key is not None:
+        start = [at for name, at, _ in _members(text) if name == key][-1]
+    return [(at, end) for _, at, end in _members(text, start)]
+
+
+def _members(text: str, at: int = 0) -> Iterator[tuple[str, int, int]]:
+    """Key (empty in an array), start and end of each value in the object or array at `at`."""
+    is_object = text[at] == "{"
+    at = _skip(text, at + 1)
+    while text[at] not in "}]":
+        name = ""
+        if is_object:
+            name, at = scanstring(text, at + 1)
+            at = _skip(text, _skip(text, at) + 1)
+        end = _DECODER.raw_decode(text, at)[1]
+        yield name, at, end
+        at = _skip(text, end)
+        if text[at] == ",":
+            at = _skip(text, at + 1)
+
+
+def _skip(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at

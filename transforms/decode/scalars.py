@@ -1,0 +1,64 @@
+"""What counts as a number, a time and a text in a posting: the grammar that the strict reader and the columnar path share.
+
+JSON numbers arrive as float64 (the nearest one; integers too, however long). A string stands for a number if it is written exactly as
+
+* a JSON number: `-?(0|[1-9][0-9]*)(\\.[0-9]+)?([eE][+-]?[0-9]+)?`, or
+* `nan`, `inf` or `infinity` in any case, with or without a sign,
+
+and nothing else: ` 1`, `+1`, `01`, `1.`, `.5`, `1_0`, `0x1` and the empty string are not numbers.
+"""
+
+import math
+import re
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+Json = None | bool | float | str | list["Json"] | dict[str, "Json"]
+"""A parsed JSON value. Numbers are always floats."""
+
+TIME_FROM_S: Final = 946_684_800
+"""2000-01-01T00:00:00Z, the first time a point or posting may have."""
+
+TIME_TO_S: Final = 4_133_980_800
+"""2101-01-01T00:00:00Z, exclusive: the year 2100 is the last."""
+
+EXACT_BELOW: Final = 2.0**53
+"""From this magnitude on float64 does not hold every integer; such values are kept and counted as inexact."""
+
+_NUMERIC: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|[-+]?(?:[nN][aA][nN]|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?)")
+
+
+def is_numeric(text: str) -> bool:
+    """True if the text is a number by the grammar above."""
+    return _NUMERIC.fullmatch(text) is not None
+
+
+def number(value: Json) -> float | None:
+    """The number that a JSON number or a numeric string stands for, possibly NaN or infinite; None for anything else."""
+    if isinstance(value, float):
+        return value
+    return float(value) if isinstance(value, str) and is_numeric(value) else None
+
+
+def time_s(value: Json) -> int | None:
+    """A point's time floored to its second; None unless a number in the years 2000 to 2100."""
+    seconds = number(value)
+    return math.floor(seconds) if seconds is not None and TIME_FROM_S <= seconds < TIME_TO_S else None
+
+
+def arrival_us(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Seconds as integer microseconds, rounded half to even after one float64 multiplication."""
+    return np.rint(seconds * 1e6).astype(np.int64)
+
+
+def is_text(value: Json) -> bool:
+    """True for a string of Unicode scalar values: no lone surrogate, nor the ones that stand in for bytes which are not UTF-8."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

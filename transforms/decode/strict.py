@@ -1,0 +1,255 @@
+"""The strict reader: one record after the other, one Python object after the other. It says what a posting means; the columnar path must agree with it.
+
+A record is an object with a `type`, an array (a bare API payload of host points), or `{}` (nothing). A broken envelope is a dead letter of the whole record, a broken point of that point alone.
+A point is broken before it is dropped; its parts are looked at in the order object, hostId (bare payloads), name, time, value.
+"""
+
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from transforms.core.errors import DecodeError
+from transforms.core.model import DeadLetter, DecodedObject, DecodeTally, Points, Postings
+from transforms.decode import causes
+from transforms.decode.framing import Frame, element_spans, frames
+from transforms.decode.scalars import EXACT_BELOW, TIME_FROM_S, TIME_TO_S, Json, arrival_us, is_text, number, time_s
+
+IDENTITY: Final = {"host": "hostId", "service": "service"}
+"""Metric types that are decoded, and the field that names a posting's entity."""
+
+UNSUPPORTED_TYPES: Final = ("labeled",)
+"""Known types of postings that are not decoded yet."""
+
+NAMES: Final = pa.dictionary(pa.int32(), pa.string())
+ROLES: Final = pa.list_(pa.string())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where a record comes from, and what holds where it doesn't say so itself."""
+
+    key: str
+    arrival_us: int
+    org: str
+
+
+@dataclass(frozen=True, slots=True)
+class StrictPart:
+    """What was read, up to byte `end`. `tail` is where a record starts that the end of the object cuts off (only if asked for)."""
+
+    decoded: DecodedObject
+    end: int
+    tail: int | None = None
+
+
+def read(data: bytes, start: int, stop: int, source: Source, *, is_cut: bool = False) -> StrictPart:
+    """Read the records that start in [start, stop); `start` must be a record's border.
+
+    With `is_cut` the object is known to end early: a last record that is incomplete is not a dead letter here, its start is returned as `tail`.
+    """
+    columns = _Columns(source)
+    end = stop
+    for frame in frames(data, start, stop):
+        if is_cut and frame.incomplete:
+            return StrictPart(columns.decoded(), len(data), frame.start)
+        columns.add_record(frame, data[frame.start : frame.end])
+        end = max(end, frame.end)
+    return StrictPart(columns.decoded(), end)
+
+
+@dataclass(slots=True)
+class _Columns:
+    """Postings, points, counts and dead letters as they are collected."""
+
+    source: Source
+    postings: list[tuple[str, str, str, list[str] | None, int]] = field(default_factory=list)
+    points: list[tuple[int, str, int, float]] = field(default_factory=list)
+    records: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    dropped: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    inexact: Counter[str] = field(default_factory=Counter)
+    dead_records: int = 0
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+
+    def add_record(self, frame: Frame, raw: bytes) -> None:
+        """Count a record; add what is in it."""
+        self.records += 1
+        try:
+            if frame.cause:
+                raise DecodeError(frame.cause, frame.detail)
+            self._add_value(frame.value, frame.start, raw)
+        except DecodeError as broken:
+            self.dead_records += 1
+            self._bury(frame.start, broken, raw)
+
+    def _bury(self, offset: int, broken: DecodeError, raw: bytes) -> None:
+        self.dead_letters.append(DeadLetter(self.source.key, offset, broken.cause, broken.detail[: causes.DETAIL_CHARS], raw))
+
+    def _bury_points(self, broken: dict[int, DecodeError], array: str | None, offset: int, raw: bytes) -> None:
+        """Dead letters of some elements, by index, of the record's array; their spans are looked for once a record."""
+        spans = element_spans(raw, array) if broken else []
+        for index, error in broken.items():
+            start, end = spans[index]
+            self._bury(offset + start, error, raw[start:end])
+
+    def _add_value(self, value: Json, offset: int, raw: bytes) -> None:
+        if isinstance(value, list):
+            self._add_bare(value, offset, raw)
+        elif not isinstance(value, dict):
+            raise DecodeError(causes.NOT_A_POSTING, f"{_shown(value)} is neither an object nor an array")
+        elif value:
+            self._add_typed(value, offset, raw)
+
+    def _add_typed(self, record: dict[str, Json], offset: int, raw: bytes) -> None:
+        metric_type = _type(record)
+        entity = _text(record, IDENTITY[metric_type], causes.BAD_IDENTITY)
+        org = self.source.org if record.get("org") is None else _text(record, "org", causes.BAD_ORG)
+        roles = _roles(record) if metric_type == "host" else None
+        arrival = _arrival(record, self.source.arrival_us)
+        metrics = _metrics(record)
+        posting = len(self.postings)
+        self.postings.append((metric_type, org, entity, roles, arrival))
+        broken: dict[int, DecodeError] = {}
+        for index, element in enumerate(metrics):
+            try:
+                self._add_point(metric_type, posting, *_point(element))
+            except DecodeError as error:
+                broken[index] = error
+        self._bury_points(broken, "metrics", offset, raw)
+
+    def _add_bare(self, elements: list[Json], offset: int, raw: bytes) -> None:
+        postings: dict[str, int] = {}
+        broken: dict[int, DecodeError] = {}
+        for index, element in enumerate(elements):
+            try:
+                host = _host(element)
+                point = _point(element)
+            except DecodeError as error:
+                broken[index] = error
+                continue
+            if host not in postings:
+                postings[host] = len(self.postings)
+                self.postings.append(("host", self.source.org, host, None, self.source.arrival_us))
+            self._add_point("host", postings[host], *point)
+        self._bury_points(broken, None, offset, raw)
+
+    def _add_point(self, metric_type: str, posting: int, name: str, time: int, value: float | None) -> None:
+        self.counts[metric_type] += 1
+        if value is None or not math.isfinite(value):
+            reason = "null" if value is None else "nan" if math.isnan(value) else "infinite"
+            self.dropped[reason][metric_type] += 1
+            return
+        if abs(value) >= EXACT_BELOW:
+            self.inexact[metric_type] += 1
+        self.points.append((posting, name, time, value))
+
+    def decoded(self) -> DecodedObject:
+        """All of it, as columns."""
+        types, orgs, entities, roles, arrivals = zip(*self.postings, strict=True) if self.postings else ((),) * 5
+        postings, names, times, values = zip(*self.points, strict=True) if self.points else ((),) * 4
+        tally = DecodeTally(
+            records=self.records,
+            dead_records=self.dead_records,
+            dead_points=len(self.dead_letters) - self.dead_records,
+            points=dict(self.counts),
+            dropped={reason: dict(counts) for reason, counts in self.dropped.items()},
+            inexact=dict(self.inexact),
+        )
+        return DecodedObject(
+            Postings(_texts(types), _texts(orgs), _texts(entities), pa.array(roles, ROLES), np.array(arrivals, np.int64)),
+            Points(np.array(postings, np.int32), _texts(names).dictionary_encode(), np.array(times, np.int64), np.array(values, np.float64)),
+            tally,
+            tuple(self.dead_letters),
+        )
+
+
+def _texts(texts: Sequence[str]) -> pa.StringArray:
+    return pa.array(texts, pa.string())
+
+
+def _type(record: dict[str, Json]) -> str:
+    metric_type = record.get("type")
+    if isinstance(metric_type, str) and metric_type in IDENTITY:
+        return metric_type
+    if metric_type in UNSUPPORTED_TYPES:
+        raise DecodeError(causes.UNSUPPORTED_TYPE, f"type {_shown(metric_type)}; decoded are {', '.join(IDENTITY)}")
+    raise DecodeError(causes.UNKNOWN_TYPE, f"type {_shown(metric_type)}" if "type" in record else "no type")
+
+
+def _text(fields: dict[str, Json], name: str, cause: str) -> str:
+    value = fields.get(name)
+    if isinstance(value, str) and is_text(value):
+        return value
+    raise DecodeError(cause, f"{name} {_shown(value)} is not a string of Unicode characters" if name in fields else f"no {name}")
+
+
+def _roles(record: dict[str, Json]) -> list[str] | None:
+    roles = record.get("roles")
+    if roles is None:
+        return None
+    texts = [role for role in roles if isinstance(role, str) and is_text(role)] if isinstance(roles, list) else []
+    if isinstance(roles, list) and len(texts) == len(roles):
+        return texts
+    raise DecodeError(causes.BAD_ROLES, f"roles {_shown(roles)} is neither null nor a list of strings")
+
+
+def _arrival(record: dict[str, Json], default_us: int) -> int:
+    received = record.get("receivedAt")
+    if received is None:
+        return default_us
+    seconds = number(received)
+    if seconds is None or not TIME_FROM_S <= seconds < TIME_TO_S:
+        raise DecodeError(causes.BAD_RECEIVED_AT, f"receivedAt {_shown(received)} is not a time in seconds between the years 2000 and 2100")
+    return int(arrival_us(np.array(seconds)))
+
+
+def _metrics(record: dict[str, Json]) -> list[Json]:
+    metrics = record.get("metrics")
+    if isinstance(metrics, list):
+        return metrics
+    if metrics is None and "metrics" in record:
+        return []
+    raise DecodeError(causes.BAD_METRICS, f"metrics {_shown(metrics)} is not an array" if "metrics" in record else "no metrics")
+
+
+def _host(element: Json) -> str:
+    return _text(_object(element), "hostId", causes.BAD_HOST)
+
+
+def _object(element: Json) -> dict[str, Json]:
+    if isinstance(element, dict):
+        return element
+    raise DecodeError(causes.BAD_ELEMENT, f"{_shown(element)} is not an object")
+
+
+def _point(element: Json) -> tuple[str, int, float | None]:
+    """Name, time and value (None if null or missing)."""
+    point = _object(element)
+    name = _text(point, "name", causes.BAD_NAME)
+    time = time_s(point.get("time"))
+    if time is None:
+        raise DecodeError(causes.BAD_TIME, f"time {_shown(point.get('time'))} is not a time in seconds between the years 2000 and 2100" if "time" in point else "no time")
+    value = point.get("value")
+    if value is None:
+        return name, time, None
+    measured = number(value)
+    if measured is None:
+        raise DecodeError(causes.BAD_VALUE, f"value {_shown(value)} is not a number")
+    return name, time, measured
+
+
+def _shown(value: Json) -> str:
+    """The value as ASCII JSON, not more of it than a detail needs."""
+    pieces: Iterator[str] = json.JSONEncoder().iterencode(value)
+    text = ""
+    for piece in pieces:
+        text += piece
+        if len(text) > causes.DETAIL_CHARS:
+            break
+    return text[: causes.DETAIL_CHARS]

@@ -1,0 +1,1 @@
+"""Thin PTransforms over the pure parts, and the files a run leaves: staging and ledger."""

@@ -1,0 +1,208 @@
+"""The run directory: the plan and, as files that exist or not, what of it is finished.
+
+    RUN_DIR/plan.json           the plan, written last when a run is planned
+    RUN_DIR/manifest.arrow      archive objects that the run reads
+    RUN_DIR/membership.arrow    role membership, if any was given
+    RUN_DIR/staging/000017.arrow    a read group decoded: its existence is its ledger entry
+    RUN_DIR/units/host-2025-11-01-0003.json    a unit rolled up and in the store
+    RUN_DIR/report.json         the run is finished; staging files may be gone
+    RUN_DIR/lock                held while a driver works on the run
+
+Every file is written beside its place, synced and renamed, so that it is whole or absent; writing it again gives the same content.
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import pyarrow as pa
+
+from transforms.core.accounts import UnitRecord
+from transforms.core.errors import IncompleteError, UsageError
+from transforms.core.manifest import Manifest
+from transforms.core.plan import Plan, check_manifest, plan_from_json
+from transforms.core.roles import Membership
+from transforms.core.units import Unit
+from transforms.steps.membership import membership_from_arrow
+from transforms.stores.files import Files
+
+
+class Ledger:
+    """One run's directory. Holds no open files; cheap to make on any worker."""
+
+    def __init__(self, run_dir: str) -> None:
+        """Remember the directory; nothing is read."""
+        self.path = Path(run_dir)
+
+    def exists(self) -> bool:
+        """Whether a plan was stored here."""
+        return (self.path / "plan.json").exists()
+
+    def create(self, plan: Plan, manifest: Manifest, membership: pa.Table | None) -> None:
+        """Stores a plan and what belongs to it. The plan comes last: a directory without one counts as not planned."""
+        for folder in ("staging", "units"):
+            (self.path / folder).mkdir(parents=True, exist_ok=True)
+        _write_arrow(self.path / "manifest.arrow", manifest.to_arrow())
+        if membership is not None:
+            _write_arrow(self.path / "membership.arrow", membership)
+        write_whole(self.path / "plan.json", plan.to_json().encode(), name="plan")
+
+    def update(self, plan: Plan) -> None:
+        """Replaces the plan by one whose shards are those that the store really has."""
+        write_whole(self.path / "plan.json", plan.to_json().encode(), name="plan")
+
+    def plan(self) -> Plan:
+        """The stored plan. Raises UsageError if there is none."""
+        try:
+            text = (self.path / "plan.json").read_text("utf-8")
+        except FileNotFoundError:
+            msg = f"there is no run {self.path.name!r} in {str(self.path.parent)!r}: `rollups runs` lists those there are"
+            raise UsageError(msg) from None
+        return plan_from_json(text)
+
+    def manifest(self, plan: Plan) -> Manifest:
+        """The planned manifest, its digest checked."""
+        manifest = Manifest.from_arrow(_read_arrow(self.path / "manifest.arrow"))
+        check_manifest(plan, manifest)
+        return manifest
+
+    def membership(self) -> Membership | None:
+        """The role membership that the run was planned with."""
+        path = self.path / "membership.arrow"
+        return membership_from_arrow(_read_arrow(path)) if path.exists() else None
+
+    def staging_file(self, group: int) -> Path:
+        """Where a read group is or will be staged."""
+        return self.path / "staging" / f"{group:06d}.arrow"
+
+    def staged(self) -> frozenset[int]:
+        """Groups that have a staging file."""
+        return frozenset(int(name.removesuffix(".arrow")) for name in _names(self.path / "staging") if name.endswith(".arrow"))
+
+    def record(self, record: UnitRecord) -> None:
+        """Notes a unit as done."""
+        write_whole(self._record_file(record.unit), json.dumps(record.to_data(), separators=(",", ":")).encode(), name="record")
+
+    def recorded(self, unit: Unit) -> UnitRecord | None:
+        """The unit's record, if it is done."""
+        try:
+            return UnitRecord.from_data(json.loads(self._record_file(unit).read_bytes()))
+        except FileNotFoundError:
+            return None
+
+    def recorded_units(self) -> frozenset[str]:
+        """Names (`str(unit)`) of the units that have a record."""
+        return frozenset(name.removesuffix(".json") for name in _names(self.path / "units") if name.endswith(".json"))
+
+    def write_lines(self, name: str, lines: Iterable[bytes]) -> None:
+        """Makes a file of these lines beside the plan."""
+
+        def write(temporary: Path) -> None:
+            with temporary.open("wb") as file:
+                file.writelines(line + b"\n" for line in lines)
+
+        Files().replace(self.path / name, write, name="lines")
+
+    def finish(self, report: dict[str, Any]) -> None:
+        """Stores the report; from then on the run is over and its staging files are removed."""
+        write_whole(self.path / "report.json", json.dumps(report, indent=1, sort_keys=True).encode(), name="report")
+        self.remove_staging()
+
+    def remove_staging(self) -> None:
+        """Frees the staged data of a finished run."""
+        for name in _names(self.path / "staging"):
+            (self.path / "staging" / name).unlink(missing_ok=True)
+
+    def report(self) -> dict[str, Any] | None:
+        """The report of a finished run."""
+        path = self.path / "report.json"
+        return json.loads(path.read_bytes()) if path.exists() else None
+
+    def mark_undone(self) -> None:
+        """Notes that the run is or is being undone, so that nobody resumes it."""
+        write_whole(self.path / "undone", b"", name="undone")
+
+    def is_undone(self) -> bool:
+        """Whether `rollups undo` was given this run."""
+        return (self.path / "undone").exists()
+
+    def is_locked(self) -> bool:
+        """Whether a process works on the run."""
+        try:
+            with open(self.path / "lock", "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+    def started_s(self) -> float:
+        """When the process that works, or last worked, on the run took it."""
+        return (self.path / "lock").stat().st_mtime
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the run for this process. Raises UsageError, naming the holder, if another process has it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with open(self.path / "lock", "a+", encoding="ascii") as file:
+            if not _flocked(file):
+                file.seek(0)
+                name, holder = self.path.name, file.read().strip() or "unknown"
+                msg = f"run {name!r} is being worked on by process {holder}: wait for it, or watch it with `rollups status {name} --watch`"
+                raise UsageError(msg)
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+    def _record_file(self, unit: Unit) -> Path:
+        return self.path / "units" / f"{unit}.json"
+
+
+def _flocked(file: TextIO) -> bool:
+    """Takes the lock, trying for a quarter of a second: who only looks whether it is held holds it for a moment."""
+    for _ in range(5):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.05)
+        else:
+            return True
+    return False
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+
+
+def write_whole(path: Path, content: "bytes | pa.Buffer", *, name: str) -> None:
+    """Makes the file whole and lasting, or leaves it as it was; `name` is that of the failpoints."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(content)
+
+    Files().replace(path, write, name=name)
+
+
+def _write_arrow(path: Path, table: pa.Table) -> None:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    write_whole(path, sink.getvalue(), name="manifest")
+
+
+def _read_arrow(path: Path) -> pa.Table:
+    try:
+        return pa.ipc.open_file(pa.OSFile(str(path))).read_all()
+    except (FileNotFoundError, pa.ArrowInvalid) as error:
+        msg = f"the run file {str(path)!r} is missing or damaged ({error}): plan the run again under another id"
+        raise IncompleteError(msg) from error

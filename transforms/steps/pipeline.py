@@ -1,0 +1,134 @@
+"""The PTransforms of the main job. They carry references and ordinals; the data stay in staging files."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+from apache_beam import PCollection, coders
+from apache_beam.metrics import Metrics
+from apache_beam.transforms.util import WaitOn
+
+from transforms.core.counts import total
+from transforms.core.units import Unit
+from transforms.steps.pool import map_ahead
+from transforms.steps.staging import Slice
+from transforms.steps.worker import Worker
+
+
+class UnitBatch(NamedTuple):
+    """Units `[first, first + size)` of a metric type, rolled up by one `process` call so that its threads overlap them."""
+
+    metric_type: str
+    first: int
+    size: int
+
+
+for _value in (Unit, UnitBatch, Slice):
+    coders.registry.register_coder(_value, coders.RowCoder)
+
+
+@dataclasses.dataclass
+class StageGroups(beam.PTransform[Any, Any]):
+    """Tuples of group ordinals → (UnitBatch, Slice) for every slice of a unit without a record.
+
+    Each group is fetched, decoded and written as its staging file; one that has a staging file is not fetched again. Units are batched by `batch_units`.
+    """
+
+    run_dir: str
+    batch_units: int
+    threads: int
+
+    def expand(self, groups: PCollection[Any]) -> PCollection[Any]:
+        """One ParDo."""
+        stage = beam.ParDo(_StageGroups(self.run_dir, self.batch_units, self.threads))
+        staged: PCollection[Any] = groups | stage.with_output_types(tuple[UnitBatch, Slice])
+        return staged
+
+
+@dataclasses.dataclass
+class GroupByUnit(beam.PTransform[Any, Any]):
+    """((UnitBatch, …) asked for, (UnitBatch, Slice)) → (UnitBatch, its slices) for every batch of the metric type, also those without any slice.
+
+    `after`, if given, has ended before the first batch comes out.
+    """
+
+    metric_type: str
+    after: PCollection[Any] | None = None
+
+    def expand(self, inputs: tuple[PCollection[Any], PCollection[Any]]) -> PCollection[Any]:
+        """The one shuffle of the job. What it carries is references, about a hundred bytes for each (unit, group)."""
+        asked, slices = inputs
+        of_type = slices | "Pick" >> beam.Filter(_is_of, self.metric_type)
+        grouped: PCollection[Any] = {"asked": asked, "slices": of_type} | beam.CoGroupByKey()
+        return grouped | WaitOn(self.after) if self.after is not None else grouped
+
+
+@dataclasses.dataclass
+class RollUpUnits(beam.PTransform[Any, Any]):
+    """(UnitBatch, its slices) → Unit: rollups computed, upserted and noted in the ledger."""
+
+    run_dir: str
+    threads: int
+
+    def expand(self, batches: PCollection[Any]) -> PCollection[Any]:
+        """One ParDo."""
+        units: PCollection[Any] = batches | beam.ParDo(_RollUpUnits(self.run_dir, self.threads)).with_output_types(Unit)
+        return units
+
+
+class _StageGroups(beam.DoFn):
+    def __init__(self, run_dir: str, batch_units: int, threads: int) -> None:
+        self._run_dir = run_dir
+        self._batch_units = batch_units
+        self._threads = threads
+        self._points = Metrics.counter("rollups", "points_staged")
+
+    def setup(self) -> None:
+        self._worker = Worker(self._run_dir)
+        plan = self._worker.plan
+        self._batches = {
+            unit: batch
+            for metric_type in plan.request.metric_types
+            for batch in unit_batches(metric_type, len(plan.units(metric_type)), self._batch_units)
+            for unit in plan.units(metric_type)[batch.first : batch.first + batch.size]
+        }
+
+    def process(self, groups: tuple[int, ...]) -> Iterator[tuple[UnitBatch, Slice]]:
+        done = self._worker.ledger.recorded_units()
+        for footer in map_ahead(self._worker.stage, groups, self._threads):
+            self._points.inc(total(footer.counts, "staged"))
+            yield from ((self._batches[one.unit], one) for one in footer.slices if str(one.unit) not in done)
+
+
+class _RollUpUnits(beam.DoFn):
+    def __init__(self, run_dir: str, threads: int) -> None:
+        self._run_dir = run_dir
+        self._threads = threads
+        self._units = Metrics.counter("rollups", "units_recorded")
+
+    def setup(self) -> None:
+        self._worker = Worker(self._run_dir)
+
+    def process(self, grouped: tuple[UnitBatch, Mapping[str, Iterable[Slice]]]) -> Iterator[Unit]:
+        batch, inputs = grouped
+        slices: dict[Unit, list[Slice]] = {unit: [] for unit in self._worker.plan.units(batch.metric_type)[batch.first : batch.first + batch.size]}
+        for one in inputs["slices"]:
+            slices[one.unit].append(one)
+        for record in map_ahead(lambda item: self._worker.roll_up(*item), slices.items(), self._threads):
+            self._units.inc()
+            yield record.unit
+
+
+def group_batches(groups: int, size: int) -> list[tuple[int, ...]]:
+    """Ordinals of all groups in tuples of `size`."""
+    return [tuple(range(first, min(groups, first + size))) for first in range(0, groups, size)]
+
+
+def unit_batches(metric_type: str, units: int, size: int) -> list[UnitBatch]:
+    """All units of a type in batches of `size`."""
+    return [UnitBatch(metric_type, first, min(size, units - first)) for first in range(0, units, size)]
+
+
+def _is_of(slice_of_batch: tuple[UnitBatch, Slice], metric_type: str) -> bool:
+    return slice_of_batch[0].metric_type == metric_type

@@ -1,0 +1,25 @@
+"""Work on several elements at once inside one `process` call."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def map_ahead(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
+    """Yields `work(item)` in the order of the items, with up to `threads` of them being worked on at a time.
+
+    At most `threads` results wait to be taken. The heavy steps (inflate, JSON, sort, Parquet) leave the interpreter lock, so threads of one process use the
+    cores. An error of one item is raised in its turn, after those that were already started have ended.
+    """
+    source = iter(items)
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[R]] = deque(pool.submit(work, item) for item in islice(source, threads))
+        while waiting:
+            result = waiting.popleft().result()
+            waiting.extend(pool.submit(work, item) for item in islice(source, 1))
+            yield result

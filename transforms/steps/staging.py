@@ -1,0 +1,88 @@
+"""Staging files: one per read group, slices by unit and a footer with the slice index, all counts and the dead letters.
+
+The file is an Arrow IPC file whose record batch `offset` is the slice of one unit (rows of SLICE_SCHEMA) and whose footer metadata `footer` is a JSON object.
+"""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pyarrow as pa
+
+from transforms.core.counts import Counts
+from transforms.core.errors import IncompleteError
+from transforms.core.model import SLICE_SCHEMA, DeadLetter
+from transforms.core.slices import GroupSlices
+from transforms.core.units import Unit
+from transforms.stores.files import Files
+
+_KEY: Final = b"footer"
+
+
+class Slice(NamedTuple):
+    """Reference to a unit's part of a read group: the record batch number `offset` of its staging file, holding `points` points."""
+
+    unit: Unit
+    group: int
+    offset: int
+    points: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footer:
+    """What a staging file says of itself."""
+
+    slices: tuple[Slice, ...]
+    counts: Counts
+    dead_letters: tuple[DeadLetter, ...]
+
+
+def write_staging(path: Path, group: int, staged: GroupSlices, dead_letters: Sequence[DeadLetter]) -> Footer:
+    """Writes the group's file, whole or not at all, and returns its footer."""
+    slices = tuple(Slice(one.unit, group, offset, one.points) for offset, one in enumerate(staged.index))
+    footer = Footer(slices=slices, counts=staged.counts, dead_letters=tuple(dead_letters))
+
+    def write(temporary: Path) -> None:
+        with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, SLICE_SCHEMA, metadata={_KEY: _to_json(footer)}) as writer:
+            for one in staged.index:
+                writer.write_batch(staged.batch.slice(one.first_row, one.rows))
+
+    Files().replace(path, write, name="staging")
+    return footer
+
+
+def read_footer(path: Path) -> Footer:
+    """The footer alone; the slices' data are not read."""
+    with _open(path) as reader:
+        return _from_json(reader.metadata[_KEY])
+
+
+def read_slice(path: Path, offset: int) -> pa.RecordBatch:
+    """One unit's rows."""
+    with _open(path) as reader:
+        return reader.get_batch(offset)
+
+
+def _open(path: Path) -> pa.ipc.RecordBatchFileReader:
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(path)))
+    except (FileNotFoundError, pa.ArrowInvalid) as error:
+        msg = f"the staging file {str(path)!r} is missing or damaged ({error}): resume the run to stage it again"
+        raise IncompleteError(msg) from error
+
+
+def _to_json(footer: Footer) -> bytes:
+    letters = [one._replace(raw=base64.b64encode(one.raw).decode()) for one in footer.dead_letters]  # type: ignore[arg-type]
+    return json.dumps(asdict(footer) | {"dead_letters": letters}, separators=(",", ":")).encode()
+
+
+def _from_json(text: bytes) -> Footer:
+    data = json.loads(text)
+    return Footer(
+        slices=tuple(Slice(Unit(*unit), *rest) for unit, *rest in data["slices"]),
+        counts=data["counts"],
+        dead_letters=tuple(DeadLetter(*fields)._replace(raw=base64.b64decode(fields[-1])) for fields in data["dead_letters"]),
+    )

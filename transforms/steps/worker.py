@@ -1,0 +1,110 @@
+"""What one worker does with a read group and with a unit. No Beam here: the PTransforms in `transforms.steps.pipeline` call this."""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import Final
+
+import pyarrow as pa
+
+from transforms.archive import Archive, open_archive
+from transforms.core.accounts import UnitRecord
+from transforms.core.manifest import ArchiveObject
+from transforms.core.model import ROLLUP_SCHEMA, DeadLetter
+from transforms.core.outcome import unit_record
+from transforms.core.plan import Plan
+from transforms.core.roles import Membership
+from transforms.core.rollup import UnitRollups, roll_up_in_passes
+from transforms.core.selection import Selection
+from transforms.core.slices import GroupColumns
+from transforms.core.units import Unit
+from transforms.core.versions import Merged
+from transforms.decode.objects import DecodeRules, decode_object
+from transforms.steps.ledger import Ledger
+from transforms.steps.staging import Footer, Slice, read_footer, read_slice, write_staging
+from transforms.stores import open_store
+from transforms.stores.protocol import RollupStore
+
+PASS_POINTS: Final = 2_000_000
+"""Points rolled up at once; a larger unit takes several passes."""
+
+
+class Worker:
+    """One run as a worker process sees it: plan, archive and store are opened on first use and shared by its threads."""
+
+    def __init__(self, run_dir: str) -> None:
+        """Remember the run directory."""
+        self.ledger = Ledger(run_dir)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The stored plan."""
+        return self.ledger.plan()
+
+    @cached_property
+    def _selection(self) -> Selection:
+        return self.plan.selection
+
+    @cached_property
+    def _archive(self) -> Archive:
+        return open_archive(self.plan.request.archive)
+
+    @cached_property
+    def _store(self) -> RollupStore:
+        return open_store(self.plan.request.store)
+
+    @cached_property
+    def _membership(self) -> Membership | None:
+        return self.ledger.membership()
+
+    @cached_property
+    def _objects(self) -> tuple[ArchiveObject, ...]:
+        return self.ledger.manifest(self.plan).objects
+
+    def stage(self, group: int) -> Footer:
+        """The footer of a group's staging file, which is made first if it is not there."""
+        path = self.ledger.staging_file(group)
+        if path.exists():
+            return read_footer(path)
+        request = self.plan.request
+        columns = GroupColumns(self._selection, request.reach, self.plan.shard_count, self._membership)
+        rules = DecodeRules(org=request.default_org, max_object_bytes=request.max_object_bytes)
+        dead_letters: list[DeadLetter] = []
+        first, number = self.plan.groups[group]
+        for planned in self._objects[first : first + number]:
+            decoded = decode_object(self._archive.read(planned), key=planned.key, arrival_us=planned.arrival_us, rules=rules)
+            dead_letters.extend(decoded.dead_letters)
+            columns.add(decoded)
+        return write_staging(path, group, columns.slices(), dead_letters)
+
+    def roll_up(self, unit: Unit, slices: Iterable[Slice]) -> UnitRecord:
+        """The unit's record; unless there is one, its slices are rolled up, merged into the store and noted as done first."""
+        if record := self.ledger.recorded(unit):
+            return record
+        batches = [read_slice(self.ledger.staging_file(one.group), one.offset) for one in sorted(set(slices))]
+        rollups = list(
+            roll_up_in_passes(
+                batches,
+                max_points=PASS_POINTS,
+                computed=self._selection.computed,
+                average=self.plan.request.average,
+                generation=self.plan.generation,
+            )
+        )
+        tables = {name: _concatenated(rollups, name) for name in self._selection.computed}
+        record = unit_record(unit, rollups, tables, self._merge(unit, tables), self._selection)
+        record = replace(record, finished_s=time.time())
+        self.ledger.record(record)
+        return record
+
+    def _merge(self, unit: Unit, tables: Mapping[str, pa.Table]) -> Mapping[str, Merged]:
+        request = self.plan.request
+        if request.dry_run:
+            return self._store.preview(unit, tables, allow_fewer=request.allow_fewer)
+        return self._store.upsert(unit, tables, run_id=self.plan.run_id, allow_fewer=request.allow_fewer)
+
+
+def _concatenated(rollups: list[UnitRollups], granularity: str) -> pa.Table:
+    tables = [one.tables[granularity] for one in rollups]
+    return tables[0] if len(tables) == 1 else pa.concat_tables([ROLLUP_SCHEMA.empty_table(), *tables]).unify_dictionaries()

@@ -1,0 +1,102 @@
+"""Where everything lies under the root of a Parquet store.
+
+    metric_type=host/granularity=1m/day=2025-11-01/shard-0003.parquet   rollups, Hive-partitioned
+    _partitions/host/2025-11-01.json                                    number of shards of (host, 2025-11-01)
+    _generation                                                         the last generation issued
+    _locks/…                                                            empty files to lock
+    _before/RUN/metric_type=…/granularity=…/day=…/shard-0003.0.image    the file before RUN first replaced it, empty if there was none (.1: then)
+    _before/undo-RUN/undo.json                                          what an undo of RUN has begun
+
+Only rollups end in `.parquet`: some readers (DuckDB) look into every folder.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from transforms.core.errors import UsageError
+from transforms.core.units import Unit
+
+_SHARD: Final = re.compile(r"shard-(\d{4,})\.parquet")
+_IMAGE: Final = re.compile(r"shard-(\d{4,})\.0\.image")
+_RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+:@=-]*")
+
+UNDO_PREFIX: Final = "undo-"
+"""An undo of run X keeps before-images as run `undo-X`."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths under one root. Nothing here touches the disk, except that the plural methods list it."""
+
+    root: Path
+
+    def folder(self, metric_type: str, granularity: str, window: str) -> Path:
+        """The folder of one partition and granularity."""
+        return self.root / f"metric_type={metric_type}" / f"granularity={granularity}" / f"day={window}"
+
+    def shard(self, unit: Unit, granularity: str) -> Path:
+        """The file of a unit's rollups."""
+        return self.folder(unit.metric_type, granularity, unit.window) / f"shard-{unit.shard:04d}.parquet"
+
+    def partition(self, metric_type: str, window: str) -> Path:
+        """The file that tells a partition's number of shards."""
+        return self.root / "_partitions" / metric_type / f"{window}.json"
+
+    def generation(self) -> Path:
+        """The file that holds the last generation issued."""
+        return self.root / "_generation"
+
+    def lock(self, name: str) -> Path:
+        """The file to lock for something of that name."""
+        return self.root / "_locks" / name
+
+    def before(self, run_id: str) -> Path:
+        """The folder of a run's before-images. Raises UsageError if the id is no file name."""
+        if not _RUN_ID.fullmatch(run_id):
+            msg = f"the run id {run_id!r} can't name a folder: use letters, digits and ._+:@=- and begin with a letter or digit"
+            raise UsageError(msg)
+        return self.root / "_before" / run_id
+
+    def image(self, run_id: str, unit: Unit, granularity: str, number: int) -> Path:
+        """A run's before-image of one file; the numbers count from 0, oldest first."""
+        path = self.shard(unit, granularity)
+        return self.before(run_id) / path.parent.relative_to(self.root) / f"{path.stem}.{number}.image"
+
+    def undo_record(self, run_id: str) -> Path:
+        """The file that tells what an undo of the run has begun."""
+        return self.before(UNDO_PREFIX + run_id) / "undo.json"
+
+    def data_files(self, metric_type: str, granularity: str, window: str) -> list[Path]:
+        """Files that readers of the folder see, sorted."""
+        return sorted(path for path in self.folder(metric_type, granularity, window).glob("*.parquet") if path.name[0] not in "_.")
+
+    def windows(self, metric_type: str, granularity: str) -> list[str]:
+        """Days that have a folder, sorted."""
+        return sorted(path.name.removeprefix("day=") for path in self.folder(metric_type, granularity, "").parent.glob("day=*"))
+
+    def image_numbers(self, run_id: str, unit: Unit, granularity: str) -> int:
+        """How many before-images of one file the run has."""
+        number = 0
+        while self.image(run_id, unit, granularity, number).exists():
+            number += 1
+        return number
+
+    def imaged(self, run_id: str) -> Iterator[tuple[Unit, str]]:
+        """Units and granularities of which the run has before-images, in sorted order."""
+        for path in sorted(self.before(run_id).glob("metric_type=*/granularity=*/day=*/shard-*.0.image")):
+            metric_type, granularity, window = (part.partition("=")[2] for part in path.parts[-4:-1])
+            if shard := _IMAGE.fullmatch(path.name):
+                yield Unit(metric_type, window, int(shard[1])), granularity
+
+    def run_ids(self) -> list[str]:
+        """Runs that have a folder of before-images, sorted."""
+        return sorted(path.name for path in self.root.glob("_before/*/"))
+
+
+def shard_number(path: Path) -> int | None:
+    """Number in the name of a shard's file, None for another name."""
+    match = _SHARD.fullmatch(path.name)
+    return int(match[1]) if match else None

@@ -1,0 +1,82 @@
+"""What every rollup store can do.
+
+A store holds one version of every bucket, in partitions (metric type, window) that are cut into shards by series. It never sees points, periods or runs' plans:
+it is told rows and answers what became of them. Implementations are cheap to make, hold no clients or open files until the first call, and may be used by
+several threads and processes at once.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import pyarrow as pa
+
+from transforms.core.granularity import Range
+from transforms.core.model import METRIC_TYPES
+from transforms.core.units import Unit
+from transforms.core.versions import Merged
+
+Wanted = Callable[[str, str, str, str], bool]
+"""Whether a series is asked for, by metric type, org, entity and name (as `Selection.selects`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UndoCounts:
+    """Buckets that one call of `undo` restored to the version before the run, removed because there was none, and left alone because they were changed since.
+
+    By granularity.
+    """
+
+    restored: dict[str, int] = field(default_factory=dict)
+    removed: dict[str, int] = field(default_factory=dict)
+    left_alone: dict[str, int] = field(default_factory=dict)
+
+
+class RollupStore(Protocol):
+    """Rollups by unit and granularity. Tables have ROLLUP_SCHEMA, are canonical and in order (`core.canonical`)."""
+
+    def last_generation(self) -> int:
+        """The last generation this store issued, 0 if none."""
+
+    def issue_generation(self, now_ms: int) -> int:
+        """A generation that no other call gets: `max(now_ms, last + 1)`."""
+
+    def shard_count(self, metric_type: str, window: str) -> int | None:
+        """Shards of a partition, None if it does not exist."""
+
+    def open_partition(self, metric_type: str, window: str, shards: int) -> int:
+        """Make the partition with so many shards, unless it exists; its number of shards."""
+
+    def read_unit(self, unit: Unit, granularity: str) -> pa.Table:
+        """Stored buckets of a unit, an empty table if there are none."""
+
+    def upsert(self, unit: Unit, rollups: Mapping[str, pa.Table], *, run_id: str, allow_fewer: bool) -> dict[str, Merged]:
+        """Merge tables by granularity into the unit by the rule of `core.versions`, and say what became of each row.
+
+        Atomic per granularity against other writers and against being killed; repeating it changes nothing. Replaced versions are kept as before-images of
+        `run_id`. The partition must be open.
+        """
+
+    def preview(self, unit: Unit, rollups: Mapping[str, pa.Table], *, allow_fewer: bool) -> dict[str, Merged]:
+        """What `upsert` would answer now; changes nothing."""
+
+    def scan(
+        self,
+        granularity: str,
+        *,
+        metric_types: Sequence[str] = METRIC_TYPES,
+        periods: Sequence[Range] | None = None,
+        wanted: Wanted | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Iterator[tuple[str, pa.Table]]:
+        """Stored buckets that overlap one of the sorted, disjoint periods, as (metric type, table) in bounded pieces.
+
+        All rows together are sorted by metric type, org, entity, name, labels, kind, bucket_start, by code point. `columns` are those of ROLLUP_SCHEMA to
+        return, in its order. Rows written meanwhile may or may not be seen; each bucket is seen in one version.
+        """
+
+    def undo(self, run_id: str, *, generation: int, now_generation: int) -> UndoCounts:
+        """Bring back, under `now_generation`, what the run of that generation replaced; buckets changed since stay as they are.
+
+        Killed and repeated, it goes on under the generation that it began with. Done twice, the second time does nothing.
+        """

@@ -1,0 +1,151 @@
+"""Reading rollups of many days and shards in one sorted order, in pieces.
+
+Series are spread over shards by hash and every file is sorted by series, so each piece, a range of series, is a stretch of rows of every file. First the series
+and row counts of all files are read, then piece after piece. Memory: about PIECE_ROWS rows and an entry per series and file. Row groups that two pieces share
+are decoded twice.
+"""
+
+import os
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from transforms.core.canonical import Identity, Runs, bucket_ms, canonical, keys_of, series_runs
+from transforms.core.granularity import Range
+from transforms.core.model import ROLLUP_SCHEMA, Bools
+from transforms.core.united import IDENTITY
+from transforms.stores.shard_files import ShardFile, read_table
+
+PIECE_ROWS: Final = 1 << 20
+"""Rows of a piece, or those of one series if it has more."""
+
+NO_RUNS: Final = Runs([], np.zeros(1, np.int64))
+
+_NOTHING: Final = ROLLUP_SCHEMA.empty_table()
+
+Keep = Callable[[Identity], bool]
+
+Stamp = tuple[int, int, int]
+"""What tells one file of a name from the next: inode, time of change, size."""
+
+
+class Overlap(NamedTuple):
+    """Buckets of one width that overlap one of the periods; without periods all."""
+
+    width_s: int
+    periods: Sequence[Range] | None
+
+    def rows(self, table: pa.Table) -> Bools:
+        """Which rows of the table do."""
+        if self.periods is None:
+            return np.ones(table.num_rows, bool)
+        starts = bucket_ms(table)
+        chosen = np.zeros(table.num_rows, bool)
+        for from_s, to_s in self.periods:
+            chosen |= (starts > (from_s - self.width_s) * 1000) & (starts < to_s * 1000)
+        return chosen
+
+
+class Source:
+    """One file and what is known of its series. A file that was replaced meanwhile is read as it is now, one that is gone is empty."""
+
+    def __init__(self, path: Path, keep: Keep, overlap: Overlap) -> None:
+        """Reads nothing yet."""
+        self._path, self._keep, self._overlap = path, keep, overlap
+        self._stamp: Stamp | None = None
+        self._held: pa.Table | None = None
+        self._runs = NO_RUNS
+
+    def series_rows(self) -> Iterator[tuple[Identity, int]]:
+        """Each series that is asked for, and its number of rows."""
+        with self._opened():
+            runs = self._runs
+        lengths = runs.lengths().tolist()
+        return ((key, rows) for key, rows in zip(runs.keys, lengths, strict=True) if self._keep(key))
+
+    def piece(self, first: Identity, end: Identity | None, columns: Sequence[str]) -> pa.Table:
+        """The rows asked for of the series in [first, end), copied out of the file, sorted by series."""
+        with self._opened() as file:
+            keys, edges = self._runs
+            low, high = bisect_left(keys, first), len(keys) if end is None else bisect_left(keys, end)
+            if self._held is not None:
+                table = canonical(self._held.slice(edges[low], edges[high] - edges[low]).select(columns))
+            elif file:
+                table = file.rows(columns, int(edges[low]), int(edges[high]))
+            else:
+                return _NOTHING.select(columns)
+        kept = np.array([self._keep(key) for key in keys[low:high]], bool)
+        chosen = self._overlap.rows(table) & np.repeat(kept, np.diff(edges[low : high + 1]))
+        return table.take(pa.array(np.flatnonzero(chosen)))
+
+    @contextmanager
+    def _opened(self) -> Iterator[ShardFile | None]:
+        """The file as it is now, indexed; None if it is gone."""
+        raw = _open(self._path)
+        if raw is None:
+            self._runs, self._stamp, self._held = NO_RUNS, None, None
+            yield None
+            return
+        with raw, ShardFile(self._path, raw) as file:
+            status = os.fstat(raw.fileno())
+            stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
+            if stamp != self._stamp:
+                self._stamp = stamp
+                self._index(file)
+            yield file
+
+    def _index(self, file: ShardFile) -> None:
+        """Find the runs of series; a file that isn't sorted by series, another writer's, is held in memory, sorted."""
+        self._held, self._runs = None, series_runs(file.rows(IDENTITY))
+        if not all(one < other for one, other in pairwise(self._runs.keys)):
+            self._held = read_table(self._path)
+            self._runs = series_runs(self._held)
+
+
+def _open(path: Path) -> BinaryIO | None:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        return None
+
+
+def scan_sorted(sources: Sequence[Source], columns: Sequence[str]) -> Iterator[pa.Table]:
+    """The rows of all sources in pieces, none empty; one after another they are in the order of ROLLUP_SCHEMA."""
+    names = [name for name in ROLLUP_SCHEMA.names if name in {*IDENTITY, "bucket_start", *columns}]
+    rows: Counter[Identity] = Counter()
+    for source in sources:
+        for key, number in source.series_rows():
+            rows[key] += number
+    for first, end in _ranges(rows):
+        tables = [source.piece(first, end, names) for source in sources]
+        table = _sorted([table for table in tables if table.num_rows])
+        if table is not None:
+            yield table.select([name for name in names if name in columns])
+
+
+def _ranges(rows: Counter[Identity]) -> Iterator[tuple[Identity, Identity | None]]:
+    """Cut the series into consecutive ranges [first, end) of at most PIECE_ROWS rows, at least one series each; the last is open."""
+    keys = sorted(rows)
+    first = size = 0
+    for number, key in enumerate(keys):
+        if number > first and size + rows[key] > PIECE_ROWS:
+            yield keys[first], key
+            first, size = number, 0
+        size += rows[key]
+    if keys:
+        yield keys[first], None
+
+
+def _sorted(tables: Sequence[pa.Table]) -> pa.Table | None:
+    if not tables:
+        return None
+    keys = np.concatenate(keys_of([canonical(table) for table in tables]))
+    table = canonical(pa.concat_tables(tables))
+    return table if (np.diff(keys) > 0).all() else table.take(pa.array(np.argsort(keys, kind="stable")))
