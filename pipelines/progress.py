@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from pipelines.outcome import human_duration, human_number
@@ -16,6 +17,9 @@ from transforms.steps.staging import read_footer
 STAGING_SHARE: Final = 0.6
 """Share of a run's time that staging takes, by `scripts/benchmark`; used for percentage and ETA only."""
 
+LEAST_FRACTION: Final = 0.02
+"""With less than this done, no ETA is told."""
+
 BAR_CELLS: Final = 24
 TERMINAL_EVERY_S: Final = 0.5
 LOG_EVERY_S: Final = 30.0
@@ -23,12 +27,28 @@ LOG_EVERY_S: Final = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """A run at one moment. `units` are (recorded, planned) by metric type; `points` were decoded so far."""
+    """A run at one moment. `units` are (recorded, planned) by metric type; `points` were decoded so far, `new_points` of them since the run was last taken up.
+
+    `fraction` of the run is done, `new_fraction` was done in the `elapsed_s` since it was last taken up.
+    """
 
     groups: tuple[int, int]
     units: dict[str, tuple[int, int]]
     points: int
+    new_points: int
     fraction: float
+    new_fraction: float
+    elapsed_s: float
+
+    @property
+    def points_per_s(self) -> float:
+        """Rate of decoding since the run was taken up."""
+        return self.new_points / self.elapsed_s if self.elapsed_s > 0 else 0.0
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds until the end at the pace since the run was taken up, None while too little is done to tell."""
+        return self.elapsed_s * (1 - self.fraction) / self.new_fraction if self.new_fraction > LEAST_FRACTION else None
 
     def to_data(self) -> dict[str, Any]:
         """For `--json`."""
@@ -38,51 +58,64 @@ class Snapshot:
             "units": {name: {"recorded": done, "planned": planned} for name, (done, planned) in self.units.items()},
             "points_decoded": self.points,
             "fraction": round(self.fraction, 4),
+            "points_per_s": round(self.points_per_s),
+            "eta_s": None if self.eta_s is None else round(self.eta_s),
         }
 
 
 class Watch:
-    """Takes snapshots, reading each footer once."""
+    """Takes snapshots of a run, reading each footer once. What is older than `taken_s` was done before the run was last taken up."""
 
-    def __init__(self, ledger: Ledger, plan: Plan) -> None:
+    def __init__(self, ledger: Ledger, plan: Plan, taken_s: float) -> None:
         """Remember what to look at."""
         self._ledger = ledger
-        self._plan = plan
-        self._points: dict[int, int] = {}
+        self._taken_s = taken_s
+        self._groups = len(plan.groups)
         self._names = {metric_type: frozenset(map(str, plan.units(metric_type))) for metric_type in plan.request.metric_types}
+        self._staged: dict[int, tuple[int, bool]] = {}
+        self._recorded: dict[str, bool] = {}
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self, now_s: float) -> Snapshot:
         """The run now."""
-        staged = self._ledger.staged()
-        for group in staged - self._points.keys():
-            self._points[group] = total(read_footer(self._ledger.staging_file(group)).counts, "points")
-        recorded = self._ledger.recorded_units()
-        units = {name: (len(recorded & planned), len(planned)) for name, planned in self._names.items()}
-        groups = len(staged), len(self._plan.groups)
-        return Snapshot(groups=groups, units=units, points=sum(self._points.values()), fraction=_fraction(groups, units))
+        for group in self._ledger.staged() - self._staged.keys():
+            path = self._ledger.staging_file(group)
+            self._staged[group] = total(read_footer(path).counts, "points"), self._is_new(path)
+        for name in self._ledger.recorded_units() - self._recorded.keys():
+            self._recorded[name] = self._is_new(self._ledger.record_file(name))
+        new_groups = sum(is_new for _, is_new in self._staged.values())
+        planned = sum(map(len, self._names.values()))
+        return Snapshot(
+            groups=(len(self._staged), self._groups),
+            units={name: (len(self._recorded.keys() & units), len(units)) for name, units in self._names.items()},
+            points=sum(points for points, _ in self._staged.values()),
+            new_points=sum(points for points, is_new in self._staged.values() if is_new),
+            fraction=_fraction(len(self._staged), self._groups, len(self._recorded), planned),
+            new_fraction=_fraction(new_groups, self._groups, sum(self._recorded.values()), planned),
+            elapsed_s=now_s - self._taken_s,
+        )
+
+    def _is_new(self, path: Path) -> bool:
+        return path.stat().st_mtime >= self._taken_s
 
 
-def _fraction(groups: tuple[int, int], units: dict[str, tuple[int, int]]) -> float:
-    planned = sum(number for _, number in units.values())
-    rolled_up = sum(number for number, _ in units.values()) / planned if planned else 1.0
-    staged = groups[0] / groups[1] if groups[1] else 1.0
-    return STAGING_SHARE * staged + (1 - STAGING_SHARE) * rolled_up
+def _fraction(staged: int, groups: int, recorded: int, units: int) -> float:
+    return STAGING_SHARE * (staged / groups if groups else 1.0) + (1 - STAGING_SHARE) * (recorded / units if units else 1.0)
 
 
-def progress_line(now: Snapshot, *, elapsed_s: float, gained: float) -> str:
-    """`[######      ] 41 %  1.3 M points/s  staged 12/30  service 0/14 …  ETA 12 s`; `gained` is the fraction done in `elapsed_s`."""
+def progress_line(now: Snapshot) -> str:
+    """`[######      ] 41 %  staged 12/30  service 0/14 …  1,300,000 points/s  ETA 12 s`."""
     filled = round(now.fraction * BAR_CELLS)
     units = "  ".join(f"{name} {done}/{planned}" for name, (done, planned) in now.units.items())
-    rate = f"{human_number(now.points / elapsed_s)} points/s" if elapsed_s > 1 else ""
-    eta = f"ETA {human_duration(elapsed_s * (1 - now.fraction) / gained)}" if gained > 0.02 and elapsed_s > 1 else ""
-    return f"[{'#' * filled}{' ' * (BAR_CELLS - filled)}] {now.fraction:4.0%}  staged {now.groups[0]}/{now.groups[1]}  {units}  {rate}  {eta}".rstrip()
+    rate = f"  {human_number(now.points_per_s)} points/s" if now.new_points else ""
+    eta = f"  ETA {human_duration(now.eta_s)}" if now.eta_s is not None else ""
+    return f"[{'#' * filled}{' ' * (BAR_CELLS - filled)}] {now.fraction:4.0%}  staged {now.groups[0]}/{now.groups[1]}  {units}{rate}{eta}"
 
 
 @contextmanager
 def watching(ledger: Ledger, plan: Plan, runtime: Runtime) -> Iterator[None]:
     """Shows progress while the body works: a bar on a terminal, else a line every 30 s."""
     ended = threading.Event()
-    thread = threading.Thread(target=_watch, args=(Watch(ledger, plan), runtime, ended), daemon=True)
+    thread = threading.Thread(target=_watch, args=(Watch(ledger, plan, runtime.clock()), runtime, ended), daemon=True)
     thread.start()
     try:
         yield
@@ -92,11 +125,7 @@ def watching(ledger: Ledger, plan: Plan, runtime: Runtime) -> Iterator[None]:
 
 
 def _watch(watch: Watch, runtime: Runtime, ended: threading.Event) -> None:
-    started = runtime.clock()
-    first = watch.snapshot().fraction
     tell = runtime.show if runtime.terminal else runtime.say
     while not ended.wait(TERMINAL_EVERY_S if runtime.terminal else LOG_EVERY_S):
-        now = watch.snapshot()
-        tell(progress_line(now, elapsed_s=runtime.clock() - started, gained=now.fraction - first))
-    if runtime.terminal:
-        runtime.show("")
+        tell(progress_line(watch.snapshot(runtime.clock())))
+    runtime.show("")

@@ -25,10 +25,11 @@ STATES: Final = {0: "done", 1: "sums differ", 3: "dead letters", 5: "refused by 
 def finish(ledger: Ledger, plan: Plan, *, max_dead_letters: int, duration_s: float) -> dict[str, Any]:
     """The report of a run that has nothing left to do; stored, with dead letters and refused buckets as files beside it.
 
-    A run that ends with 0 or 5 is over and its staging files are removed; after 1 or 3 they are kept and the run can be repeated.
+    A run that ends with 0 or 5 is over and its staging files are removed. After 3 the run can be repeated to accept its dead letters; after 1 its sums are
+    made again.
     """
     report = ledger.report()
-    if report is None:
+    if report is None or report["imbalances"]:
         done = list(records(plan, ledger))
         account_ = account([one.counts for one in footers(plan, ledger)], done)
         ledger.write_lines("dead_letters.jsonl", map(letter_line, dead_letters(plan, ledger)))
@@ -36,8 +37,9 @@ def finish(ledger: Ledger, plan: Plan, *, max_dead_letters: int, duration_s: flo
         report = _report(plan, ledger, account_, done) | {"duration_s": round(duration_s, 3)}
     report["exit_code"] = _exit_code(report, max_dead_letters)
     report["state"] = STATES[report["exit_code"]]
+    ledger.store_report(report)
     if report["exit_code"] in (0, 5):
-        ledger.finish(report)
+        ledger.remove_staging()
     return report
 
 

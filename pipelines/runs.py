@@ -33,7 +33,7 @@ def _run(ledger: Ledger) -> dict[str, Any]:
 
 
 def _done(ledger: Ledger) -> float:
-    return 1.0 if ledger.report() else Watch(ledger, ledger.plan()).snapshot().fraction
+    return 1.0 if ledger.report() else Watch(ledger, ledger.plan(), 0.0).snapshot(0.0).fraction
 
 
 def state_of(ledger: Ledger) -> str:

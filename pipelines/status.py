@@ -23,23 +23,14 @@ def run(job: StatusJob, runtime: Runtime) -> Outcome:
     plan = ledger.plan()
     if job.dead_letters:
         return _dead_letters(ledger, plan, runtime)
-    watch = Watch(ledger, plan)
+    watch = Watch(ledger, plan, ledger.taken_s())
     while job.watch and state_of(ledger) == "running":
-        now = watch.snapshot()
-        elapsed_s = runtime.clock() - ledger.started_s()
-        runtime.show(progress_line(now, elapsed_s=elapsed_s, gained=now.fraction))
+        runtime.show(progress_line(watch.snapshot(runtime.clock())))
         runtime.wait(WATCH_EVERY_S)
     if report := ledger.report():
         return Outcome(exit_code=0, data={"run_id": plan.run_id, "state": report["state"], "report": report}, text=report_text(report))
-    return _going(ledger, plan, watch.snapshot(), runtime)
-
-
-def _going(ledger: Ledger, plan: Plan, now: Snapshot, runtime: Runtime) -> Outcome:
-    state = state_of(ledger)
-    elapsed_s = runtime.clock() - ledger.started_s() if state == "running" else 0.0
-    rate = now.points / elapsed_s if elapsed_s else 0.0
-    eta_s = round(elapsed_s * (1 - now.fraction) / now.fraction) if now.fraction and elapsed_s else None
-    data = {"run_id": plan.run_id, "state": state, "planned": format_time(plan.created_s), **now.to_data(), "points_per_s": round(rate), "eta_s": eta_s}
+    now = watch.snapshot(runtime.clock())
+    data = {"run_id": plan.run_id, "state": state_of(ledger), "planned": format_time(plan.created_s), **now.to_data()}
     return Outcome(exit_code=IncompleteError.exit_code, data=data, text=_text(data, now))
 
 
@@ -47,8 +38,8 @@ def _text(data: dict[str, Any], now: Snapshot) -> str:
     rows = [("read groups staged", human_number(now.groups[0]), human_number(now.groups[1]))]
     rows += [(f"{metric_type} units written", human_number(done), human_number(planned)) for metric_type, (done, planned) in now.units.items()]
     head = f"run {data['run_id']}: {data['state']}, {now.fraction:.0%} done, {human_number(now.points)} points decoded"
-    if data["eta_s"] is not None:
-        head += f", {human_number(data['points_per_s'])} points/s, ETA {human_duration(data['eta_s'])}"
+    if data["state"] == "running" and now.eta_s is not None:
+        head += f", {human_number(now.points_per_s)} points/s, ETA {human_duration(now.eta_s)}"
     return f"{head}\n\n{table(('', 'done', 'planned'), rows)}\n" + (
         "" if data["state"] == "running" else f"\ngo on with  rollups backfill --plan {data['run_id']}"
     )

@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     if arguments.expected:
         from scripts.archive_maker.expected import write_expected
 
-        write_expected(arguments.expected, arguments.folder, arguments.membership)
+        write_expected(arguments.expected, arguments.folder, options, arguments.membership)
     sys.stdout.write((json.dumps(made.summary, indent=1) if arguments.json else made.text()) + "\n")
     return 0
 

@@ -24,7 +24,7 @@ Command = Sequence[str | Path]
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 LOCKS: Final = {"run": "requirements.lock", "dev": "requirements-dev.lock", "bench": "requirements-bench.lock"}
-EXPECTED_S: Final = {"run": 30, "dev": 45, "bench": 45}
+EXPECTED_S: Final = {"run": 25, "dev": 20, "bench": 15}
 
 
 class SetUpError(Exception):
@@ -59,7 +59,7 @@ def call(command: Command) -> None:
     Raises:
         SetUpError: it ended with an error.
     """
-    environ = {**os.environ, "PIP_USER": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    environ = {**os.environ, "PIP_USER": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONWARNINGS": "ignore"}
     ended = subprocess.run(command, stdout=sys.stderr.fileno(), env=environ, close_fds=False, check=False)
     if ended.returncode:
         raise SetUpError(f"this command ended with {ended.returncode}: {' '.join(map(str, command))}")
@@ -105,10 +105,19 @@ def make_packages(packages: Path, mode: str) -> list[Path]:
     if not is_ready(folder):
         options = ["--without-pip"] if below else []
         python = make_venv(folder, *options, sees=below)
-        install(python, "--require-hashes", "--requirement", ROOT / LOCKS[mode])
+        if not below:
+            upgrade_pip(python, folder)
+        install(python, "--require-hashes", "--no-deps", "--requirement", ROOT / LOCKS[mode])
         compile_modules(python, folder)
         (folder / "ready").touch()
     return [folder, *below]
+
+
+def upgrade_pip(python: Path, folder: Path) -> None:
+    """Installs the locked pip: it needs half the time of the one that Python 3.11 brings (8 instead of 16 CPU seconds for requirements.lock)."""
+    if locked := re.search(r"^pip==[^\\]*(\\\n +--hash=[^\\\n]*)+", (ROOT / LOCKS["run"]).read_text(), flags=re.MULTILINE):
+        (folder / "pip.txt").write_text(locked[0] + "\n")
+        install(python, "--require-hashes", "--requirement", folder / "pip.txt")
 
 
 def compile_modules(python: Path, folder: Path) -> None:

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import zstandard
@@ -30,6 +30,16 @@ class WrittenObject:
     key: str
     bytes: int
     raw_bytes: int
+    records: int
+
+
+class _Prepared(NamedTuple):
+    """An object before compression."""
+
+    key: str
+    text: str
+    compression: str
+    truncate: bool
     records: int
 
 
@@ -71,14 +81,14 @@ class ObjectWriter:
         flying: list[Future[WrittenObject]] = []
         with ThreadPoolExecutor(_THREADS) as pool:
             for batch in groups:
-                flying.append(pool.submit(self._store, *self._prepare(batch)))
+                flying.append(pool.submit(self._store, self._prepare(batch)))
                 if len(flying) == _IN_FLIGHT:
                     written.append(flying.pop(0).result())
             written.extend(one.result() for one in flying)
         return written
 
-    def _prepare(self, batch: list[Record]) -> tuple[str, str, str, bool, int]:
-        """Everything random, decided in order: key, text, compression, whether to truncate, records."""
+    def _prepare(self, batch: list[Record]) -> _Prepared:
+        """Decides everything random, batch after batch."""
         unique = uuid.UUID(bytes=self._random.bytes(16), version=4)
         compression, extension = self._container()
         texts = [record.text for record in batch]
@@ -87,7 +97,7 @@ class ObjectWriter:
             texts, truncate = self._corrupted(texts)
         separator = self._separator()
         key = object_key(self._options, min(record.arrival_us for record in batch), unique, extension)
-        return key, separator.join(texts) + separator, compression, truncate, len(texts)
+        return _Prepared(key, separator.join(texts) + separator, compression, truncate, len(texts))
 
     def _container(self) -> tuple[str, str]:
         """Compression and extension; in a mixed archive one in five extensions is wrong."""
@@ -109,14 +119,14 @@ class ObjectWriter:
         where = int(self._random.integers(len(texts)))
         return [*texts[:where], CORRUPTIONS[cause](texts[where]), *texts[where + 1 :]], False
 
-    def _store(self, key: str, text: str, compression: str, truncate: bool, records: int) -> WrittenObject:
-        data = text.encode()
-        body = compress(data, compression, self._options.gzip_level)
-        body = truncated(body) if truncate else body
-        path = self._folder / key
+    def _store(self, one: _Prepared) -> WrittenObject:
+        data = one.text.encode()
+        body = compress(data, one.compression, self._options.gzip_level)
+        body = truncated(body) if one.truncate else body
+        path = self._folder / one.key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(body)
-        return WrittenObject(key, len(body), len(data), records)
+        return WrittenObject(one.key, len(body), len(data), one.records)
 
 
 def compress(data: bytes, compression: str, gzip_level: int) -> bytes:

@@ -68,7 +68,7 @@ POINT_CHANGES: Final[tuple[_Change, ...]] = (
 """Each turns the text of one point into an odd but valid one."""
 
 
-def odd_text(sender: Sender, arrival_us: int, time_s: int, points: list[str], roles: str, random: np.random.Generator) -> str:
+def odd_text(sender: Sender, arrival_us: int, points: list[str], roles: str, random: np.random.Generator) -> str:
     """The posting with one odd point, an odd envelope, or no points at all."""
     head = sender.head(arrival_text(arrival_us), roles)
     choice = int(random.integers(len(POINT_CHANGES) + 4))

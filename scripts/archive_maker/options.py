@@ -140,7 +140,7 @@ def parser() -> argparse.ArgumentParser:
     _add_size(made)
     _add_twists(made)
     _add_objects(made)
-    made.add_argument("--expected", type=Path, metavar="FILE", help="write the expected rollups there, as `rollups export` lists them (slow: loops over all points)")
+    made.add_argument("--expected", type=Path, metavar="FILE", help="write the expected rollups there, as `rollups export` lists them (slow: loops)")
     made.add_argument("--membership", type=Path, metavar="FILE", help="write the role membership table of the hosts there (CSV)")
     made.add_argument("--json", action="store_true", help="print what was made as one JSON document")
     return made
@@ -176,7 +176,7 @@ def _add_twists(made: argparse.ArgumentParser) -> None:
     }.items():
         twists.add_argument(f"--{name}", type=_share, metavar="SHARE", help=text)
     twists.add_argument("--nulls", type=_share, nargs="?", const=0.01, metavar="SHARE", help="share of points with value null (0.01 if no share is given)")
-    twists.add_argument("--odd", type=_share, nargs="?", const=0.01, metavar="SHARE", help="odd but valid postings: numeric strings, fractional seconds, NaN, extra fields…")
+    twists.add_argument("--odd", type=_share, nargs="?", const=0.01, metavar="SHARE", help="odd but valid postings: numeric strings, fractional seconds, NaN…")
     twists.add_argument("--roles", type=float, metavar="N", help="mean number of roles per host, default 1")
 
 

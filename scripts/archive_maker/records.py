@@ -51,21 +51,21 @@ class Stream:
 
     def __init__(self, options: ArchiveOptions, fleet: Fleet, values: Iterator[list[list[float]]], counts: Counts) -> None:
         """`values` has for each posting interval a list per sender; counts are added to while iterating."""
-        self._options, self._fleet, self._values, self.counts = options, fleet, values, counts
+        self._options, self.fleet, self._values, self.counts = options, fleet, values, counts
         self._waiting: list[Record] = []
         self._made = 0
-        self._random = np.random.default_rng([options.seed, 3])
+        self._delays, self._random = (np.random.default_rng([options.seed, 3, n]) for n in range(2))
         self._chosen = {name: np.random.default_rng([options.seed, 4, n]) for n, name in enumerate(_TWISTS)}
         for sender in fleet.senders:
             counts.series[sender.metric_type] += len(sender.names)
 
     def __iter__(self) -> Iterator[Record]:
         """Records in stream order."""
-        options, senders = self._options, self._fleet.senders
+        options, senders = self._options, self.fleet.senders
         changes = self._changes()
         for tick_s in range(options.start_s, options.start_s + options.duration_s // options.interval_s * options.interval_s, options.interval_s):
             for slot in changes.get(tick_s, ()):
-                self._fleet.replace(slot, tick_s)
+                self.fleet.replace(slot, tick_s)
                 self.counts.series[senders[slot].metric_type] += len(senders[slot].names)
             self._post(tick_s, next(self._values))
             yield from self._due((tick_s + options.interval_s) * SECOND_US - _MOST_AHEAD_US)
@@ -90,9 +90,9 @@ class Stream:
 
     def _post(self, tick_s: int, values: list[list[float]]) -> None:
         """All postings of one interval."""
-        delays_us = (self._random.integers(300, 20_000, len(values)) * 1000).tolist()
+        delays_us = (self._delays.integers(300, 20_000, len(values)) * 1000).tolist()
         fates = self._fates(len(values))
-        for slot, sender in enumerate(self._fleet.senders):
+        for slot, sender in enumerate(self.fleet.senders):
             time_s = tick_s + sender.phase_s
             posting = Posting(sender, time_s, time_s * SECOND_US + delays_us[slot], values[slot])
             if slot in fates:
@@ -125,7 +125,8 @@ class Stream:
         if "duplicates" in fate:
             self._add(posting, order_us + self._some_s(0, 1800) * SECOND_US, text)
         if "reposted_lower" in fate:
-            again = posting._replace(arrival_us=posting.arrival_us + self._random.choice((-1, 1)) * self._some_s(1, 40) * SECOND_US, values=_lower(posting.values))
+            shift_us = self._some_s(1, 40) * SECOND_US * (1 if self._random.random() < 0.5 else -1)
+            again = posting._replace(arrival_us=posting.arrival_us + shift_us, values=_lower(posting.values))
             self._add(again, again.arrival_us, self._text(again, fate - {"bare"}))
         if "ties" in fate:
             other = posting._replace(values=[value + 1.0 for value in posting.values])
@@ -161,7 +162,7 @@ class Stream:
             self.counts.twists["roles_absent"] += 1
             roles = "null" if self._random.random() < 0.5 else ""
         if "odd" in fate:
-            return odd_text(sender, arrival_us, time_s, points, roles, self._random)
+            return odd_text(sender, arrival_us, points, roles, self._random)
         return f"{sender.head(arrival_text(arrival_us), roles)}{','.join(points)}]}}"
 
     def _take_values(self, points: list[str]) -> None:

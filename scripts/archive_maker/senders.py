@@ -61,7 +61,8 @@ class Sender:
 
     def points(self, time_s: int, values: Sequence[float]) -> list[str]:
         """Text of each point, for postings that are not plain."""
-        return [f'{{"name":{json.dumps(name)},"time":{time_s},"value":{shape % value}}}' for name, shape, value in zip(self.names, self.formats, values, strict=True)]
+        texts = (shape % value for shape, value in zip(self.formats, values, strict=True))
+        return [f'{{"name":{json.dumps(name)},"time":{time_s},"value":{value}}}' for name, value in zip(self.names, texts, strict=True)]
 
     def bare_text(self, time_s: int, values: Sequence[float]) -> str:
         """The points as a bare API payload of a host."""
@@ -84,13 +85,13 @@ def _fixed(text: str) -> str:
 class Fleet:
     """The senders of an archive by slot: hosts first, then services. Replacing a slot's sender starts new series."""
 
-    def __init__(self, options: ArchiveOptions) -> None:
-        """Fill every slot."""
+    def __init__(self, options: ArchiveOptions, senders: Sequence[Sender] = ()) -> None:
+        """Fill every slot, with these senders if there are any."""
         self._options = options
         self._random = np.random.default_rng([options.seed, 1])
         self._host_names = _names(_HOST_METRICS, options.metrics)
         self._service_names = _names(_SERVICE_METRICS, options.metrics)
-        self.senders = [self._make(slot) for slot in range(options.hosts + options.services)]
+        self.senders = list(senders) or [self._make(slot) for slot in range(options.hosts + options.services)]
         self.ever: list[tuple[int, Sender]] = [(options.start_s, sender) for sender in self.senders]
         """Every sender with the time from which it posts."""
 

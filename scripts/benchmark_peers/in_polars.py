@@ -1,7 +1,8 @@
 """The benchmark's task in Polars: `in_polars.py ARCHIVE OUTPUT` writes OUTPUT/{1m,5m,1h}.parquet and prints one JSON line.
 
-What makes it fast, each measured against its alternatives: the streaming engine with two threads; lines and `json_decode` with the posting's type (8 CPU seconds where `scan_ndjson` takes 20);
-postings are decoded once; role copies and series are made of postings, not of points; grouping by small integers; the texts come back as categoricals, which Parquet writes as dictionaries.
+What makes it fast, each measured against its alternatives: the streaming engine with two threads; lines and `json_decode` with the posting's type (8 CPU
+seconds where `scan_ndjson` takes 20); postings are decoded once; role copies and series are made of postings, not of points; grouping by small integers; the
+texts come back as categoricals, which Parquet writes as dictionaries.
 """
 
 import json
@@ -17,7 +18,15 @@ ARCHIVE, OUTPUT = sys.argv[1:3]
 DAY_US = 86_400_000_000
 POINT = pl.Struct({"name": pl.String, "time": pl.Int64, "value": pl.Float64})
 POSTING = pl.Struct(
-    {"type": pl.String, "org": pl.String, "hostId": pl.String, "service": pl.String, "roles": pl.List(pl.String), "receivedAt": pl.Float64, "metrics": pl.List(POINT)}
+    {
+        "type": pl.String,
+        "org": pl.String,
+        "hostId": pl.String,
+        "service": pl.String,
+        "roles": pl.List(pl.String),
+        "receivedAt": pl.Float64,
+        "metrics": pl.List(POINT),
+    }
 )
 TEXTS = ["metric_type", "org", "entity", "labels"]
 VALUES = ["sum", "min", "max", "avg", "last"]
@@ -26,7 +35,14 @@ postings = (
     pl.scan_lines(sorted(Path(ARCHIVE).rglob("*.gz")), name="line")
     .select(pl.col("line").str.json_decode(POSTING))
     .unnest("line")
-    .select("type", "org", pl.coalesce("hostId", "service").alias("entity"), "roles", (pl.col("receivedAt") * 1e6).round().cast(pl.Int64).alias("arrival"), "metrics")
+    .select(
+        "type",
+        "org",
+        pl.coalesce("hostId", "service").alias("entity"),
+        "roles",
+        (pl.col("receivedAt") * 1e6).round().cast(pl.Int64).alias("arrival"),
+        "metrics",
+    )
     .collect(engine="streaming")
 )
 own = postings.lazy().select(pl.col("type").alias("metric_type"), "org", "entity", pl.lit("{}").alias("labels"), "arrival", "metrics")
@@ -64,7 +80,14 @@ v = pl.col("v")
 p5m = (
     p1m.lazy()
     .group_by("id", "name_id", (pl.col("minute") // 5).alias("b"))
-    .agg(pl.len().cast(pl.Int32).alias("minutes"), v.sum().alias("sum"), v.min().alias("min"), v.max().alias("max"), v.mean().alias("avg"), v.max_by("minute").alias("last"))
+    .agg(
+        pl.len().cast(pl.Int32).alias("minutes"),
+        v.sum().alias("sum"),
+        v.min().alias("min"),
+        v.max().alias("max"),
+        v.mean().alias("avg"),
+        v.max_by("minute").alias("last"),
+    )
     .collect(engine="streaming")
 )
 p1h = (

@@ -1,4 +1,4 @@
-"""What every store does: one function per behaviour, each with as many empty stores as it asks for. `test_store` runs them all over every store."""
+"""What every store does when it is written and read: one function per behaviour, each with as many empty stores as it asks for. `test_store` runs them all."""
 
 import itertools
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from tests.core.rollup_tables import DAY, DAY_S, row, rows_of, table
 from transforms.core.errors import RollupsError
 from transforms.core.units import Unit
 from transforms.core.versions import Verdict
-from transforms.stores.files import Failpoint, no_failpoint
+from transforms.stores.files import Failpoint
 from transforms.stores.protocol import RollupStore, UndoCounts
 
 RUNS = {
@@ -160,92 +160,6 @@ def an_upsert_killed_at_any_call_is_repeated_to_the_same_bytes(new_place: NewPla
     assert counts == UndoCounts(restored=dict.fromkeys(rollups, 2), removed=dict.fromkeys(rollups, 2), left_alone=dict.fromkeys(rollups, 0))
 
 
-def undo_brings_back_what_the_run_replaced(new_place: NewPlace) -> None:
-    place = new_place()
-    put(place.open(), [row("h1", 0, 5, 9.0, None), row("h1", 300, 5, 9.0, 7), row("h2", 0, 1, 9.0, 7)], run_id="before")
-    put(place.open(), [row("h1", 0, 5, 3.0, 20), row("h1", 300, 5, 3.0, 20), row("h3", 0, 1, 3.0, 20)], run_id="wrong")
-    counts = place.open().undo("wrong", generation=20, now_generation=30)
-    assert counts == UndoCounts(restored={"1m": 2}, removed={"1m": 1}, left_alone={"1m": 0})
-    assert read(place.open()) == {("h1", 0): (5, 9.0, 30), ("h1", 300): (5, 9.0, 30), ("h2", 0): (1, 9.0, 7)}
-    before = place.stored()
-    assert place.open().undo("wrong", generation=20, now_generation=40) == UndoCounts(restored={"1m": 0}, removed={"1m": 0}, left_alone={"1m": 0})
-    assert place.stored() == before
-
-
-def undo_of_a_run_on_nothing_leaves_nothing(new_place: NewPlace) -> None:
-    place = new_place()
-    put_all(place.open(), three_granularities(20), "first")
-    place.open().undo("first", generation=20, now_generation=30)
-    assert place.stored() == {}
-    assert place.open().undo("never", generation=25, now_generation=40) == UndoCounts()
-
-
-def undo_of_the_middle_run_leaves_later_repairs(new_place: NewPlace) -> None:
-    place = new_place()
-    for name, rows in RUNS.items():
-        put(place.open(), rows, run_id=name)
-    counts = place.open().undo("b", generation=20, now_generation=40)
-    wanted = {("h1", 0): (5, 9.0, 40), ("h1", 300): (5, 7.0, 30), ("h2", 0): (1, 2.0, 30), ("h4", 0): (2, 9.0, 40)}
-    assert read(place.open()) == wanted
-    assert counts == UndoCounts(restored={"1m": 2}, removed={"1m": 1}, left_alone={"1m": 1})
-
-
-def runs_undone_newest_first_bring_back_the_beginning(new_place: NewPlace) -> None:
-    place = new_place()
-    put(place.open(), [row("h1", 0, 4, 1.0, None), row("h2", 0, 1, 1.0, None)], run_id="seed")
-    seed = {where: version[:2] for where, version in read(place.open()).items()}
-    for name, rows in RUNS.items():
-        put(place.open(), rows, run_id=name)
-    for now_generation, (name, generation) in enumerate((("c", 30), ("b", 20), ("a", 10)), start=40):
-        counts = place.open().undo(name, generation=generation, now_generation=now_generation)
-        assert counts.left_alone == {"1m": 0}
-    assert {where: version[:2] for where, version in read(place.open()).items()} == seed
-
-
-def undo_sees_through_several_writes_of_one_run(new_place: NewPlace) -> None:
-    place = new_place()
-    put(place.open(), [row("h1", 0, 1, 9.0, None)], run_id="seed")
-    put(place.open(), [row("h1", 0, 2, 5.0, 20)], run_id="wrong")
-    put(place.open(), [row("h2", 0, 1, 5.0, 20)], run_id="wrong")
-    put(place.open(), [row("h1", 0, 3, 4.0, 20)], run_id="wrong")
-    place.open().undo("wrong", generation=20, now_generation=30)
-    assert read(place.open()) == {("h1", 0): (1, 9.0, 30)}
-
-
-def undo_of_a_run_killed_half_way_takes_back_what_it_wrote(new_place: NewPlace) -> None:
-    def replay(place: Place) -> Callable[[Failpoint], object]:
-        return lambda failpoint: put_all(place.open(failpoint), three_granularities(20, 2.0), "late")
-
-    seeded = new_place()
-    put_all(seeded.open(), three_granularities(10, 9.0), "early")
-    for call in range(0, calls_of(replay(seeded.copy())), 3):
-        place = seeded.copy()
-        killed(replay(place), call)
-        place.open().undo("late", generation=20, now_generation=30)
-        found = {version[:2] for granularity in ("1m", "5m", "1h") for version in read(place.open(), granularity=granularity).values()}
-        assert found == {(1, 9.0)}
-
-
-def an_undo_killed_at_any_call_is_repeated_to_the_same_bytes(new_place: NewPlace) -> None:
-    def undo(place: Place, now_generation: int) -> Callable[[Failpoint], object]:
-        return lambda failpoint: place.open(failpoint).undo("wrong", generation=20, now_generation=now_generation)
-
-    seeded = new_place()
-    put_all(seeded.open(), three_granularities(10, 9.0, ("h1",)), "early")
-    put_all(seeded.open(), three_granularities(20, 2.0), "wrong")
-    undisturbed, begun_again = seeded.copy(), seeded.copy()
-    calls = calls_of(undo(undisturbed, 30))
-    undo(begun_again, 31)(no_failpoint)
-    ends = []
-    for call in range(calls):
-        place = seeded.copy()
-        assert killed(undo(place, 30), call)
-        undo(place, 31)(no_failpoint)
-        ends.append([undisturbed.stored(), begun_again.stored()].index(place.stored()))
-    assert ends == sorted(ends, reverse=True)
-    assert sum(ends) < 10  # killed before it noted that it had begun
-
-
 def generations_increase_even_if_the_clock_does_not(new_place: NewPlace) -> None:
     store = new_place().open()
     assert store.last_generation() == 0
@@ -268,6 +182,19 @@ def a_partition_keeps_the_number_of_shards_it_was_opened_with(new_place: NewPlac
     assert place.open().shard_count("host", DAY) == answers[0]
     assert place.open().open_partition("host", DAY, 99) == answers[0]
     assert place.open().shard_count("host", "2025-11-02") is None
+
+
+def partitions_and_generations_survive_being_killed_at_any_call(new_place: NewPlace) -> None:
+    def begin(place: Place, shards: int) -> Callable[[Failpoint], object]:
+        return lambda failpoint: (place.open(failpoint).open_partition("host", DAY, shards), place.open(failpoint).issue_generation(1000))
+
+    for call in range(calls_of(begin(new_place(), 4))):
+        place = new_place()
+        assert killed(begin(place, 4), call)
+        opened, last = place.open().shard_count("host", DAY), place.open().last_generation()
+        assert (opened, last) in {(None, 0), (4, 0), (4, 1000)}
+        assert place.open().open_partition("host", DAY, 5) == opened or 5
+        assert place.open().issue_generation(1000) == max(1000, last + 1)
 
 
 def a_unit_of_a_partition_that_is_not_open_is_an_error(new_place: NewPlace) -> None:
@@ -350,8 +277,3 @@ def a_scan_unites_shards_and_windows_in_order(new_place: NewPlace) -> None:
     pieces = [(metric_type, piece.column_names, piece.column("bucket_start").cast("int64").to_pylist()) for metric_type, piece in asked]
     assert pieces == [("service", ["bucket_start", "sum"], [(DAY_S + 3600) * 1000, (DAY_S + 86_400) * 1000])]
     assert list(place.open().scan("1m")) == []
-
-
-BEHAVIOURS: tuple[Callable[[NewPlace], None], ...] = tuple(
-    value for name, value in list(globals().items()) if callable(value) and getattr(value, "__module__", "") == __name__ and not name.startswith("_")
-)

@@ -57,7 +57,7 @@ def read(store: RollupStore, unit: Unit = UNIT, granularity: str = "1m") -> dict
 
 
 def three_granularities(generation: int | None, value: float = 1.0, entities: tuple[str, ...] = ("h1", "h2")) -> dict[str, pa.Table]:
-    """Two buckets of each entity per granularity."""
+    """Two buckets of each entity in each granularity."""
     widths = {"1m": 60, "5m": 300, "1h": 3600}
     return {name: table(row(entity, place * width, 1, value, generation) for entity in entities for place in (0, 1)) for name, width in widths.items()}
 

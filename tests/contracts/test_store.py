@@ -7,12 +7,19 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tests.contracts.behaviours import BEHAVIOURS
+from tests.contracts import behaviours, undo_behaviours
 from tests.contracts.harness import FolderPlace, NewPlace
 from transforms.core.units import Unit
 from transforms.core.versions import Merged, merge
 from transforms.stores.parquet import ParquetStore
 from transforms.stores.protocol import RollupStore
+
+BEHAVIOURS = [
+    one
+    for module in (behaviours, undo_behaviours)
+    for name, one in vars(module).items()
+    if callable(one) and getattr(one, "__module__", "") == module.__name__ and not name.startswith("_")
+]
 
 STORES: dict[str, Callable[..., RollupStore]] = {"parquet": ParquetStore}
 

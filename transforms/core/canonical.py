@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from transforms.core.errors import RollupsError
 from transforms.core.model import Bools, Ints
 from transforms.core.united import IDENTITY
 
@@ -111,13 +112,15 @@ def ordered(table: pa.Table) -> pa.Table:
 def keys_of(tables: Sequence[pa.Table]) -> list[Ints]:
     """For each row of the canonical tables an integer such that, over all of them, integers compare as (series, bucket) does.
 
-    Buckets of all tables must lie within 2^63 ms divided by the number of series: any store window does.
+    Raises RollupsError if the buckets lie too far apart, by more than 2^63 ms divided by the number of series.
     """
     every_runs = [series_runs(table) for table in tables]
     rank = {key: number for number, key in enumerate(sorted({key for runs in every_runs for key in runs.keys}))}
     starts = [bucket_ms(table) for table in tables]
     low = min((int(one.min()) for one in starts if len(one)), default=0)
     span = max((int(one.max()) for one in starts if len(one)), default=0) - low + 1
+    if len(rank) * span >= 1 << 63:
+        raise RollupsError(f"comparing buckets of {len(rank)} series: they lie {span // 86_400_000} days apart, so some bucket_start must be wrong")
     return [_keys(runs, rank, start - low, span) for runs, start in zip(every_runs, starts, strict=True)]
 
 

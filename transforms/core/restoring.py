@@ -7,14 +7,14 @@ undo's generation but still belongs to the run that wrote it, so that runs can b
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.core.canonical import canonical, find, keys_of, one_chunk, ordered, pick
-from transforms.core.model import Bools, Ints
+from transforms.core.model import ROLLUP_SCHEMA, Bools, Ints
 from transforms.core.united import IDENTITY
 
 
@@ -26,10 +26,17 @@ class Undone(NamedTuple):
     issued: tuple[int, ...]
 
 
-class History(NamedTuple):
-    """All that is known of one table's past: the before-images of a run, newest first (canonical, in order), and the undos of the store."""
+TRACED: Final = (*IDENTITY, "bucket_start", "generation")
+"""Columns that tell which run a bucket's version belongs to."""
 
-    images: Callable[[str], Iterator[pa.Table]]
+
+class History(NamedTuple):
+    """All that is known of one table's past: the before-images of a run, newest first (canonical, in order), and the undos of the store.
+
+    `images` is asked for run id and columns, TRACED or all.
+    """
+
+    images: Callable[[str, Sequence[str]], Iterator[pa.Table]]
     undos: Sequence[Undone]
 
 
@@ -48,7 +55,7 @@ def restore(current: pa.Table, run_id: str, generation: int, now_generation: int
     """
     mine = origins(current, history) == generation
     pending, parts, removed = _rows(current, mine), [_rows(current, ~mine)], 0
-    for image in history.images(run_id):
+    for image in history.images(run_id, ROLLUP_SCHEMA.names):
         rows, found = _find(pending, image)
         earlier = pick(image, rows[found])
         settled = origins(earlier, history) != generation
@@ -75,7 +82,7 @@ def _origins_before(brought_back: pa.Table, undone: Undone, issued: int, history
     """Origins of the versions that the undo found in the images of the run: neither the run's own nor, in images of a later time, the undo's or newer."""
     result = np.zeros(brought_back.num_rows, np.int64)
     pending = np.arange(brought_back.num_rows)
-    for image in history.images(undone.run_id):
+    for image in history.images(undone.run_id, TRACED):
         rows, found = _find(pick(brought_back, pending), image)
         versions = pick(image, rows[found])
         generations = pc.fill_null(one_chunk(versions.column("generation")), 0).to_numpy()

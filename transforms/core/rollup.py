@@ -102,12 +102,12 @@ def _roll_up(slices: Sequence[pa.RecordBatch], united: UnitedSeries, computed: C
 
 
 def _fold_of(united: UnitedSeries) -> Fold:
-    """The fold of the unit's kind. A unit of several kinds would be laid out and folded kind by kind."""
-    kinds = [united.values["kind"][code].as_py() for code in np.unique(united.codes["kind"])]
+    """The fold of the series' kind. Where kinds are mixed, each would be laid out and folded on its own and the rows merged by series."""
+    kinds = united.values["kind"].to_pylist() or ["gauge"]
     unknown = [kind for kind in kinds if kind not in FOLDS]
     if unknown:
         raise RollupsError(f"rolling up series of kind {unknown[0]!r}: only {', '.join(FOLDS)} can be rolled up")
-    return FOLDS["gauge"]
+    return FOLDS[kinds[0]]
 
 
 def _part(one: pa.RecordBatch, series: Ints) -> Part:

@@ -17,7 +17,7 @@ from transforms.core.counts import Counts, count, imbalances
 from transforms.core.errors import ConservationError
 from transforms.core.granularity import DAY_S, MINUTE_S, within
 from transforms.core.model import METRIC_TYPES, SLICE_SCHEMA, Bools, DecodedObject, Floats, Ints, Points, Postings, labels_text
-from transforms.core.roles import Membership, role_copies
+from transforms.core.roles import Membership, RoleCopies, role_copies
 from transforms.core.selection import Reach, Selection
 from transforms.core.time import format_time
 from transforms.core.units import Unit
@@ -100,8 +100,9 @@ class GroupColumns:
         columns, posting = self._drop(columns, decoded.points.posting, "late", lag_us > self.reach.late_s * _US)
         lag_us = columns.arrival_us - columns.time_s * _US
         columns, posting = self._drop(columns, posting, "early", lag_us < -self.reach.early_s * _US)
-        for part in (columns, self._copies(decoded.postings, columns, posting)):
-            self._parts.append(self._inside(part))
+        self._parts.append(self._inside(columns))
+        if "role" in self.selection.metric_types and len((copies := role_copies(decoded.postings, self.membership)).posting):
+            self._parts.append(self._inside(self._copied(decoded.postings, copies, columns, posting)))
 
     def slices(self) -> GroupSlices:
         """All points that were kept, by unit and series, each series' points in the order of their position."""
@@ -150,16 +151,16 @@ class GroupColumns:
         numbers = [self._identities.setdefault(Identity(*row), len(self._identities)) for row in rows]
         return np.array(numbers, np.int32)[inverse]
 
-    def _copies(self, postings: Postings, columns: _Columns, posting: npt.NDArray[np.int32]) -> _Columns:
-        copies = role_copies(postings, self.membership)
+    def _copied(self, postings: Postings, copies: RoleCopies, columns: _Columns, posting: npt.NDArray[np.int32]) -> _Columns:
+        """The points of the copied postings as points of role series. A posting's points need not stand together."""
         rows = pa.array(copies.posting)
-        host = postings.entity.take(rows)
-        roles = pa.array(["role"] * len(rows), pa.string())
-        identity = self._identity_numbers(roles, postings.org.take(rows), copies.role, host) if len(rows) else np.zeros(0, np.int32)
-        starts, ends = (np.searchsorted(posting, copies.posting, side) for side in ("left", "right"))
+        types = pa.array(["role"] * len(rows), pa.string())
+        identity = self._identity_numbers(types, postings.org.take(rows), copies.role, postings.entity.take(rows))
+        order = np.argsort(posting, kind="stable")
+        starts, ends = (np.searchsorted(posting[order], copies.posting, side) for side in ("left", "right"))
         lengths = ends - starts
         offsets = np.cumsum(lengths) - lengths
-        at = np.repeat(starts - offsets, lengths) + np.arange(lengths.sum())
+        at = order[np.repeat(starts - offsets, lengths) + np.arange(lengths.sum())]
         count(self.counts, "role_copies", "role", int(lengths.sum()))
         copied = columns.take(at)
         return _Columns(np.repeat(identity, lengths), copied.name, copied.time_s, copied.arrival_us, copied.value)
@@ -300,7 +301,7 @@ def _units(table: _SeriesTable, first_day: int, days: int, shards: Shards) -> tu
 
 def _index(units_of_rows: npt.NDArray[np.int32], offsets: npt.NDArray[np.intp], units: tuple[Unit, ...]) -> tuple[SliceIndex, ...]:
     firsts = np.flatnonzero(np.diff(units_of_rows, prepend=-1)).tolist()
-    ends = [*firsts[1:], len(units_of_rows)]
+    ends = [*firsts[1:], len(units_of_rows)][: len(firsts)]
     return tuple(
         SliceIndex(units[units_of_rows[first]], first, end - first, int(offsets[end] - offsets[first])) for first, end in zip(firsts, ends, strict=True)
     )

@@ -4,6 +4,8 @@ from typing import Final
 
 BAD_JSON: Final = "bad JSON"
 TOO_DEEP: Final = "nested too deep"
+TOO_LONG: Final = "record too large"
+TOO_MANY: Final = "too many dead letters"
 
 TRUNCATED: Final = "truncated container"
 CORRUPT: Final = "corrupt container"
@@ -21,6 +23,7 @@ BAD_ORG: Final = _ENVELOPE + "org"
 BAD_ROLES: Final = _ENVELOPE + "roles"
 BAD_RECEIVED_AT: Final = _ENVELOPE + "receivedAt"
 BAD_METRICS: Final = _ENVELOPE + "metrics"
+BAD_POINTS: Final = _ENVELOPE + "too many broken points"
 
 _POINT: Final = "broken point: "
 BAD_ELEMENT: Final = _POINT + "not an object"
@@ -30,10 +33,10 @@ BAD_TIME: Final = _POINT + "time"
 BAD_VALUE: Final = _POINT + "value"
 
 CAUSES: Final = (
-    BAD_JSON, TOO_DEEP,
+    BAD_JSON, TOO_DEEP, TOO_LONG, TOO_MANY,
     TRUNCATED, CORRUPT, TRAILING, TOO_LARGE, EXPANSION,
     UNKNOWN_TYPE, UNSUPPORTED_TYPE,
-    NOT_A_POSTING, BAD_IDENTITY, BAD_ORG, BAD_ROLES, BAD_RECEIVED_AT, BAD_METRICS,
+    NOT_A_POSTING, BAD_IDENTITY, BAD_ORG, BAD_ROLES, BAD_RECEIVED_AT, BAD_METRICS, BAD_POINTS,
     BAD_ELEMENT, BAD_HOST, BAD_NAME, BAD_TIME, BAD_VALUE,
 )  # fmt: skip
 """All of them."""

@@ -1,8 +1,8 @@
 """The columnar path: whole stretches of an object become Arrow columns at once, by arrow-json's reader.
 
-`read` answers for what it can prove and nothing else: on any error or doubt it raises `DecodeError`, and the strict reader (strict.py) has the word. It accepts records of type host and service, or
-bare arrays of host points, in valid JSON with any of JSON's white space between them; with nulls, numeric strings, unknown fields, and fields missing that may be. Whatever would become a dead letter
-is a doubt.
+`read` answers for what it can prove and nothing else: on any error or doubt it raises `DecodeError`, and the strict reader (strict.py) has the word. It accepts
+records of type host and service, or bare arrays of host points, in valid JSON with any of JSON's white space between them; with nulls, numeric strings, unknown
+fields, and fields missing that may be. Whatever would become a dead letter is a doubt.
 """
 
 import re
@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.core.model import Bools, DecodedObject, DecodeTally, Floats, Ints, Points, Postings
 from transforms.core.errors import DecodeError
+from transforms.core.model import Bools, DecodedObject, DecodeTally, Floats, Ints, Points, Postings
 from transforms.decode.framing import BOM
 from transforms.decode.proof import DOUBT, count_records, require_plain_numbers
 from transforms.decode.scalars import EXACT_BELOW, TIME_FROM_S, TIME_TO_S, arrival_us
@@ -43,7 +43,7 @@ def read(piece: bytes, source: Source) -> DecodedObject:
     """Decode records that stand one after the other. Raises `DecodeError` unless sure that the strict reader would say the same."""
     text = piece.removeprefix(BOM)
     is_bare = text[:64].lstrip().startswith(b"[")
-    batch = _parsed(text, count_records(text), is_bare=is_bare)
+    batch = _parsed(text, count_records(text, source.max_record_bytes), is_bare=is_bare)
     lengths, points = _points(batch.column("metrics"))
     _require_plain_numbers(text, batch, points, is_bare=is_bare)
     if is_bare:
@@ -57,6 +57,8 @@ def _parsed(text: bytes, records: int, *, is_bare: bool) -> pa.RecordBatch:
     """One row per record; bare arrays become the `metrics` of an object each."""
     wrapped = b'{"metrics":' + _BARE_BORDER.sub(b']}{"metrics":', text) + b"}" if is_bare else text
     schema = _BARE if is_bare else _TYPED
+    # An error message of arro3 0.9 that quotes U+0000 aborts the process.
+    _require(b"\\" not in text or b"\\u0000" not in text, "text holds U+0000")
     try:
         batches = pa.table(arro3.io.read_json(arro3.core.Buffer(wrapped), schema, batch_size=max(records, 1))).to_batches()
     except pa.ArrowInvalid as error:
@@ -66,7 +68,7 @@ def _parsed(text: bytes, records: int, *, is_bare: bool) -> pa.RecordBatch:
     return batch
 
 
-def _require(condition: bool, otherwise: str) -> None:
+def _require(condition: object, otherwise: str) -> None:
     if not condition:
         raise DecodeError(DOUBT, otherwise)
 
@@ -116,12 +118,8 @@ def _typed_postings(batch: pa.RecordBatch, source: Source) -> Postings:
     _require(not pc.any(pc.and_(pc.invert(is_host), roles.is_valid())).as_py(), "a posting that is not a host's has roles")
     # Copies: a view of a column would keep the whole batch in memory.
     owned = pa.table([kind, pc.fill_null(batch.column("org"), source.org), entity, roles], ["type", "org", "entity", "roles"]).take(np.arange(batch.num_rows))
-    texts = [_joined(owned.column(name)) for name in owned.column_names]
-    return Postings(*texts, _arrivals(batch.column("receivedAt"), source))
-
-
-def _joined(column: pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks()
+    kinds, orgs, entities, roles = (owned.column(name).combine_chunks() for name in owned.column_names)
+    return Postings(kinds, orgs, entities, roles, _arrivals(batch.column("receivedAt"), source))
 
 
 def _arrivals(received: pa.DoubleArray, source: Source) -> Ints:
@@ -148,9 +146,9 @@ def _bare_postings(hosts: pa.StringArray, lengths: Ints, source: Source) -> tupl
     rank[order] = np.arange(len(order), dtype=np.int32)
     posting = rank[inverse][np.cumsum(is_start) - 1]
     rows = len(order)
-    fixed = [pa.repeat(pa.scalar(text, _TEXT), rows) for text in ("host", source.org)]
-    entity = hosts.take(starts[first[order]])
-    return Postings(*fixed, entity, pa.nulls(rows, pa.list_(_TEXT)), np.full(rows, source.arrival_us, np.int64)), posting
+    kinds, orgs = (pa.repeat(pa.scalar(text, _TEXT), rows) for text in ("host", source.org))
+    entities = hosts.take(starts[first[order]])
+    return Postings(kinds, orgs, entities, pa.nulls(rows, pa.list_(_TEXT)), np.full(rows, source.arrival_us, np.int64)), posting
 
 
 def _decoded(records: int, postings: Postings, posting: npt.NDArray[np.int32], points: pa.StructArray) -> DecodedObject:

@@ -93,7 +93,7 @@ def _members(body: bytes, container: str, limits: UnpackLimits) -> Unpacked:
             break
         try:
             member = inflate(body, at, room - size)
-        except (igzip_lib.IsalError, zlib.error, zstandard.ZstdError) as error:
+        except (igzip_lib.IsalError, zlib.error, zstandard.ZstdError) as error:  # type: ignore[misc]  # isal's stub takes the class for an instance
             problem = DecodeError(CORRUPT, f"{container} member {len(parts) + 1} at compressed byte {at}: {error}", at)
             break
         parts.append(member.data)

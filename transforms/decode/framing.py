@@ -1,20 +1,19 @@
 """Framing of JSON records: where one ends and the next begins, in bytes.
 
-Records are JSON values one after the other. Between them may stand any ASCII whitespace and UTF-8 byte-order marks, or nothing. Where a value can't be read, the record goes to the next newline
-after its **start**, or to the end of the object if there is none.
+Records are JSON values one after the other. Between them may stand any ASCII white space and UTF-8 byte-order marks, or nothing. Where a value can't be read,
+the record goes to the next newline after its **start**, or to the end of the object if there is none.
 
-Text is parsed as Latin-1, one character a byte, so that positions are byte offsets whatever the encoding; a record with bytes above 127 is then parsed again as UTF-8. Bytes that are not UTF-8
-become lone surrogates, which no text may contain (`scalars.is_text`): they break what uses them and nothing else.
+Text is parsed as Latin-1, one character a byte, so that positions are byte offsets whatever the encoding; a record with bytes above 127 is then parsed again as
+UTF-8. Bytes that are not UTF-8 become lone surrogates, which no text may contain (`scalars.is_text`): they break what uses them and nothing else.
 """
 
 import json
 import re
 from collections.abc import Iterator
 from itertools import accumulate
-from json.decoder import scanstring
 from typing import Final, NamedTuple
 
-from transforms.decode.causes import BAD_JSON, DETAIL_CHARS, TOO_DEEP
+from transforms.decode.causes import BAD_JSON, DETAIL_CHARS, TOO_DEEP, TOO_LONG
 from transforms.decode.scalars import Json
 
 MAX_DEPTH: Final = 200
@@ -51,9 +50,9 @@ def border(data: bytes, at: int) -> int:
     return found.end() if found else len(data)
 
 
-def frames(data: bytes, start: int, stop: int) -> Iterator[Frame]:
+def frames(data: bytes, start: int, stop: int, max_record_bytes: int) -> Iterator[Frame]:
     """The records that start before `stop`, from `start` on, which must be a record's border."""
-    window = _Window(data, start, stop)
+    window = _Window(data, start, stop, max_record_bytes)
     while (start := _after_separators(data, start)) < stop:
         frame = window.frame(start)
         yield frame
@@ -71,8 +70,9 @@ class _Window:
     A parser's error message counts the lines before it: small windows keep that cheap when there are many errors.
     """
 
-    def __init__(self, data: bytes, start: int, stop: int) -> None:
+    def __init__(self, data: bytes, start: int, stop: int, max_record_bytes: int) -> None:
         self._data = data
+        self._max_record_bytes = max_record_bytes
         self._move(start, min(stop - start, _WINDOW_BYTES))
 
     def _move(self, start: int, size: int) -> None:
@@ -90,7 +90,9 @@ class _Window:
             frame, cut = self._attempt(start)
             if not cut or self._reaches_end():
                 return frame._replace(incomplete=cut and bool(frame.cause))
-            self._move(start, 8 * max(len(self._text), _WINDOW_BYTES))
+            if self._start == start and len(self._text) > self._max_record_bytes:
+                return self._bad(start, TOO_LONG, self._too_long())
+            self._move(start, min(8 * max(len(self._text), _WINDOW_BYTES), self._max_record_bytes + 1))
 
     def _attempt(self, start: int) -> tuple[Frame, bool]:
         """The record as far as this window shows it, and whether more text could change that."""
@@ -102,10 +104,15 @@ class _Window:
         except json.JSONDecodeError as error:
             return self._bad(start, BAD_JSON, f"{error.msg} at byte {self._start + error.pos - start} of the record"), _ran_out(error)
         text = self._text[at:end]
+        if len(text) > self._max_record_bytes:
+            return self._bad(start, TOO_LONG, self._too_long()), False
         if too_deep(text):
             return self._bad(start, TOO_DEEP, f"more than {MAX_DEPTH} levels"), False
         cut = end == len(self._text) and not text.endswith(("}", "]", '"'))
         return Frame(start, self._start + end, value if text.isascii() else _as_utf8(text)), cut
+
+    def _too_long(self) -> str:
+        return f"more than the limit of {self._max_record_bytes} bytes"
 
     def _bad(self, start: int, cause: str, detail: str) -> Frame:
         newline = self._data.find(b"\n", start)
@@ -131,7 +138,10 @@ def too_deep(text: str) -> bool:
 
 
 def element_spans(record: bytes, key: str | None) -> list[tuple[int, int]]:
-    """Byte ranges of the elements of the array `record[key]` (its last one, if the key is repeated), or of `record` itself if `key` is None. The record is valid JSON."""
+    """Byte ranges of the elements of the array `record[key]` (its last one, if the key is repeated), or of `record` itself if `key` is None.
+
+    The record is valid JSON.
+    """
     text = record.decode("latin-1")
     start = 0
     if key is not None:
@@ -146,7 +156,7 @@ def _members(text: str, at: int = 0) -> Iterator[tuple[str, int, int]]:
     while text[at] not in "}]":
         name = ""
         if is_object:
-            name, at = scanstring(text, at + 1)
+            name, at = _DECODER.raw_decode(text, at)
             at = _skip(text, _skip(text, at) + 1)
         end = _DECODER.raw_decode(text, at)[1]
         yield name, at, end

@@ -12,7 +12,7 @@ import pyarrow as pa
 from transforms.core.errors import DecodeError
 from transforms.core.model import DeadLetter, DecodedObject, DecodeTally, Points, Postings
 from transforms.decode import columnar, strict
-from transforms.decode.causes import DETAIL_CHARS
+from transforms.decode.causes import DETAIL_CHARS, TOO_MANY
 from transforms.decode.containers import Unpacked, UnpackLimits, unpack
 from transforms.decode.framing import border
 from transforms.decode.strict import Source
@@ -33,11 +33,17 @@ _NOTHING: Final = DecodedObject(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeRules:
-    """What the configuration says about decoding: the org of postings that name none, and bounds of an object's inflated size."""
+    """What the configuration says about decoding: the org of postings that name none, and bounds that keep memory in hand whatever the input.
+
+    An object that inflates to more than `max_object_bytes` or `max_expansion` times its stored size is one dead letter, and nothing of it is kept. So is
+    a record of more than `max_record_bytes`. After `max_dead_letters` of an object its rest is one more.
+    """
 
     org: str = ""
     max_object_bytes: int = 1 << 30
     max_expansion: int = 1000
+    max_record_bytes: int = 1 << 26
+    max_dead_letters: int = 1_000_000
 
 
 def decode_object(body: bytes, *, key: str, arrival_us: int, rules: DecodeRules) -> DecodedObject:
@@ -46,39 +52,63 @@ def decode_object(body: bytes, *, key: str, arrival_us: int, rules: DecodeRules)
     `arrival_us` is the arrival of postings that don't tell theirs. Points are in the order of their position in the object.
     """
     unpacked = unpack(body, UnpackLimits(max_bytes=rules.max_object_bytes, max_expansion=rules.max_expansion))
-    source = Source(key=key, arrival_us=arrival_us, org=rules.org)
-    return _joined([_NOTHING, *_parts(unpacked, source)])
+    source = Source(key=key, arrival_us=arrival_us, org=rules.org, max_record_bytes=rules.max_record_bytes)
+    return _joined([_NOTHING, *_Stretches(unpacked, source, rules.max_dead_letters).parts()])
 
 
-def _parts(unpacked: Unpacked, source: Source) -> Iterator[DecodedObject]:
-    """Consecutive stretches of the object; last, what is wrong with the container."""
-    data, at, small_until, tail = unpacked.data, 0, 0, len(unpacked.data)
-    while at < len(data):
-        is_small = at < small_until
-        end = border(data, at + (_SMALL_BYTES if is_small else _LARGE_BYTES))
-        part = _columnar(data[at:end], source)
-        if part is None and not is_small and end - at > _SMALL_BYTES:
-            small_until = end
-            continue
-        if part is None:
-            read = strict.read(data, at, end, source, is_cut=unpacked.is_cut)
-            part, end, tail = read.decoded, read.end, tail if read.tail is None else read.tail
-        yield part
-        at = end
-    if unpacked.problem:
-        yield _container_letter(unpacked.problem, tail, data[tail:] + unpacked.rest, source)
+class _Stretches:
+    """Reads an object from front to back, each stretch by the columnar path if it can prove itself, else by the strict reader."""
 
+    def __init__(self, unpacked: Unpacked, source: Source, max_dead_letters: int) -> None:
+        self._unpacked = unpacked
+        self._data = unpacked.data
+        self._source = source
+        self._letters_left = max_dead_letters
+        self._at = 0
+        self._tail = len(unpacked.data)
 
-def _columnar(piece: bytes, source: Source) -> DecodedObject | None:
-    try:
-        return columnar.read(piece, source)
-    except DecodeError:
-        return None
+    def parts(self) -> Iterator[DecodedObject]:
+        """Consecutive stretches; last, what is wrong with the container."""
+        while self._at < len(self._data):
+            stop = border(self._data, self._at + _LARGE_BYTES)
+            part = self._columnar(stop)
+            yield from [part] if part else self._small_parts(stop)
+        if self._unpacked.problem:
+            yield self._letter(self._unpacked.problem, self._tail, self._unpacked.rest)
 
+    def _small_parts(self, until: int) -> Iterator[DecodedObject]:
+        is_tried = until - self._at <= _SMALL_BYTES
+        while self._at < until and self._letters_left > 0:
+            stop = border(self._data, self._at + _SMALL_BYTES)
+            part = None if is_tried else self._columnar(stop)
+            yield part or self._strict(stop)
+        if self._letters_left <= 0 and self._at < self._tail:
+            problem = DecodeError(TOO_MANY, f"{len(self._data) - self._at} bytes of the object are left")
+            yield self._letter(problem, self._at, b"")
+            self._at = self._tail = len(self._data)
 
-def _container_letter(problem: DecodeError, offset: int, raw: bytes, source: Source) -> DecodedObject:
-    letter = DeadLetter(source.key, offset, problem.cause, problem.detail[:DETAIL_CHARS], raw)
-    return replace(_NOTHING, tally=DecodeTally(records=1, dead_records=1), dead_letters=(letter,))
+    def _columnar(self, stop: int) -> DecodedObject | None:
+        # A stretch has at most one record beyond its size. What is longer holds no records, but perhaps more scalars than fit into memory.
+        if stop - self._at > _LARGE_BYTES + self._source.max_record_bytes:
+            return None
+        try:
+            part = columnar.read(self._data[self._at : stop], self._source)
+        except DecodeError:
+            return None
+        self._at = stop
+        return part
+
+    def _strict(self, stop: int) -> DecodedObject:
+        part = strict.read(self._data, self._at, stop, self._source, is_cut=self._unpacked.is_cut, max_dead_letters=self._letters_left)
+        self._at = part.end
+        self._tail = self._tail if part.tail is None else part.tail
+        self._letters_left -= len(part.decoded.dead_letters)
+        return part.decoded
+
+    def _letter(self, problem: DecodeError, offset: int, rest: bytes) -> DecodedObject:
+        """What stands for all from `offset` on, and for what follows the container."""
+        letter = DeadLetter(self._source.key, offset, problem.cause, problem.detail[:DETAIL_CHARS], self._data[offset:] + rest)
+        return replace(_NOTHING, tally=DecodeTally(records=1, dead_records=1), dead_letters=(letter,))
 
 
 def _joined(parts: Sequence[DecodedObject]) -> DecodedObject:

@@ -1,14 +1,15 @@
 """The proof that arrow-json read what is written (columnar.py asks for it).
 
-arrow-json takes commas for white space, `01` and `1.` for numbers, raw control characters for text, and strings for numbers. Two steps show that none of that was in the text:
+arrow-json takes commas for white space, `01` and `1.` for numbers, raw control characters for text, and strings for numbers. Two steps show that none of that
+was in the text:
 
-1. `count_records`: msgspec's parser, which does not build what it skips, accepts the text as JSON values one after the other. It is strict about all of JSON except the encoding, about which
-   arrow-json is strict.
+1. `count_records`: msgspec's parser, which does not build what it skips, accepts the text as JSON values one after the other. It is strict about all of JSON
+   except the encoding, about which arrow-json is strict.
 2. `require_plain_numbers`: no time, value or receivedAt is a string, unless that string is a number by our own grammar; and nothing is nested too deep.
 
-The second step counts quotation marks. A text has two for every key and every string value, and arrow-json returned at least one key for each field that is not null and one string for each text. If
-that accounts for all quotation marks, there is no other key and no other string. What has extra fields or explicit nulls is searched for numbers in quotation marks; if that finds any, or can't be
-sure because of escapes, msgspec reads the numbers as well.
+The second step counts quotation marks. A text has two for every key and every string value, and arrow-json returned at least one key for each field that is not
+null and one string for each text. If that accounts for all quotation marks, there is no other key and no other string. What has extra fields or explicit nulls
+is searched for numbers in quotation marks; if that finds any, or can't be sure because of escapes, msgspec reads the numbers as well.
 """
 
 import re
@@ -41,7 +42,7 @@ class _Point(msgspec.Struct, gc=False):
 
 
 class _Posting(msgspec.Struct, gc=False):
-    receivedAt: _Number = None
+    received_at: _Number = msgspec.field(default=None, name="receivedAt")
     metrics: list[_Point] | None = None
 
 
@@ -50,12 +51,18 @@ _POSTINGS: Final = msgspec.json.Decoder(_Posting)
 _BARE: Final = msgspec.json.Decoder(list[_Point])
 
 
-def count_records(text: bytes) -> int:
-    """The number of JSON values in the text. Raises `DecodeError` if it is not JSON values with nothing but JSON's white space between them."""
+def count_records(text: bytes, max_record_bytes: int) -> int:
+    """The number of JSON values in the text.
+
+    Raises `DecodeError` if the text is not JSON values of at most that size with nothing but JSON's white space between them.
+    """
     try:
-        return len(_RECORDS.decode_lines(text))
+        records = _RECORDS.decode_lines(text)
     except (msgspec.DecodeError, RecursionError) as error:
         raise DecodeError(DOUBT, str(error)) from error
+    if len(text) > max_record_bytes and max((memoryview(record).nbytes for record in records), default=0) > max_record_bytes:
+        raise DecodeError(DOUBT, f"a record has more than {max_record_bytes} bytes")
+    return len(records)
 
 
 def require_plain_numbers(text: bytes, *, fields: int, strings: int, brackets: int, is_bare: bool) -> None:
@@ -106,8 +113,13 @@ def _quotes_numbers(text: Bytes, colons: npt.NDArray[np.intp]) -> bool:
 
 def _is_number_key(text: Bytes, colons: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
     """Whether the key before a colon ends like one of the fields that are numbers."""
-    end = text.take(colons - 2, mode="clip") | text.take(colons - 3, mode="clip").astype(np.uint32) << 8 | text.take(colons - 4, mode="clip").astype(np.uint32) << 16
-    return (end == _KEY_ENDS[0]) | (end == _KEY_ENDS[1]) | (end == _KEY_ENDS[2])
+    end = (
+        text.take(colons - 2, mode="clip")
+        | text.take(colons - 3, mode="clip").astype(np.uint32) << 8
+        | text.take(colons - 4, mode="clip").astype(np.uint32) << 16
+    )
+    is_one: npt.NDArray[np.bool_] = (end == _KEY_ENDS[0]) | (end == _KEY_ENDS[1]) | (end == _KEY_ENDS[2])
+    return is_one
 
 
 def _quoted_numbers(text: bytes, *, is_bare: bool) -> list[str]:
@@ -119,7 +131,7 @@ def _quoted_numbers(text: bytes, *, is_bare: bool) -> list[str]:
         else:
             postings = _POSTINGS.decode_lines(text)
             points = [point for posting in postings for point in posting.metrics or ()]
-            numbers = [posting.receivedAt for posting in postings]
+            numbers = [posting.received_at for posting in postings]
     except (msgspec.DecodeError, RecursionError) as error:
         raise DecodeError(DOUBT, str(error)) from error
     numbers += [point.time for point in points]

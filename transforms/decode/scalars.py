@@ -1,8 +1,8 @@
-"""What counts as a number, a time and a text in a posting: the grammar that the strict reader and the columnar path share.
+r"""What counts as a number, a time and a text in a posting: the grammar that the strict reader and the columnar path share.
 
 JSON numbers arrive as float64 (the nearest one; integers too, however long). A string stands for a number if it is written exactly as
 
-* a JSON number: `-?(0|[1-9][0-9]*)(\\.[0-9]+)?([eE][+-]?[0-9]+)?`, or
+* a JSON number: `-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?`, or
 * `nan`, `inf` or `infinity` in any case, with or without a sign,
 
 and nothing else: ` 1`, `+1`, `01`, `1.`, `.5`, `1_0`, `0x1` and the empty string are not numbers.

@@ -1,15 +1,16 @@
 """The strict reader: one record after the other, one Python object after the other. It says what a posting means; the columnar path must agree with it.
 
-A record is an object with a `type`, an array (a bare API payload of host points), or `{}` (nothing). A broken envelope is a dead letter of the whole record, a broken point of that point alone.
-A point is broken before it is dropped; its parts are looked at in the order object, hostId (bare payloads), name, time, value.
+A record is an object with a `type`, an array (a bare API payload of host points), or `{}` (nothing). A broken envelope is a dead letter of the whole record,
+a broken point of that point alone. A point is broken before it is dropped; its parts are looked at in the order object, hostId (bare payloads), name, time, value.
+Roles are a host's: in other postings the field is unknown.
 """
 
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -26,8 +27,11 @@ IDENTITY: Final = {"host": "hostId", "service": "service"}
 UNSUPPORTED_TYPES: Final = ("labeled",)
 """Known types of postings that are not decoded yet."""
 
-NAMES: Final = pa.dictionary(pa.int32(), pa.string())
-ROLES: Final = pa.list_(pa.string())
+MAX_BROKEN_POINTS: Final = 100_000
+"""A record with more of them is one dead letter."""
+
+_ROLES: Final = pa.list_(pa.string())
+_Point = TypeVar("_Point")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +40,8 @@ class Source:
 
     key: str
     arrival_us: int
-    org: str
+    org: str = ""
+    max_record_bytes: int = 1 << 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +53,21 @@ class StrictPart:
     tail: int | None = None
 
 
-def read(data: bytes, start: int, stop: int, source: Source, *, is_cut: bool = False) -> StrictPart:
+def read(data: bytes, start: int, stop: int, source: Source, *, is_cut: bool = False, max_dead_letters: int = 1_000_000) -> StrictPart:
     """Read the records that start in [start, stop); `start` must be a record's border.
 
     With `is_cut` the object is known to end early: a last record that is incomplete is not a dead letter here, its start is returned as `tail`.
+    Reading ends early after the record that brings the dead letters to their maximum.
     """
     columns = _Columns(source)
     end = stop
-    for frame in frames(data, start, stop):
+    for frame in frames(data, start, stop, source.max_record_bytes):
         if is_cut and frame.incomplete:
             return StrictPart(columns.decoded(), len(data), frame.start)
         columns.add_record(frame, data[frame.start : frame.end])
-        end = max(end, frame.end)
+        end = max(stop, frame.end)
+        if len(columns.dead_letters) >= max_dead_letters:
+            return StrictPart(columns.decoded(), frame.end)
     return StrictPart(columns.decoded(), end)
 
 
@@ -81,9 +89,7 @@ class _Columns:
         """Count a record; add what is in it."""
         self.records += 1
         try:
-            if frame.cause:
-                raise DecodeError(frame.cause, frame.detail)
-            self._add_value(frame.value, frame.start, raw)
+            self._add_value(_value(frame), frame.start, raw)
         except DecodeError as broken:
             self.dead_records += 1
             self._bury(frame.start, broken, raw)
@@ -112,27 +118,17 @@ class _Columns:
         org = self.source.org if record.get("org") is None else _text(record, "org", causes.BAD_ORG)
         roles = _roles(record) if metric_type == "host" else None
         arrival = _arrival(record, self.source.arrival_us)
-        metrics = _metrics(record)
+        points, broken = _sift(_metrics(record), _point)
         posting = len(self.postings)
         self.postings.append((metric_type, org, entity, roles, arrival))
-        broken: dict[int, DecodeError] = {}
-        for index, element in enumerate(metrics):
-            try:
-                self._add_point(metric_type, posting, *_point(element))
-            except DecodeError as error:
-                broken[index] = error
+        for point in points:
+            self._add_point(metric_type, posting, *point)
         self._bury_points(broken, "metrics", offset, raw)
 
     def _add_bare(self, elements: list[Json], offset: int, raw: bytes) -> None:
+        points, broken = _sift(elements, _host_point)
         postings: dict[str, int] = {}
-        broken: dict[int, DecodeError] = {}
-        for index, element in enumerate(elements):
-            try:
-                host = _host(element)
-                point = _point(element)
-            except DecodeError as error:
-                broken[index] = error
-                continue
+        for host, point in points:
             if host not in postings:
                 postings[host] = len(self.postings)
                 self.postings.append(("host", self.source.org, host, None, self.source.arrival_us))
@@ -162,11 +158,17 @@ class _Columns:
             inexact=dict(self.inexact),
         )
         return DecodedObject(
-            Postings(_texts(types), _texts(orgs), _texts(entities), pa.array(roles, ROLES), np.array(arrivals, np.int64)),
+            Postings(_texts(types), _texts(orgs), _texts(entities), pa.array(roles, _ROLES), np.array(arrivals, np.int64)),
             Points(np.array(postings, np.int32), _texts(names).dictionary_encode(), np.array(times, np.int64), np.array(values, np.float64)),
             tally,
             tuple(self.dead_letters),
         )
+
+
+def _value(frame: Frame) -> Json:
+    if frame.cause:
+        raise DecodeError(frame.cause, frame.detail)
+    return frame.value
 
 
 def _texts(texts: Sequence[str]) -> pa.StringArray:
@@ -218,8 +220,22 @@ def _metrics(record: dict[str, Json]) -> list[Json]:
     raise DecodeError(causes.BAD_METRICS, f"metrics {_shown(metrics)} is not an array" if "metrics" in record else "no metrics")
 
 
-def _host(element: Json) -> str:
-    return _text(_object(element), "hostId", causes.BAD_HOST)
+def _sift(elements: list[Json], read_point: Callable[[Json], _Point]) -> tuple[list[_Point], dict[int, DecodeError]]:
+    """The points that can be read, and what is wrong with the others, by index."""
+    points: list[_Point] = []
+    broken: dict[int, DecodeError] = {}
+    for index, element in enumerate(elements):
+        try:
+            points.append(read_point(element))
+        except DecodeError as error:
+            broken[index] = error.with_traceback(None)
+        if len(broken) > MAX_BROKEN_POINTS:
+            raise DecodeError(causes.BAD_POINTS, f"more than {MAX_BROKEN_POINTS} of {len(elements)}")
+    return points, broken
+
+
+def _host_point(element: Json) -> tuple[str, tuple[str, int, float | None]]:
+    return _text(_object(element), "hostId", causes.BAD_HOST), _point(element)
 
 
 def _object(element: Json) -> dict[str, Json]:
@@ -234,7 +250,9 @@ def _point(element: Json) -> tuple[str, int, float | None]:
     name = _text(point, "name", causes.BAD_NAME)
     time = time_s(point.get("time"))
     if time is None:
-        raise DecodeError(causes.BAD_TIME, f"time {_shown(point.get('time'))} is not a time in seconds between the years 2000 and 2100" if "time" in point else "no time")
+        raise DecodeError(
+            causes.BAD_TIME, f"time {_shown(point.get('time'))} is not a time in seconds between the years 2000 and 2100" if "time" in point else "no time"
+        )
     value = point.get("value")
     if value is None:
         return name, time, None

@@ -84,14 +84,18 @@ class Ledger:
         """Groups that have a staging file."""
         return frozenset(int(name.removesuffix(".arrow")) for name in _names(self.path / "staging") if name.endswith(".arrow"))
 
+    def record_file(self, name: str) -> Path:
+        """Where a unit (`str(unit)`) is or will be recorded."""
+        return self.path / "units" / f"{name}.json"
+
     def record(self, record: UnitRecord) -> None:
         """Notes a unit as done."""
-        write_whole(self._record_file(record.unit), json.dumps(record.to_data(), separators=(",", ":")).encode(), name="record")
+        write_whole(self.record_file(str(record.unit)), json.dumps(record.to_data(), separators=(",", ":")).encode(), name="record")
 
     def recorded(self, unit: Unit) -> UnitRecord | None:
         """The unit's record, if it is done."""
         try:
-            return UnitRecord.from_data(json.loads(self._record_file(unit).read_bytes()))
+            return UnitRecord.from_data(json.loads(self.record_file(str(unit)).read_bytes()))
         except FileNotFoundError:
             return None
 
@@ -108,18 +112,17 @@ class Ledger:
 
         Files().replace(self.path / name, write, name="lines")
 
-    def finish(self, report: dict[str, Any]) -> None:
-        """Stores the report; from then on the run is over and its staging files are removed."""
+    def store_report(self, report: dict[str, Any]) -> None:
+        """Stores what the run did; from then on nothing of it is missing."""
         write_whole(self.path / "report.json", json.dumps(report, indent=1, sort_keys=True).encode(), name="report")
-        self.remove_staging()
 
     def remove_staging(self) -> None:
-        """Frees the staged data of a finished run."""
+        """Frees the staged data of a run that is over."""
         for name in _names(self.path / "staging"):
             (self.path / "staging" / name).unlink(missing_ok=True)
 
     def report(self) -> dict[str, Any] | None:
-        """The report of a finished run."""
+        """The report of a run that has nothing left to do."""
         path = self.path / "report.json"
         return json.loads(path.read_bytes()) if path.exists() else None
 
@@ -142,8 +145,8 @@ class Ledger:
             return True
         return False
 
-    def started_s(self) -> float:
-        """When the process that works, or last worked, on the run took it."""
+    def taken_s(self) -> float:
+        """When the process that works, or last worked, on the run took it up."""
         return (self.path / "lock").stat().st_mtime
 
     @contextmanager
@@ -160,9 +163,6 @@ class Ledger:
             file.write(str(os.getpid()))
             file.flush()
             yield
-
-    def _record_file(self, unit: Unit) -> Path:
-        return self.path / "units" / f"{unit}.json"
 
 
 def _flocked(file: TextIO) -> bool:

@@ -10,6 +10,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.transforms.util import WaitOn
 
 from transforms.core.counts import total
+from transforms.core.plan import Plan
 from transforms.core.units import Unit
 from transforms.steps.pool import map_ahead
 from transforms.steps.staging import Slice
@@ -86,13 +87,7 @@ class _StageGroups(beam.DoFn):
 
     def setup(self) -> None:
         self._worker = Worker(self._run_dir)
-        plan = self._worker.plan
-        self._batches = {
-            unit: batch
-            for metric_type in plan.request.metric_types
-            for batch in unit_batches(metric_type, len(plan.units(metric_type)), self._batch_units)
-            for unit in plan.units(metric_type)[batch.first : batch.first + batch.size]
-        }
+        self._batches = batch_of_units(self._worker.plan, self._batch_units)
 
     def process(self, groups: tuple[int, ...]) -> Iterator[tuple[UnitBatch, Slice]]:
         done = self._worker.ledger.recorded_units()
@@ -128,6 +123,15 @@ def group_batches(groups: int, size: int) -> list[tuple[int, ...]]:
 def unit_batches(metric_type: str, units: int, size: int) -> list[UnitBatch]:
     """All units of a type in batches of `size`."""
     return [UnitBatch(metric_type, first, min(size, units - first)) for first in range(0, units, size)]
+
+
+def batch_of_units(plan: Plan, size: int) -> dict[Unit, UnitBatch]:
+    """The batch of every unit that the run plans."""
+    found = {}
+    for metric_type in plan.request.metric_types:
+        units = plan.units(metric_type)
+        found.update({unit: batch for batch in unit_batches(metric_type, len(units), size) for unit in units[batch.first : batch.first + batch.size]})
+    return found
 
 
 def _is_of(slice_of_batch: tuple[UnitBatch, Slice], metric_type: str) -> bool:

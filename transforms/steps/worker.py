@@ -11,11 +11,12 @@ import pyarrow as pa
 from transforms.archive import Archive, open_archive
 from transforms.core.accounts import UnitRecord
 from transforms.core.manifest import ArchiveObject
-from transforms.core.model import ROLLUP_SCHEMA, DeadLetter
+from transforms.core.model import DeadLetter
 from transforms.core.outcome import unit_record
 from transforms.core.plan import Plan
 from transforms.core.roles import Membership
-from transforms.core.rollup import UnitRollups, roll_up_in_passes
+from transforms.core.rollup import roll_up_in_passes
+from transforms.core.rows import joined
 from transforms.core.selection import Selection
 from transforms.core.slices import GroupColumns
 from transforms.core.units import Unit
@@ -92,7 +93,7 @@ class Worker:
                 generation=self.plan.generation,
             )
         )
-        tables = {name: _concatenated(rollups, name) for name in self._selection.computed}
+        tables = {name: joined([one.tables[name] for one in rollups]) for name in self._selection.computed}
         record = unit_record(unit, rollups, tables, self._merge(unit, tables), self._selection)
         record = replace(record, finished_s=time.time())
         self.ledger.record(record)
@@ -105,6 +106,3 @@ class Worker:
         return self._store.upsert(unit, tables, run_id=self.plan.run_id, allow_fewer=request.allow_fewer)
 
 
-def _concatenated(rollups: list[UnitRollups], granularity: str) -> pa.Table:
-    tables = [one.tables[granularity] for one in rollups]
-    return tables[0] if len(tables) == 1 else pa.concat_tables([ROLLUP_SCHEMA.empty_table(), *tables]).unify_dictionaries()

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -14,7 +15,7 @@ from transforms.stores import open_store
 from transforms.stores.protocol import RollupStore, Wanted
 
 if TYPE_CHECKING:
-    import pandas as pd  # type: ignore[import-untyped]
+    import pandas as pd
 
 EXPORT_SCHEMA = pa.schema(
     [ROLLUP_SCHEMA.field(name) if name in ROLLUP_SCHEMA.names else pa.field(name, ROLLUP_SCHEMA.field("name").type) for name in EXPORT_COLUMNS]
@@ -46,7 +47,7 @@ def exported(
 
 
 def _constant(text: str, rows: int) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array([text]))
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array([text]))
 
 
 def load(store: str | Path, granularity: str, *, metric_types: Sequence[str] = METRIC_TYPES, period: Range | None = None) -> "pd.DataFrame":
@@ -57,4 +58,5 @@ def load(store: str | Path, granularity: str, *, metric_types: Sequence[str] = M
     """
     opened = open_store(store if isinstance(store, str) and "://" in store else f"parquet://{store}", writable=False)
     tables = list(exported(opened, granularity, metric_types=metric_types, periods=None if period is None else (period,)))
-    return pa.concat_tables([EXPORT_SCHEMA.empty_table(), *tables]).unify_dictionaries().to_pandas()
+    frame: pd.DataFrame = pa.concat_tables([EXPORT_SCHEMA.empty_table(), *tables]).unify_dictionaries().to_pandas()
+    return frame

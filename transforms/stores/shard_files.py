@@ -51,7 +51,7 @@ def write_table(table: pa.Table, path: Path) -> None:
 class ShardFile:
     """A file opened for reading, as a context. `source` is an open binary file of that path, else the path is opened.
 
-    Rows come as the asked part of ROLLUP_SCHEMA, in canonical form. Every failure is a RefusedError that names the file and, if it is about one, the column.
+    `names` are its columns. Rows come as the asked part of ROLLUP_SCHEMA, in canonical form. What can't be read is a RefusedError that names file and column.
     """
 
     def __init__(self, path: Path, source: BinaryIO | None = None) -> None:
@@ -59,6 +59,7 @@ class ShardFile:
         self.path = path
         with _refusing(path):
             self._file = pq.ParquetFile(source or str(path), read_dictionary=list(IDENTITY))
+            self.names: list[str] = self._file.schema_arrow.names
 
     def __enter__(self) -> Self:
         """The file itself."""
@@ -68,11 +69,6 @@ class ShardFile:
         """Close the file."""
         self._file.close()
 
-    def names(self) -> list[str]:
-        """Columns of the file."""
-        names: list[str] = self._file.schema_arrow.names
-        return names
-
     def rows(self, columns: Sequence[str] = ROLLUP_SCHEMA.names, first: int = 0, end: int | None = None) -> pa.Table:
         """The rows [first, end) of these columns; a missing column that can be null is null."""
         schema = pa.schema([field for field in ROLLUP_SCHEMA if field.name in columns])
@@ -80,7 +76,7 @@ class ShardFile:
         end = edges[-1] if end is None else end
         groups = [group for group in range(len(edges) - 1) if edges[group] < end and first < edges[group + 1]]
         with _refusing(self.path):
-            table = self._file.read_row_groups(groups, columns=[name for name in schema.names if name in self.names()])
+            table = self._file.read_row_groups(groups, columns=[name for name in schema.names if name in self.names])
         start = edges[groups[0]] if groups else 0
         return canonical(_conform(table.slice(first - start, end - first), schema, self.path))
 
@@ -101,17 +97,17 @@ def _refusing(path: Path) -> Iterator[None]:
         raise RefusedError(msg) from error
 
 
-def read_table(path: Path) -> pa.Table:
-    """All rows of a file, canonical and in order, sorted if they are not.
+def read_table(path: Path, columns: Sequence[str] = ROLLUP_SCHEMA.names) -> pa.Table:
+    """All rows of a file (of these columns, which include the sorting ones), canonical and in order, sorted if they are not.
 
     Raises RefusedError if it can't be read as rollups, has a column that is not a rollup's, or holds a bucket twice.
     """
     with ShardFile(path) as file:
-        foreign = sorted({*file.names()} - {*ROLLUP_SCHEMA.names, *PARTITION_COLUMNS})
+        foreign = sorted({*file.names} - {*ROLLUP_SCHEMA.names, *PARTITION_COLUMNS})
         if foreign:
             msg = f"reading rollups from {path}: column {foreign[0]!r} is not a rollup's, and writing the file would lose it; move it to a table of its own"
             raise RefusedError(msg)
-        table = file.rows()
+        table = file.rows(columns)
     if in_order(table):
         return table
     table = canonical(ordered(table))
@@ -163,14 +159,10 @@ def _conform_column(table: pa.Table, field: pa.Field, path: Path) -> pa.ChunkedA
 
 
 def _cast(column: pa.ChunkedArray, field: pa.Field, path: Path) -> pa.ChunkedArray:
-    if column.type == field.type and not (pa.types.is_dictionary(field.type) and _has_null_value(column)):
+    if column.type == field.type:
         return column
     try:
         return column.cast(pa.string()).dictionary_encode() if pa.types.is_dictionary(field.type) else column.cast(field.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         msg = f"reading rollups from {path}: column {field.name!r} is {column.type} and can't be read as {field.type} ({error})"
         raise RefusedError(msg) from error
-
-
-def _has_null_value(column: pa.ChunkedArray) -> bool:
-    return any(chunk.dictionary.null_count for chunk in column.chunks)

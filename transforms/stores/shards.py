@@ -1,6 +1,6 @@
 """The shard files of a Parquet store: read, replaced with a before-image, undone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -32,9 +32,11 @@ class Shards:
 
     def read(self, unit: Unit, granularity: str) -> pa.Table:
         """The stored rows."""
-        path = self.layout.shard(unit, granularity)
         with self.files.step("shard.read"):
-            return read_table(path) if path.exists() else ROLLUP_SCHEMA.empty_table()
+            try:
+                return read_table(self.layout.shard(unit, granularity))
+            except FileNotFoundError:
+                return ROLLUP_SCHEMA.empty_table()
 
     def replace(self, unit: Unit, granularity: str, table: pa.Table, run_id: str) -> None:
         """Store these rows instead, and what was there as a before-image of the run; needs the lock. No rows, no file."""
@@ -54,8 +56,8 @@ class Shards:
             return
         self.files.keep(path, self.layout.image(run_id, unit, granularity, number))
 
-    def images(self, run_id: str, unit: Unit, granularity: str) -> Iterator[pa.Table]:
+    def images(self, run_id: str, unit: Unit, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names) -> Iterator[pa.Table]:
         """The run's before-images of one file, newest first; an empty table where there was no file."""
         for number in reversed(range(self.layout.image_numbers(run_id, unit, granularity))):
             path = self.layout.image(run_id, unit, granularity, number)
-            yield read_table(path) if path.stat().st_size else ROLLUP_SCHEMA.empty_table()
+            yield read_table(path, columns) if path.stat().st_size else ROLLUP_SCHEMA.empty_table().select(list(columns))

@@ -13,7 +13,7 @@ from typing import Final
 import pyarrow as pa
 
 from transforms.core.errors import RefusedError
-from transforms.core.restoring import History, Undone, changed_since, restore
+from transforms.core.restoring import TRACED, History, Undone, changed_since, restore
 from transforms.core.units import Unit
 from transforms.stores.files import Files
 from transforms.stores.layout import UNDO_PREFIX, Layout
@@ -66,7 +66,7 @@ class Undoing:
         """Buckets restored, removed and left alone in one file."""
         with self.shards.locked(unit):
             self.shards.sweep(unit)
-            history = History(lambda run_id: self.shards.images(run_id, unit, granularity), self._others(undone.run_id))
+            history = History(lambda run_id, columns: self.shards.images(run_id, unit, granularity, columns), self._others(undone.run_id))
             current = self.shards.read(unit, granularity)
             left_alone = self._changed_since(current, unit, granularity, undone, history)
             result = restore(current, undone.run_id, undone.generation, undone.issued[-1], history)
@@ -77,8 +77,8 @@ class Undoing:
     def _changed_since(self, current: pa.Table, unit: Unit, granularity: str, undone: Undone, history: History) -> int:
         own = UNDO_PREFIX + undone.run_id
         others = [run_id for run_id in self.layout.run_ids() if run_id != own]
-        seen = (image for run_id in others for image in self.shards.images(run_id, unit, granularity))
-        return changed_since(current, undone.generation, seen, self.shards.images(own, unit, granularity), history)
+        seen = (image for run_id in others for image in self.shards.images(run_id, unit, granularity, TRACED))
+        return changed_since(current, undone.generation, seen, self.shards.images(own, unit, granularity, TRACED), history)
 
     def _others(self, run_id: str) -> tuple[Undone, ...]:
         """Undos of other runs."""

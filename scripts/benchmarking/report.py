@@ -1,0 +1,144 @@
+"""What the benchmark found: tables for people, one JSON document for later comparisons."""
+
+import os
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from scripts.benchmarking.archives import Archive
+from scripts.benchmarking.contestants import NAIVE, OURS
+from scripts.benchmarking.measure import Measurement
+
+PACKAGES: Final = ("apache-beam", "pyarrow", "numpy", "duckdb", "chdb", "polars")
+_MB: Final = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A contestant on an archive: the run with the median wall time, and how large what it stored is."""
+
+    name: str
+    points: int
+    runs: tuple[Measurement, ...]
+    stored_bytes: int
+    equal: bool | None = None
+    """Whether its rollups equal ours; None where that wasn't asked."""
+
+    @property
+    def median(self) -> Measurement:
+        """The run in the middle by wall time, the faster one of two."""
+        return sorted(self.runs, key=lambda run: run.wall_s)[(len(self.runs) - 1) // 2]
+
+    @property
+    def points_per_s(self) -> float:
+        """Distinct points of the archive per second of wall time."""
+        return self.points / statistics.median(run.wall_s for run in self.runs)
+
+    def row(self, ours: "Result | None") -> tuple[str, ...]:
+        """Cells of the table."""
+        run = self.median
+        ratio = f"{ours.points_per_s / self.points_per_s:.2f}" if ours else ""
+        equal = {True: "yes", False: "NO", None: ""}[self.equal]
+        memory = (f"{run.peak_rss_bytes / _MB:,.0f}", f"{run.peak_pss_bytes / _MB:,.0f}")
+        return (
+            self.name,
+            f"{self.points / 1e6:.1f}",
+            f"{run.wall_s:.2f}",
+            f"{run.cpu_s:.1f}",
+            *memory,
+            f"{self.points_per_s:,.0f}",
+            ratio,
+            f"{self.stored_bytes / _MB:,.0f}",
+            equal,
+        )
+
+    def data(self) -> dict[str, object]:
+        """For JSON; `stdout` is left out."""
+        runs = [{name: value for name, value in vars(run).items() if name != "stdout"} for run in self.runs]
+        return {
+            "name": self.name,
+            "points": self.points,
+            "points_per_s": self.points_per_s,
+            "stored_bytes": self.stored_bytes,
+            "equal": self.equal,
+            "runs": runs,
+        }
+
+
+HEAD: Final = ("", "M points", "wall s", "CPU s", "peak RSS MB", "peak PSS MB", "points/s", "ours is x times faster", "stored MB", "equal")
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns under their heads; the first is set left, the others right."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return "\n".join(
+        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]).rstrip() for line in (head, *rows)
+    )
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the project wants to reach, and what this run reached."""
+
+    name: str
+    wanted: str
+    reached: str
+    met: bool
+
+
+def targets(results: Mapping[str, Result], growth: Mapping[int, Result]) -> list[Target]:
+    """The targets that the contestants who took part allow to judge."""
+    ours = results.get(OURS)
+    if ours is None:
+        return []
+    found = []
+    peers = [one for name, one in results.items() if name not in (OURS, NAIVE)]
+    if peers:
+        fastest = min(peers, key=lambda one: one.median.wall_s)
+        times = fastest.median.wall_s / ours.median.wall_s
+        found.append(Target("wall time", "at most the fastest peer's (aim: 1.5 times faster)", f"{times:.2f} times faster than {fastest.name}", times >= 1))
+    if NAIVE in results:
+        times = ours.points_per_s / results[NAIVE].points_per_s
+        found.append(Target("naive pipeline", "at least 15 times faster", f"{times:.0f} times faster", times >= 15))
+    peak = max(run.peak_rss_bytes for one in (ours, *growth.values()) for run in one.runs)
+    found.append(Target("peak RSS", "at most 1,500 MB", f"{peak / _MB:,.0f} MB", peak <= 1500 * _MB))
+    if len(growth) > 1:
+        least, most = growth[min(growth)].median, growth[max(growth)].median
+        more = most.peak_rss_bytes / least.peak_rss_bytes - 1
+        span = f"at {max(growth) / 1e6:g} M than at {min(growth) / 1e6:g} M points"
+        found.append(Target("growth of memory", f"at most 20 % higher {span}", f"{more:+.0%}", more <= 0.2))
+    return found
+
+
+def machine() -> dict[str, object]:
+    """What the numbers were measured on."""
+    return {
+        "processor": _processor(),
+        "cores": psutil.cpu_count(),
+        "cores_used": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES},
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def archive_data(archive: Archive) -> dict[str, object]:
+    """An archive's summary for JSON."""
+    return {"path": str(archive.path), "period": archive.period, **archive.summary}

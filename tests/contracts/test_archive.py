@@ -1,0 +1,123 @@
+"""What every archive does. An implementation takes part by a harness that puts, changes and removes objects where it finds them."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from transforms.archive import Archive, open_archive
+from transforms.core.errors import IncompleteError, ObjectChanged, UsageError
+from transforms.core.manifest import ArchiveObject, Manifest
+
+
+class ArchiveHarness(ABC):
+    """The side from which an archive is filled."""
+
+    url: str
+    missing_url: str
+
+    @abstractmethod
+    def put(self, key: str, body: bytes) -> None:
+        """Make or replace an object; a replaced one can be told from the one before."""
+
+    @abstractmethod
+    def remove(self, key: str) -> None:
+        """Delete an object."""
+
+
+class LocalHarness(ArchiveHarness):
+    """Files below a folder; each is written a second after the one before."""
+
+    def __init__(self, folder: Path) -> None:
+        self._root = folder / "archive"
+        self._root.mkdir()
+        self._written_s = 1_762_000_000
+        self.url = f"file://{self._root}"
+        self.missing_url = f"file://{folder}/nothing"
+
+    def put(self, key: str, body: bytes) -> None:
+        path = self._root / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(".new")
+        temporary.write_bytes(body)
+        self._written_s += 1
+        os.utime(temporary, (0, self._written_s))
+        temporary.replace(path)
+
+    def remove(self, key: str) -> None:
+        (self._root / key).unlink()
+
+
+HARNESSES = {"local": LocalHarness}
+
+
+@pytest.fixture(params=sorted(HARNESSES))
+def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ArchiveHarness]:
+    return HARNESSES[request.param](tmp_path)
+
+
+def listed(archive: Archive) -> tuple[ArchiveObject, ...]:
+    return Manifest.of(archive.objects()).objects
+
+
+BODIES = {"2025/11/01/00/posts-1": b"one", "2025/11/01/00/posts-2.gz": b"", "2025/11/01/01/ünï \U0001f600 %20+&": bytes(range(256)) * 400, "top": b"\0"}
+
+
+def test_every_object_is_listed_with_its_size_and_read_whole(harness: ArchiveHarness) -> None:
+    for key, body in BODIES.items():
+        harness.put(key, body)
+    archive = open_archive(harness.url)
+    assert {one.key: one.size_bytes for one in listed(archive)} == {key: len(body) for key, body in BODIES.items()}
+    assert {one.key: archive.read(one) for one in listed(archive)} == BODIES
+
+
+def test_listing_again_gives_the_same(harness: ArchiveHarness) -> None:
+    for key, body in BODIES.items():
+        harness.put(key, body)
+    archive = open_archive(harness.url)
+    assert listed(archive) == listed(archive) == listed(open_archive(harness.url))
+
+
+def test_an_empty_archive_lists_nothing(harness: ArchiveHarness) -> None:
+    assert listed(open_archive(harness.url)) == ()
+
+
+def test_a_new_object_is_listed_and_those_before_are_as_they_were(harness: ArchiveHarness) -> None:
+    harness.put("a", b"1")
+    archive = open_archive(harness.url)
+    before = listed(archive)
+    harness.put("b", b"2")
+    assert listed(archive)[:1] == before
+    assert [one.key for one in listed(archive)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("body", [b"2", b"longer", b""])
+def test_an_object_that_was_replaced_is_not_read_as_the_planned_one(harness: ArchiveHarness, body: bytes) -> None:
+    harness.put("a", b"1")
+    archive = open_archive(harness.url)
+    (planned,) = listed(archive)
+    harness.put("a", body)
+    (now,) = listed(archive)
+    assert now.etag != planned.etag
+    with pytest.raises(ObjectChanged, match="'a'|/a'"):
+        archive.read(planned)
+    assert archive.read(now) == body
+
+
+def test_an_object_that_is_gone_is_told(harness: ArchiveHarness) -> None:
+    harness.put("a", b"1")
+    archive = open_archive(harness.url)
+    (planned,) = listed(archive)
+    harness.remove("a")
+    with pytest.raises(ObjectChanged, match="reading the archive object .*a'") as caught:
+        archive.read(planned)
+    assert isinstance(caught.value, IncompleteError)
+    assert not caught.value.retryable, "reading it again would find the same"
+
+
+def test_opening_looks_at_nothing_and_listing_what_is_not_there_is_wrong_usage(harness: ArchiveHarness) -> None:
+    archive = open_archive(harness.missing_url)
+    with pytest.raises(UsageError, match="nothing"):
+        listed(archive)

@@ -1,0 +1,119 @@
+"""Staging files: what was written is what is read, whole or not at all."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from tests.builders import NOON_S, Point, Posting, decoded
+from tests.failpoints import steps_of, stop_at
+from transforms.core.errors import IncompleteError
+from transforms.core.granularity import DAY_S
+from transforms.core.model import METRIC_TYPES, SLICE_SCHEMA, DeadLetter
+from transforms.core.selection import Reach, Selection
+from transforms.core.slices import GroupColumns, GroupSlices
+from transforms.core.units import Unit
+from transforms.steps.staging import Footer, Slice, read_footer, read_slice, write_staging
+
+LETTERS = (
+    DeadLetter("2025/11/01/00/ünï", 0, "bad JSON", 'Expecting value: "\U0001f600"', bytes(range(256))),
+    DeadLetter("b", 1 << 40, "broken point: value", "value true is not a number", b""),
+)
+EVERYTHING = Selection(metric_types=METRIC_TYPES, computed={"1m": ((0, 4_102_444_800),)})
+
+
+def group(points: list[Point], postings: list[Posting]) -> GroupSlices:
+    columns = GroupColumns(EVERYTHING, Reach(), lambda _type, _window: 3)
+    if postings:
+        columns.add(decoded(postings, points))
+    return columns.slices()
+
+
+@pytest.fixture
+def staged() -> GroupSlices:
+    """Three units and more: two days, two types, non-ASCII names, extreme numbers."""
+    postings = [Posting(entity="h\U0001f600"), Posting("service", entity="shöp"), Posting(entity="h1", arrival_us=(NOON_S - DAY_S) * 1_000_000)]
+    values = [1e308, -0.0, 5e-324, 0.1]
+    points = [Point(at % 3, f"naïve.{at}", NOON_S - (at % 3 == 2) * DAY_S, values[at % 4]) for at in range(12)]
+    return group(points, postings)
+
+
+def test_slices_are_read_as_they_were_written(tmp_path: Path, staged: GroupSlices) -> None:
+    path = tmp_path / "000004.arrow"
+    footer = write_staging(path, 4, staged, LETTERS)
+    assert footer == Footer(
+        slices=tuple(Slice(one.unit, 4, place, one.points) for place, one in enumerate(staged.index)), counts=staged.counts, dead_letters=LETTERS
+    )
+    assert read_footer(path) == footer
+    assert len(footer.slices) > 3
+    assert sum(one.points for one in footer.slices) == 12
+    for reference, one in zip(footer.slices, staged.index, strict=True):
+        batch = read_slice(path, reference.offset)
+        assert batch.schema.equals(SLICE_SCHEMA)
+        assert batch.equals(staged.batch.slice(one.first_row, one.rows))
+        assert sum(map(len, batch["value"].to_pylist())) == reference.points
+
+
+def test_the_footer_holds_values_not_look_alikes(tmp_path: Path, staged: GroupSlices) -> None:
+    write_staging(tmp_path / "f", 4, staged, LETTERS)
+    footer = read_footer(tmp_path / "f")
+    assert {type(one.unit) for one in footer.slices} == {Unit}
+    assert [type(one.raw) for one in footer.dead_letters] == [bytes, bytes]
+
+
+def test_a_group_of_nothing_is_staged_too(tmp_path: Path) -> None:
+    """All its points were dropped or outside, or its objects are empty."""
+    path = tmp_path / "f"
+    footer = write_staging(path, 0, group([], []), [])
+    assert footer == Footer(slices=(), counts={}, dead_letters=())
+    assert read_footer(path) == footer
+
+
+def test_the_same_group_gives_the_same_bytes(tmp_path: Path, staged: GroupSlices) -> None:
+    for name in ("a", "b"):
+        write_staging(tmp_path / name, 4, staged, LETTERS)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_the_file_is_an_arrow_file_that_anyone_can_read(tmp_path: Path, staged: GroupSlices) -> None:
+    write_staging(tmp_path / "f", 4, staged, LETTERS)
+    with pa.ipc.open_file(pa.OSFile(str(tmp_path / "f"))) as reader:
+        assert reader.num_record_batches == len(staged.index)
+        assert reader.read_all().combine_chunks().equals(pa.Table.from_batches([staged.batch]).combine_chunks())
+
+
+def test_a_file_is_whole_or_absent_wherever_writing_stops(tmp_path: Path, staged: GroupSlices) -> None:
+    moments = steps_of(lambda: write_staging(tmp_path / "whole", 4, staged, LETTERS))
+    assert moments[0] == "before staging.write #0"
+    assert moments.index("after staging.rename #0") == 5
+    for number, moment in enumerate(moments):
+        path = tmp_path / str(number)
+        stop_at(moment, lambda path=path: write_staging(path, 4, staged, LETTERS))  # type: ignore[misc]
+        assert path.exists() is (number >= 5)
+        if path.exists():
+            assert read_footer(path).dead_letters == LETTERS
+        write_staging(path, 4, staged, LETTERS)
+        assert path.read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(IncompleteError, match=r"the staging file '.*/gone' is missing or damaged .*: resume the run to stage it again"):
+        read_footer(tmp_path / "gone")
+    with pytest.raises(IncompleteError, match="missing or damaged"):
+        read_slice(tmp_path / "gone", 0)
+
+
+def test_a_file_that_was_cut_anywhere_is_told(tmp_path: Path, staged: GroupSlices) -> None:
+    write_staging(tmp_path / "whole", 4, staged, LETTERS)
+    body = (tmp_path / "whole").read_bytes()
+    for end in {*range(0, len(body), 97), *range(len(body) - 40, len(body))}:
+        (tmp_path / "cut").write_bytes(body[:end])
+        with pytest.raises(IncompleteError, match="missing or damaged"):
+            read_footer(tmp_path / "cut")
+
+
+@pytest.mark.parametrize("body", [b"ARROW1\0\0", b"x" * 1_000, b"\0" * 4_096])
+def test_a_file_of_something_else_is_told(tmp_path: Path, body: bytes) -> None:
+    (tmp_path / "f").write_bytes(body)
+    with pytest.raises(IncompleteError, match="missing or damaged"):
+        read_footer(tmp_path / "f")
