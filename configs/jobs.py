@@ -140,6 +140,9 @@ class UndoJob:
 
 def check_run_id(run_id: str) -> None:
     """Raises UsageError unless the id is empty or fit for a folder name."""
+    if run_id.startswith("undo-"):
+        msg = f"the run id {run_id!r} begins with undo-, which names the undoing of runs: choose another"
+        raise UsageError(msg)
     if run_id and not _RUN_ID.fullmatch(run_id):
         msg = f"the run id {run_id!r} is not of letters, digits, '.', '_' and '-' (64 at most, the first a letter or digit)"
         raise UsageError(msg)

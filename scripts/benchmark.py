@@ -25,10 +25,14 @@ from scripts.benchmarking.archives import Archive, benchmark_options, cached_arc
 from scripts.benchmarking.compare import Difference, compare
 from scripts.benchmarking.contestants import CONTESTANTS, NAIVE, OURS, ROOT, Contestant
 from scripts.benchmarking.measure import Measurement, measured
-from scripts.benchmarking.report import HEAD, Result, archive_data, machine, table, targets
+from scripts.benchmarking.report import HEAD, Result, Target, archive_data, machine, table, targets
 
 GROWTH_POINTS: Final = (5_000_000, 40_000_000, 100_000_000)
 NAIVE_SHARE: Final = 1 / 20
+
+
+STORED_BYTES_PER_POINT: Final = {"race": 350, "growth": 120}
+"""What all contestants together, and ours alone, leave on disk at most, work files included."""
 
 
 class ContestantFailed(Exception):
@@ -125,11 +129,14 @@ def race_on(points: int, names: Sequence[str], given: argparse.Namespace, work: 
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit code: 0 if all results are equal."""
+    """Exit code: 0 if all results are equal, 2 if there is no room for them."""
     given = parse(argv)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.cores])
     work = given.cache / f"run-{os.getpid()}"
+    if lacking := lacking_bytes(given):
+        say(f"{given.cache}: {lacking / 1e9:.1f} GB more of free space are needed; name another folder with --cache, or fewer points")
+        return 2
     try:
         return benchmark(given, work)
     except ContestantFailed as failed:
@@ -137,6 +144,14 @@ def main(argv: Sequence[str]) -> int:
         return 1
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def lacking_bytes(given: argparse.Namespace) -> int:
+    """How much free space the cache folder lacks; 0 if there is enough."""
+    given.cache.mkdir(parents=True, exist_ok=True)
+    growth = 0 if given.quick else max(given.growth)
+    needed = max(given.points * STORED_BYTES_PER_POINT["race"], growth * STORED_BYTES_PER_POINT["growth"])
+    return max(0, int(needed) - shutil.disk_usage(given.cache).free)
 
 
 def benchmark(given: argparse.Namespace, work: Path) -> int:
@@ -148,11 +163,7 @@ def benchmark(given: argparse.Namespace, work: Path) -> int:
     sizes = () if given.quick or OURS not in given.only else sorted(given.growth)
     growth = {size: race_on(size, (OURS,), given, work)[1][OURS] for size in sizes}
     judged = targets(results, growth)
-    print(f"{archive.points:,} distinct points over 24 h, {archive.summary['bytes'] / 1e6:,.0f} MB, 2 cores; naive on {NAIVE_SHARE:.0%} of them\n")
-    print(table(HEAD, [one.row(results.get(OURS)) for one in results.values()]))
-    if growth:
-        print("\n" + table(HEAD, [one.row(None) for one in sorted([*growth.values(), results[OURS]], key=lambda one: one.points)]))
-    print("\n" + table(("target", "wanted", "reached", ""), [(one.name, one.wanted, one.reached, "met" if one.met else "MISSED") for one in judged]))
+    show(archive, results, growth, judged)
     document = {
         "machine": machine(),
         "archive": archive_data(archive),
@@ -164,6 +175,18 @@ def benchmark(given: argparse.Namespace, work: Path) -> int:
     given.output.write_text(json.dumps(document, indent=1) + "\n")
     say(f"\n{given.output} holds everything measured")
     return 0 if all(one.is_equal for found in differences.values() for one in found) else 1
+
+
+def show(archive: Archive, results: dict[str, Result], growth: dict[int, Result], judged: Sequence[Target]) -> None:
+    """The tables on stdout."""
+    print(f"{archive.points:,} distinct points over 24 h, {archive.summary['bytes'] / 1e6:,.0f} MB; naive on {NAIVE_SHARE:.0%} of them\n")
+    print(table(HEAD, [one.row(results.get(OURS)) for one in results.values()]))
+    if growth:
+        print("\n" + table(HEAD, [one.row(None) for one in sorted([*growth.values(), results[OURS]], key=lambda one: one.points)]))
+    if judged:
+        print(
+            "\n" + table(("target", "wanted", "reached", ""), [(one.name, one.wanted, one.reached, "met" if one.met else "MISSED") for one in judged], left=4)
+        )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ _KEYS: Final = ("metric_type", "org", "entity", "name", "labels", "kind", "bucke
 _COUNTS: Final = ("minutes", "count")
 _FLOATS: Final = ("sum", "min", "max", "avg", "last")
 _TOLERANCE: Final = 1e-9
-_ROWS_AT_ONCE: Final = 4_000_000
+_ROWS_AT_ONCE: Final = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Difference:
 
 
 def compare(ours: tuple[Contestant, Path], theirs: tuple[Contestant, Path], scratch: Path) -> list[Difference]:
-    """By granularity. Joins a part of the series at a time, so that memory stays below 2 GB; what doesn't fit spills to `scratch`."""
-    with duckdb.connect(config={"memory_limit": "2GB", "temp_directory": str(scratch), "threads": 2, "preserve_insertion_order": False}) as db:
+    """By granularity. Joins a part of the series at a time, so that memory stays below 4 GB; what doesn't fit spills to `scratch`."""
+    with duckdb.connect(config={"memory_limit": "4GB", "temp_directory": str(scratch), "threads": 2, "preserve_insertion_order": False}) as db:
         return [
             _difference(db, granularity, ours[0].relation(ours[1], granularity), theirs[0].relation(theirs[1], granularity)) for granularity in GRANULARITIES
         ]

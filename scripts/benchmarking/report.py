@@ -75,11 +75,12 @@ class Result:
 HEAD: Final = ("", "M points", "wall s", "CPU s", "peak RSS MB", "peak PSS MB", "points/s", "ours is x times faster", "stored MB", "equal")
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns under their heads; the first is set left, the others right."""
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
+    """Columns under their heads; so many are set left, the others right."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     return "\n".join(
-        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]).rstrip() for line in (head, *rows)
+        "  ".join(cell.ljust(width) if n < left else cell.rjust(width) for n, (cell, width) in enumerate(zip(line, widths, strict=True))).rstrip()
+        for line in (head, *rows)
     )
 
 

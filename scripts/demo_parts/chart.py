@@ -17,7 +17,7 @@ MINUTES: Final = 26
 TITLE: Final = 26
 GAP: Final = 22
 AXIS: Final = 24
-TICKS: Final = 3
+TICKS: Final = 4
 _SIDES: Final = {"before": "Before the repair", "after": "After the repair"}
 
 
@@ -112,8 +112,17 @@ def _panel(buckets: Sequence[Bucket], scale: Scale, affected: tuple[int, int], s
 def _grid(scale: Scale) -> Iterator[str]:
     for value in scale.ticks():
         y = scale.y(value)
-        yield f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/><text class="tick" x="{LEFT - 8}" y="{y + 4:.1f}">{value:,.6g}</text>'
+        yield f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        yield f'<text class="tick" x="{LEFT - 8}" y="{y + 4:.1f}">{_short(value)}</text>'
     yield f'<text class="tick" x="{LEFT - 8}" y="{PANEL + MINUTES - 4}">minutes</text>'
+
+
+def _short(value: float) -> str:
+    """`250`, `40 k`, `3.5 M`."""
+    for least, factor, unit in ((1e9, 1e9, " G"), (1e6, 1e6, " M"), (1e4, 1e3, " k")):
+        if abs(value) >= least:
+            return f"{value / factor:,.6g}{unit}"
+    return f"{value:,.6g}"
 
 
 def _missing(buckets: Sequence[Bucket], scale: Scale, side: str) -> Iterator[str]:

@@ -21,9 +21,6 @@ from scripts import oracle
 Fate = oracle.Rollup | bool
 """What becomes of a stored rollup: it stays (True), goes (False), or is replaced."""
 
-Damage = Counter[tuple[str, str, str]]
-"""Numbers of buckets by metric type, granularity and what happened to them: `removed` or `falsified`."""
-
 _SHARDS: Final = 3
 _KEPT_ONE_IN: Final = 3
 _SERIES: Final = ("org", "entity", "name", "labels")
@@ -54,17 +51,19 @@ def _hash(texts: tuple[str, ...]) -> int:
     return zlib.crc32("\0".join(texts).encode())
 
 
-def play(store: Path, incident: Incident) -> Damage:
-    """Rewrite the Parquet files of the incident's day as the live writer would have left them: no generation, no order."""
-    damage: Damage = Counter()
+def play(store: Path, incident: Incident) -> dict[str, int]:
+    """Rewrite the Parquet files of the incident's day as the live writer would have left them: no generation, no order.
+
+    Returns how many buckets were `removed` and how many `falsified`.
+    """
+    damage: Counter[str] = Counter()
     day = oracle.row_of(("", "", "", "", ""), "1m", incident.start_s, oracle.rollup_1m(0.0))["bucket_start"]
     for path in sorted(store.glob(f"metric_type=*/granularity=1m/day={str(day)[:10]}/*.parquet")):
         metric_type = path.parts[-4].removeprefix("metric_type=")
         before, after = _rolled_up(path, metric_type, incident)
         for granularity in oracle.WIDTH_S:
             file = path.parents[2] / f"granularity={granularity}" / path.parent.name / path.name
-            for what, number in _rewrite(file, _fates(metric_type, granularity, before, after)).items():
-                damage[metric_type, granularity, what] += number
+            damage.update(_rewrite(file, _fates(metric_type, granularity, before, after)))
     return damage
 
 

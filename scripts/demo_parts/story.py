@@ -41,16 +41,16 @@ def summed(counts: Counts) -> dict[str, int]:
 def disagreements(run: Document, before: Counts) -> list[str]:
     """Where the report of the repair tells other numbers of buckets than the comparison before it found."""
     return [
-        f"{metric_type} {granularity}: the run reports {tally[told]:,} {told}, the comparison before it found {before[metric_type][granularity][found]:,} {found}"
+        f"{metric_type} {width}: the run reports {tally[told]:,} {told}, the comparison before it found {before[metric_type][width][found]:,} {found}"
         for metric_type in before
-        for granularity, tally in run["buckets"][metric_type].items()
+        for width, tally in run["buckets"][metric_type].items()
         for told, found in (("added", "missing"), ("changed", "wrong"))
-        if tally[told] != before[metric_type][granularity][found]
+        if tally[told] != before[metric_type][width][found]
     ]
 
 
 def damaged_series(compared: Compared, incident: Incident) -> list[Document]:
-    """For each metric type the series whose 5m averages were furthest off, among those with missing and wrong ones, around the incident."""
+    """For each metric type the series whose 5m averages were damaged most, around the incident."""
     shown = compared.where((pc.field("bucket_start") >= _moment(incident.start_s - AROUND_S)) & (pc.field("bucket_start") < _moment(incident.end_s + AROUND_S)))
     fives = shown.where(pc.field("granularity") == "5m")
     chosen = [_worst(fives.before.filter(pc.field("metric_type") == metric_type)) for metric_type in oracle.TYPES]
@@ -63,12 +63,11 @@ def _worst(before: pa.Table) -> oracle.Series | None:
 
 
 def _score(rows: list[Document]) -> float:
-    """How far wrong averages are off, in standard deviations of the right ones; 0 where nothing is missing."""
+    """How far the wrong averages are off, in standard deviations of the expected ones, times how many are missing."""
     off = [abs(row["stored_avg"] - row["avg"]) for row in rows if row["verdict"] == "wrong"]
+    missing = sum(row["verdict"] == "missing" for row in rows)
     spread = float(np.std([row["avg"] for row in rows]))
-    if not off or not spread or not any(row["verdict"] == "missing" for row in rows):
-        return 0.0
-    return sum(off) / len(off) / spread
+    return float(np.mean(off)) / spread * missing if off and spread else 0.0
 
 
 def _by_series(table: pa.Table) -> dict[oracle.Series, list[Document]]:
@@ -108,5 +107,5 @@ def _moment(time_s: int) -> pa.Scalar:
 
 
 def period_text(from_s: int, to_s: int) -> str:
-    """`2025-11-02T10:22:00Z/2025-11-02T16:51:00Z`."""
-    return f"{instant(from_s)}/{instant(to_s)}"
+    """`2025-11-02T10:22Z/2025-11-02T16:51Z`: whole minutes."""
+    return "/".join(instant(time_s).replace(":00Z", "Z") for time_s in (from_s, to_s))

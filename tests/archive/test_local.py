@@ -84,7 +84,10 @@ def test_an_object_of_the_same_size_but_another_time_has_changed(tmp_path: Path)
     os.utime(path, ns=(0, 1_000_000_001))
     with pytest.raises(ObjectChanged) as caught:
         archive.read(planned)
-    assert str(caught.value) == "the archive object 'one' changed since it was planned (1-1000000000 then, 1-1000000001 now, as bytes-modification time): plan a new run"
+    assert (
+        str(caught.value)
+        == "the archive object 'one' changed since it was planned (1-1000000000 then, 1-1000000001 now, as bytes-modification time): plan a new run"
+    )
 
 
 def test_an_object_that_changes_while_it_is_read_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

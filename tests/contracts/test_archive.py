@@ -2,7 +2,6 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -54,7 +53,7 @@ HARNESSES = {"local": LocalHarness}
 
 
 @pytest.fixture(params=sorted(HARNESSES))
-def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ArchiveHarness]:
+def harness(request: pytest.FixtureRequest, tmp_path: Path) -> ArchiveHarness:
     return HARNESSES[request.param](tmp_path)
 
 
@@ -101,7 +100,7 @@ def test_an_object_that_was_replaced_is_not_read_as_the_planned_one(harness: Arc
     harness.put("a", body)
     (now,) = listed(archive)
     assert now.etag != planned.etag
-    with pytest.raises(ObjectChanged, match="'a'|/a'"):
+    with pytest.raises(ObjectChanged, match=r"'a'|/a'"):
         archive.read(planned)
     assert archive.read(now) == body
 
@@ -111,7 +110,7 @@ def test_an_object_that_is_gone_is_told(harness: ArchiveHarness) -> None:
     archive = open_archive(harness.url)
     (planned,) = listed(archive)
     harness.remove("a")
-    with pytest.raises(ObjectChanged, match="reading the archive object .*a'") as caught:
+    with pytest.raises(ObjectChanged, match=r"reading the archive object .*a'") as caught:
         archive.read(planned)
     assert isinstance(caught.value, IncompleteError)
     assert not caught.value.retryable, "reading it again would find the same"

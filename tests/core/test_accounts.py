@@ -21,10 +21,14 @@ def test_missing_are_the_planned_groups_and_units_that_left_nothing() -> None:
     plan = plan_of()
     assert missing(plan, [], []) == Missing(groups=(0, 1), units=(SERVICE, HOST_0, HOST_1))
     assert missing(plan, [1], ["host-2025-11-01-0001"]) == Missing(groups=(0,), units=(SERVICE, HOST_0))
-    assert missing(plan, [0, 1, 2], ["service-2025-11-01-0000", "host-2025-11-01-0000", "host-2025-11-01-0001", "role-2025-11-01-0000"]) == Missing(groups=(), units=())
+    assert missing(plan, [0, 1, 2], ["service-2025-11-01-0000", "host-2025-11-01-0000", "host-2025-11-01-0001", "role-2025-11-01-0000"]) == Missing(
+        groups=(), units=()
+    )
 
 
-@pytest.mark.parametrize(("found", "is_missing"), [(Missing(groups=(), units=()), False), (Missing(groups=(0,), units=()), True), (Missing(groups=(), units=(SERVICE,)), True)])
+@pytest.mark.parametrize(
+    ("found", "is_missing"), [(Missing(groups=(), units=()), False), (Missing(groups=(0,), units=()), True), (Missing(groups=(), units=(SERVICE,)), True)]
+)
 def test_a_run_is_complete_when_no_group_and_no_unit_is_missing(found: Missing, is_missing: bool) -> None:
     assert bool(found) is is_missing
 
@@ -72,7 +76,8 @@ def test_one_point_lost_or_counted_twice_in_any_term_is_found(term: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("records", "decoded", "dead", "holds"), [(3, 2, 1, True), (0, 0, 0, True), (3, 3, 0, True), (1, 0, 1, True), (3, 2, 0, False), (2, 2, 1, False), (0, 1, 0, False)]
+    ("records", "decoded", "dead", "holds"),
+    [(3, 2, 1, True), (0, 0, 0, True), (3, 3, 0, True), (1, 0, 1, True), (3, 2, 0, False), (2, 2, 1, False), (0, 1, 0, False)],
 )
 def test_records_are_decoded_or_dead_letters(records: int, decoded: int, dead: int, holds: bool) -> None:
     counts = {"records": {"records": records}, "decoded_records": {"records": decoded}, "dead_records": {"records": dead}, "dead_points": {"records": 9}}

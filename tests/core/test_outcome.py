@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -48,8 +49,8 @@ def rows(*given: Row) -> pa.Table:
     return table(given)
 
 
-def change(**values: object) -> BucketChange:
-    known = {"granularity": "1m", "series": ("acme", "h1", "cpu", "{}", "gauge"), "bucket_start_s": DAY_S, "stored_minutes": 1, "minutes": 1}
+def change(**values: Any) -> BucketChange:
+    known: dict[str, Any] = {"granularity": "1m", "series": ("acme", "h1", "cpu", "{}", "gauge"), "bucket_start_s": DAY_S, "stored_minutes": 1, "minutes": 1}
     return BucketChange(**known | values)
 
 
@@ -134,7 +135,9 @@ def test_a_change_from_or_to_infinity_or_nothing_is_the_largest() -> None:
 def test_rollups_that_hold_fewer_points_than_survived_are_no_success() -> None:
     new = {"1m": rows(row(), row(bucket_s=60))}
     lost = rows(row())
-    with pytest.raises(ConservationError, match=r"unit host-2025-11-01-0000, 1m: 2 points survived, the rollups hold 1; 1 rollups went to the store, it answered for 1"):
+    with pytest.raises(
+        ConservationError, match=r"unit host-2025-11-01-0000, 1m: 2 points survived, the rollups hold 1; 1 rollups went to the store, it answered for 1"
+    ):
         unit_record(UNIT, [rollups_of(new)], {"1m": lost}, merged_of({}, {"1m": lost}), ALL)
 
 

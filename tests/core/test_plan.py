@@ -48,9 +48,7 @@ def test_periods_are_united_before_edges_are_looked_at() -> None:
 def test_a_period_that_clip_leaves_nothing_of_is_refused() -> None:
     with pytest.raises(UsageError) as caught:
         request_of(edge="clip", granularities=("5m", "1h")).selection(((DAY_START_S + 1, DAY_START_S + 300),))
-    assert str(caught.value) == (
-        "--edge clip leaves no whole bucket of 5m, 1h in 2025-11-01T00:00:01Z/2025-11-01T00:05:00Z: ask for more or for --edge expand"
-    )
+    assert str(caught.value) == ("--edge clip leaves no whole bucket of 5m, 1h in 2025-11-01T00:00:01Z/2025-11-01T00:05:00Z: ask for more or for --edge expand")
     kept = request_of(edge="clip").selection(((DAY_START_S + 1, DAY_START_S + 300),)).computed
     assert kept == {"1m": ((DAY_START_S + 60, DAY_START_S + 300),), "5m": (), "1h": ()}
 
@@ -77,7 +75,9 @@ def test_object_times_are_of_the_computed_buckets_and_united() -> None:
 
 def test_a_plan_survives_being_stored() -> None:
     plan = plan_of(
-        request=request_of(orgs=("é",), series=("host/*/\U0001f600",), edge="clip", average="flat", allow_fewer=True, dry_run=True, default_org='o"', reach=Reach(late_s=1)),
+        request=request_of(
+            orgs=("é",), series=("host/*/\U0001f600",), edge="clip", average="flat", allow_fewer=True, dry_run=True, default_org='o"', reach=Reach(late_s=1)
+        ),
         periods=((1, 2), (3, 4)),
     )
     assert plan_from_json(plan.to_json()) == plan

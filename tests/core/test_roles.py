@@ -78,9 +78,7 @@ hosts = st.sampled_from(["h1", "h2", "é"])
 orgs = st.sampled_from(["acme", ""])
 roles = st.sampled_from(["web:app", "web:db", "ü:x"])
 times = st.integers(0, 6)
-postings = st.builds(
-    Posting, st.sampled_from(["host", "host", "service"]), orgs, hosts, st.none() | st.none() | st.lists(roles, max_size=3).map(tuple), times
-)
+postings = st.builds(Posting, st.sampled_from(["host", "host", "service"]), orgs, hosts, st.none() | st.none() | st.lists(roles, max_size=3).map(tuple), times)
 members = st.tuples(orgs, hosts, roles, times, times)
 
 

@@ -17,7 +17,9 @@ T = 1_761_955_200
 GRANULARITIES = ("1m", "5m", "1h")
 
 instants = st.one_of(st.integers(-9_000, 9_000), st.integers(-30, 30).map(lambda n: n * 300), st.integers(-3, 3).map(lambda n: n * 3_600))
-periods = st.lists(st.tuples(instants, instants).filter(lambda one: one[0] < one[1]), min_size=1, max_size=4).map(lambda some: unite((T + a, T + b) for a, b in some))
+periods = st.lists(st.tuples(instants, instants).filter(lambda one: one[0] < one[1]), min_size=1, max_size=4).map(
+    lambda some: unite((T + a, T + b) for a, b in some)
+)
 
 
 def buckets(ranges: tuple[Range, ...], width_s: int) -> set[int]:

@@ -1,5 +1,7 @@
 """Times, durations and periods: every form, every refusal."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, strategies as st
 
@@ -9,6 +11,8 @@ from transforms.core.time import day_range, days_of, format_period, format_time,
 
 NOW_S = 1_762_000_000
 """2025-11-01T12:26:40Z."""
+
+LATER = "and TO (exclusive) must be later than FROM"
 
 MIDNIGHT_S = 1_761_955_200
 """2025-11-01T00:00:00Z."""
@@ -60,7 +64,24 @@ def test_a_refused_time_is_told_what_would_be_right(text: str, message: str) -> 
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "24h", "-24", "-24H", "-1.5h", "--24h", "-24h ", "NOW", "now-1h", "1762000000", "2025-13-01T00:00Z", "2025-02-29T00:00Z", "2025-11-01T24:00Z", "2025-11-01T00:00+9", "PT1H"],
+    [
+        "",
+        " ",
+        "24h",
+        "-24",
+        "-24H",
+        "-1.5h",
+        "--24h",
+        "-24h ",
+        "NOW",
+        "now-1h",
+        "1762000000",
+        "2025-13-01T00:00Z",
+        "2025-02-29T00:00Z",
+        "2025-11-01T24:00Z",
+        "2025-11-01T00:00+9",
+        "PT1H",
+    ],
 )
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is no time: write it like"):
@@ -104,9 +125,9 @@ def test_a_period_is_two_times_or_a_time_and_a_duration(text: str, period: Range
     [
         (
             "2025-11-02T00:00Z/2025-11-01T00:00Z",
-            "the period '2025-11-02T00:00Z/2025-11-01T00:00Z' is reversed: it goes from 2025-11-02T00:00:00Z to 2025-11-01T00:00:00Z, and TO (exclusive) must be later than FROM",
+            "the period '2025-11-02T00:00Z/2025-11-01T00:00Z' is reversed: it goes from 2025-11-02T00:00:00Z to 2025-11-01T00:00:00Z, " + LATER,
         ),
-        ("now/now", "the period 'now/now' is empty: it goes from 2025-11-01T12:26:40Z to 2025-11-01T12:26:40Z, and TO (exclusive) must be later than FROM"),
+        ("now/now", "the period 'now/now' is empty: it goes from 2025-11-01T12:26:40Z to 2025-11-01T12:26:40Z, " + LATER),
         ("2025-11-01T09:00+09:00/2025-11-01T00:00Z", "is empty"),
         ("now/PT0S", "is empty"),
         ("now", "the period 'now' is not FROM/TO: write it like 2025-11-01T00:00Z/2025-11-02T00:00Z, 2025-11-01T00:00Z/PT6H or -24h/now"),
@@ -140,7 +161,7 @@ ranges = st.tuples(st.integers(-40, 40), st.integers(1, 15)).map(lambda one: (on
 def test_uniting_keeps_exactly_the_times(given_ranges: list[Range]) -> None:
     united = unite(given_ranges)
     assert {time for one in united for time in range(*one)} == {time for one in given_ranges for time in range(*one)}
-    assert all(one[1] < other[0] for one, other in zip(united, united[1:], strict=False)), "sorted, disjoint and not touching"
+    assert all(one[1] < other[0] for one, other in pairwise(united)), "sorted, disjoint and not touching"
     assert unite(united) == united
 
 

@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 
 from tests.decode.odd_points import TIMES, VALUES
 
-_NAMES = st.one_of(st.sampled_from(["loadavg5", "cpu0.user", "a,b:c", 'q"\\', "日本", "😀", "}{", "][", "null", "value", "", "\x7f"]), st.text(max_size=5))
+_NAMES = st.one_of(
+    st.sampled_from(["loadavg5", "cpu0.user", "a,b:c", 'q"\\', "日本", "😀", "𠀀", "}{", "][", "null", "value", "", "\x7f"]),
+    st.text(max_size=5),
+)
 _FLOATS = st.floats(allow_nan=False, allow_infinity=False).map(repr)
 _VALUES = st.one_of(_FLOATS, st.integers(0, 1000).map(str), st.sampled_from([text for text in VALUES if len(text) < 40]))
 _TIMES = st.one_of(st.integers(1_762_000_000, 1_762_100_000).map(str), st.sampled_from(list(TIMES)))
@@ -18,8 +21,8 @@ _STYLES = st.sampled_from([(",", ":"), (", ", ": "), (",\n ", ":\t"), (" , ", " 
 _SEPARATORS = st.sampled_from(["\n", "", "\r\n", " ", "\n\n", "\ufeff", "\x0b", ","])
 
 _STRUCTURE: Final = (
-    b",", b":", b'"', b"{", b"}", b"[", b"]", b" ", b"\n", b"\r", b"\t", b"\\", b"0", b"1", b".", b"-", b"+", b"e", b"\x00", b"\x1f", b"\xff", b"\xc3", b"null", b"true",
-    b"\\u0000", b"\\ud800", b'""', b"{}", b"[]", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\x0b", b"N", b'"time":', b'"value":"+1",',
+    b",", b":", b'"', b"{", b"}", b"[", b"]", b" ", b"\n", b"\r", b"\t", b"\\", b"0", b"1", b".", b"-", b"+", b"e", b"\x00", b"\x1f", b"\xff", b"\xc3", b"null",
+    b"true", b"\\u0000", b"\\ud800", b'""', b"{}", b"[]", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\x0b", b"N", b'"time":', b'"value":"+1",',
 )  # fmt: skip
 
 

@@ -182,7 +182,7 @@ def test_a_refused_download_says_what_was_tried_and_no_password(checkout: Path, 
     silent_index.close()
     ended = call(checkout, environ, "plan")
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert f"-m pip install --quiet --no-input --no-compile --require-hashes --requirement {checkout}/requirements.lock" in ended.stderr
+    assert f"-m pip install --quiet --no-input --no-compile --require-hashes --no-deps --requirement {checkout}/requirements.lock" in ended.stderr
     assert "It takes packages from :env:.index-url='http://***@127.0.0.1:" in ended.stderr
     assert "secret" not in ended.stderr
 

@@ -138,7 +138,11 @@ Write = Callable[[Ledger], object]
 WRITES: dict[str, tuple[Write, Write, Write]] = {
     "update": (lambda _: None, lambda one: one.update(planned(generation=8)), lambda one: one.plan().generation),
     "record": (lambda one: one.record(RECORD), lambda one: one.record(UnitRecord(unit=UNIT, counts={}, tallies={})), lambda one: one.recorded(UNIT)),
-    "lines": (lambda one: one.write_lines("x.jsonl", [b"1"]), lambda one: one.write_lines("x.jsonl", [b"2", b"3"]), lambda one: (one.path / "x.jsonl").read_bytes()),
+    "lines": (
+        lambda one: one.write_lines("x.jsonl", [b"1"]),
+        lambda one: one.write_lines("x.jsonl", [b"2", b"3"]),
+        lambda one: (one.path / "x.jsonl").read_bytes(),
+    ),
     "report": (lambda one: one.store_report({"state": "a"}), lambda one: one.store_report({"state": "b"}), lambda one: one.report()),
 }
 

@@ -83,7 +83,10 @@ def test_parquet_timestamps(unit: str) -> None:
 
 def test_parquet_of_numbers_texts_and_dictionaries() -> None:
     body = parquet(
-        host=pa.array(["h1"]).dictionary_encode(), org=pa.array([None], pa.string()), valid_from=pa.array([1761998400]), valid_to=pa.array(["2025-11-01T21:00:01+09:00"])
+        host=pa.array(["h1"]).dictionary_encode(),
+        org=pa.array([None], pa.string()),
+        valid_from=pa.array([1761998400]),
+        valid_to=pa.array(["2025-11-01T21:00:01+09:00"]),
     )
     assert rows(body) == [("", "h1", "web:app", NOON_US, NOON_US + 1_000_000)]
 
@@ -91,7 +94,10 @@ def test_parquet_of_numbers_texts_and_dictionaries() -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (csv("acme,h1", head="org,host"), "the role membership 'roles.csv' has no column role, valid_from, valid_to: it needs org, host, role, valid_from, valid_to"),
+        (
+            csv("acme,h1", head="org,host"),
+            "the role membership 'roles.csv' has no column role, valid_from, valid_to: it needs org, host, role, valid_from, valid_to",
+        ),
         (csv("acme,h1,web:app,,", "acme,,web:app,,"), "the role membership 'roles.csv', row 2: host is empty"),
         (csv("acme,h1,,,"), "the role membership 'roles.csv', row 1: role is empty"),
         (csv("acme,h1,r,2,1"), "the role membership 'roles.csv', row 1: valid_from 2 is not before valid_to 1"),
@@ -118,7 +124,7 @@ def test_a_time_that_is_no_moment_is_told(text: str) -> None:
 
 
 def test_a_column_that_is_there_twice_is_told() -> None:
-    with pytest.raises(UsageError, match="roles.csv"):
+    with pytest.raises(UsageError, match=r"roles\.csv"):
         read_membership(csv("a,b,h1,r,,", head="org,org,host,role,valid_from,valid_to"), "roles.csv")
 
 

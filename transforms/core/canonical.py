@@ -130,6 +130,13 @@ def _keys(runs: Runs, rank: dict[Identity, int], offsets: Ints, span: int) -> In
     return keys
 
 
+def sorted_together(tables: Sequence[pa.Table]) -> pa.Table:
+    """The rows of all tables, at least one, sorted and in canonical form; quick if each is sorted."""
+    parts = [canonical(table) for table in tables]
+    keys, table = np.concatenate(keys_of(parts)), canonical(pa.concat_tables(parts))
+    return table if (np.diff(keys) > 0).all() else table.take(pa.array(np.argsort(keys, kind="stable")))
+
+
 def find(sought: Ints, keys: Ints) -> tuple[Ints, Bools]:
     """For each key of `sought` its row in the increasing `keys`, and whether it is there (if not, the row says nothing)."""
     rows: Ints = np.searchsorted(keys, sought)

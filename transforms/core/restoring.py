@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.core.canonical import canonical, find, keys_of, one_chunk, ordered, pick
+from transforms.core.canonical import canonical, find, keys_of, one_chunk, pick, sorted_together
 from transforms.core.model import ROLLUP_SCHEMA, Bools, Ints
 from transforms.core.united import IDENTITY
 
@@ -62,8 +62,7 @@ def restore(current: pa.Table, run_id: str, generation: int, now_generation: int
         parts.append(with_generation(_rows(earlier, settled), now_generation))
         removed += len(found) - int(found.sum())
         pending = _rows(_rows(pending, found), ~settled)
-    table = canonical(ordered(canonical(pa.concat_tables([*parts, pending]))))
-    return Restored(table, sum(part.num_rows for part in parts[1:]), removed)
+    return Restored(sorted_together([*parts, pending]), sum(part.num_rows for part in parts[1:]), removed)
 
 
 def origins(table: pa.Table, history: History) -> Ints:

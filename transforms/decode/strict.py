@@ -1,7 +1,7 @@
 """The strict reader: one record after the other, one Python object after the other. It says what a posting means; the columnar path must agree with it.
 
 A record is an object with a `type`, an array (a bare API payload of host points), or `{}` (nothing). A broken envelope is a dead letter of the whole record,
-a broken point of that point alone. A point is broken before it is dropped; its parts are looked at in the order object, hostId (bare payloads), name, time, value.
+a broken point of that point alone. A point is broken before it is dropped; what is looked at, in this order: object, hostId (bare arrays), name, time, value.
 Roles are a host's: in other postings the field is unknown.
 """
 

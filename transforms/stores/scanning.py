@@ -17,7 +17,7 @@ from typing import BinaryIO, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from transforms.core.canonical import Identity, Runs, bucket_ms, canonical, keys_of, series_runs
+from transforms.core.canonical import Identity, Runs, bucket_ms, canonical, series_runs, sorted_together
 from transforms.core.granularity import Range
 from transforms.core.model import ROLLUP_SCHEMA, Bools
 from transforms.core.united import IDENTITY
@@ -125,9 +125,8 @@ def scan_sorted(sources: Sequence[Source], columns: Sequence[str]) -> Iterator[p
             rows[key] += number
     for first, end in _ranges(rows):
         tables = [source.piece(first, end, names) for source in sources]
-        table = _sorted([table for table in tables if table.num_rows])
-        if table is not None:
-            yield table.select([name for name in names if name in columns])
+        if any(table.num_rows for table in tables):
+            yield sorted_together(tables).select([name for name in names if name in columns])
 
 
 def _ranges(rows: Counter[Identity]) -> Iterator[tuple[Identity, Identity | None]]:
@@ -141,11 +140,3 @@ def _ranges(rows: Counter[Identity]) -> Iterator[tuple[Identity, Identity | None
         size += rows[key]
     if keys:
         yield keys[first], None
-
-
-def _sorted(tables: Sequence[pa.Table]) -> pa.Table | None:
-    if not tables:
-        return None
-    keys = np.concatenate(keys_of([canonical(table) for table in tables]))
-    table = canonical(pa.concat_tables(tables))
-    return table if (np.diff(keys) > 0).all() else table.take(pa.array(np.argsort(keys, kind="stable")))
