@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,7 @@ from scripts.demo_parts.terminal import Terminal, buckets_text, hours_text
 
 WRONG_USAGE: Final = 2
 DIFFERENT: Final = 4
+INTERRUPTED: Final = 130
 MARK: Final = ".rollups-demo"
 
 
@@ -38,6 +40,9 @@ def main(argv: Sequence[str]) -> int:
     except CommandFailed as failed:
         print(f"demo: {failed}", file=sys.stderr)
         return failed.exit_code
+    except KeyboardInterrupt:
+        print("demo: interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 def parser() -> argparse.ArgumentParser:
@@ -100,7 +105,7 @@ def play_demo(demo: Demo) -> Document:
     with step(f"Make an archive: {demo.days} days of real measurements of services and hosts, and of the hosts' roles") as results:
         made = make_archive(demo)
         results.append(archive_text(made))
-    with ProcessPoolExecutor(1) as beside:
+    with ProcessPoolExecutor(1, get_context("spawn")) as beside:
         expecting = beside.submit(expected_table, demo.folder / "archive", demo.period_s)
         with step("Backfill all of it") as results:
             results.append(run_text(demo.backfill(*demo.period_s)))

@@ -35,7 +35,7 @@ def table(name: str, caption: str, first: str, groups: Sequence[Group], rows: Se
     """A table of named rows that scrolls sideways where it is too wide. A row named `all` stands out."""
     body = (element("tr", element("th", title, scope="row"), *_cells(cells, groups), class_="total" if title == "all" else "") + "\n" for title, cells in rows)
     parts = element("caption", caption), element("thead", *_head(first, groups)), element("tbody", "\n", *body)
-    return element("div", element("table", "\n", *parts, class_=name), class_="scroll", tabindex=0)
+    return element("div", element("table", "\n", *parts, class_=name), class_="scroll", role="region", aria_label=f"table of {name}", tabindex=0)
 
 
 def _head(first: str, groups: Sequence[Group]) -> Iterator[str]:

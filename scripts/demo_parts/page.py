@@ -53,7 +53,8 @@ def headline(document: Document) -> str:
     """What the page says first."""
     before, after = summed(document["before"]), summed(document["after"])
     if document["differences"]:
-        return f"Not repaired: {after['wrong'] + after['missing'] + after['extra']:,} buckets differ"
+        different = after["wrong"] + after["missing"] + after["extra"]
+        return f"Not repaired: {different:,} buckets differ" if different else "Repaired, but not as promised"
     return f"Repaired: {before['missing']:,} missing and {before['wrong']:,} wrong rollups"
 
 
@@ -97,7 +98,7 @@ def _figure(document: Document, series: Document) -> str:
     affected = seconds(document["incident"]["start"]), seconds(document["incident"]["end"])
     marks = (element("svg", mark, viewBox="0 0 26 14", aria_hidden="true") + meaning for mark, meaning in _KEY.items())
     key = element("ul", *(element("li", one) for one in marks), class_="key")
-    drawn = element("div", chart(series["buckets"]["5m"], 300, affected, series["text"]), class_="scroll", tabindex=0)
+    drawn = element("div", chart(series["buckets"]["5m"], 300, affected, series["text"]), class_="scroll", role="region", aria_label="chart", tabindex=0)
     about = ": averages of 5 minutes, and below them how many minutes each is made of. Times are UTC; point at a bucket for its numbers."
     return element("figure", element("figcaption", element("strong", escape(series["text"])), about), key, drawn)
 

@@ -136,6 +136,17 @@ def test_dead_letters_are_limited() -> None:
     assert found.tally.records == 5
 
 
+def test_time_lost_on_dead_letters_is_limited() -> None:
+    """Each line opens an array that is never closed, so that reading it goes on over many of the lines after it."""
+    lines = A + b"\n" + (b"[" + b"1," * 20 + b"\n") * 200
+    assert len(strictly(lines).dead) == 200
+    found = whole(lines, DecodeRules(org="default", max_dead_letters=300))
+    assert hosts(found) == "a"
+    assert len(found.dead) < 100
+    assert found.dead[-1][1] == TOO_MANY
+    assert b"\n".join([A, *(raw for _, _, raw in found.dead[:-1])]) + found.dead[-1][2] == lines
+
+
 def test_a_record_above_the_limit_is_dead_for_both_readers() -> None:
     long = A.replace(b'"metrics"', b'"memo":"' + b"x" * 1000 + b'","metrics"')
     rules = DecodeRules(max_record_bytes=500)

@@ -181,7 +181,7 @@ def test_nothing_is_left_outside_the_demos_folder(played: Played) -> None:
 def test_a_store_that_is_falsified_again_is_found_to_differ(played: Played, tmp_path: Path) -> None:
     folder = tmp_path / "falsified"
     shutil.copytree(played.folder, folder)
-    path = sorted(folder.glob("store/metric_type=role/granularity=1h/*/*.parquet"))[0]
+    path = min(folder.glob("store/metric_type=role/granularity=1h/*/*.parquet"))
     table = pq.ParquetFile(path).read()
     largest = table["max"].to_numpy().copy()
     largest[5] = np.nextafter(largest[5], np.inf)

@@ -31,7 +31,10 @@ _WINDOW_BYTES: Final = 1 << 16
 
 
 class Frame(NamedTuple):
-    """A record at bytes [start, end): its value, or the cause why it has none. `incomplete`: reading it reached the end of the object."""
+    """A record at bytes [start, end): its value, or the cause why it has none.
+
+    `incomplete`: reading it reached the end of the object. `in_vain`: about how many bytes were parsed before it was given up, perhaps many times the record's.
+    """
 
     start: int
     end: int
@@ -39,6 +42,7 @@ class Frame(NamedTuple):
     cause: str = ""
     detail: str = ""
     incomplete: bool = False
+    in_vain: int = 0
 
 
 def border(data: bytes, at: int) -> int:
@@ -84,7 +88,7 @@ class _Window:
 
     def frame(self, start: int) -> Frame:
         """The record that starts at `start`."""
-        if start >= self._start + len(self._text):
+        if start >= self._start + len(self._text) or len(self._text) > _WINDOW_BYTES:
             self._move(start, _WINDOW_BYTES)
         while True:
             frame, cut = self._attempt(start)
@@ -100,9 +104,9 @@ class _Window:
         try:
             value, end = _DECODER.raw_decode(self._text, at)
         except RecursionError:
-            return self._bad(start, TOO_DEEP, f"more than {MAX_DEPTH} levels"), False
+            return self._bad(start, TOO_DEEP, f"more than {MAX_DEPTH} levels", len(self._text) - at), False
         except json.JSONDecodeError as error:
-            return self._bad(start, BAD_JSON, f"{error.msg} at byte {self._start + error.pos - start} of the record"), _ran_out(error)
+            return self._bad(start, BAD_JSON, f"{error.msg} at byte {error.pos - at} of the record", error.pos - at), _ran_out(error)
         text = self._text[at:end]
         if len(text) > self._max_record_bytes:
             return self._bad(start, TOO_LONG, self._too_long()), False
@@ -114,9 +118,9 @@ class _Window:
     def _too_long(self) -> str:
         return f"more than the limit of {self._max_record_bytes} bytes"
 
-    def _bad(self, start: int, cause: str, detail: str) -> Frame:
+    def _bad(self, start: int, cause: str, detail: str, in_vain: int = 0) -> Frame:
         newline = self._data.find(b"\n", start)
-        return Frame(start, len(self._data) if newline < 0 else newline, cause=cause, detail=detail[:DETAIL_CHARS])
+        return Frame(start, len(self._data) if newline < 0 else newline, cause=cause, detail=detail[:DETAIL_CHARS], in_vain=in_vain)
 
 
 def _ran_out(error: json.JSONDecodeError) -> bool:

@@ -36,7 +36,8 @@ class DecodeRules:
     """What the configuration says about decoding: the org of postings that name none, and bounds that keep memory in hand whatever the input.
 
     An object that inflates to more than `max_object_bytes` or `max_expansion` times its stored size is one dead letter, and nothing of it is kept. So is
-    a record of more than `max_record_bytes`. After `max_dead_letters` of an object its rest is one more.
+    a record of more than `max_record_bytes`. After `max_dead_letters` of an object its rest is one more; each KiB that was parsed in vain counts as one, too,
+    which bounds the time.
     """
 
     org: str = ""
@@ -99,10 +100,10 @@ class _Stretches:
         return part
 
     def _strict(self, stop: int) -> DecodedObject:
-        part = strict.read(self._data, self._at, stop, self._source, is_cut=self._unpacked.is_cut, max_dead_letters=self._letters_left)
+        part = strict.read(self._data, self._at, stop, self._source, is_cut=self._unpacked.is_cut, max_cost=self._letters_left)
         self._at = part.end
         self._tail = self._tail if part.tail is None else part.tail
-        self._letters_left -= len(part.decoded.dead_letters)
+        self._letters_left -= part.cost
         return part.decoded
 
     def _letter(self, problem: DecodeError, offset: int, rest: bytes) -> DecodedObject:

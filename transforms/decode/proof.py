@@ -1,7 +1,7 @@
 """The proof that arrow-json read what is written (columnar.py asks for it).
 
 arrow-json takes commas for white space, `01` and `1.` for numbers, raw control characters for text, and strings for numbers. Two steps show that none of that
-was in the text:
+is in the text:
 
 1. `count_records`: msgspec's parser, which does not build what it skips, accepts the text as JSON values one after the other. It is strict about all of JSON
    except the encoding, about which arrow-json is strict.
@@ -78,10 +78,10 @@ def require_plain_numbers(text: bytes, *, fields: int, strings: int, brackets: i
         _require_numeric(_quoted_numbers(text, is_bare=is_bare))
 
 
-def _blocks(text: bytes, overlap: int = 0) -> list[Bytes]:
-    """The text in parts that stay in the processor's cache, each with `overlap` bytes of the next."""
+def _blocks(text: bytes) -> list[Bytes]:
+    """The text in parts that stay in the processor's cache."""
     whole = np.frombuffer(text, np.uint8)
-    return [whole[at : at + _BLOCK_BYTES + overlap] for at in range(0, len(whole), _BLOCK_BYTES)]
+    return [whole[at : at + _BLOCK_BYTES] for at in range(0, len(whole), _BLOCK_BYTES)]
 
 
 def _quotes(text: bytes) -> int:

@@ -53,12 +53,10 @@ def arrival_us(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     return np.rint(seconds * 1e6).astype(np.int64)
 
 
-def is_text(value: Json) -> bool:
-    """True for a string of Unicode scalar values: no lone surrogate, nor the ones that stand in for bytes which are not UTF-8."""
-    if not isinstance(value, str):
-        return False
+def is_text(text: str) -> bool:
+    """True for Unicode scalar values: no lone surrogates, which also stand in for bytes that are not UTF-8."""
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError:
         return False
     return True

@@ -46,29 +46,34 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class StrictPart:
-    """What was read, up to byte `end`. `tail` is where a record starts that the end of the object cuts off (only if asked for)."""
+    """What was read, up to byte `end`, and what its dead letters cost: 1 each, and 1 for each KiB parsed in vain.
+
+    `tail` is where a record starts that the end of the object cuts off (only if asked for).
+    """
 
     decoded: DecodedObject
     end: int
+    cost: int
     tail: int | None = None
 
 
-def read(data: bytes, start: int, stop: int, source: Source, *, is_cut: bool = False, max_dead_letters: int = 1_000_000) -> StrictPart:
+def read(data: bytes, start: int, stop: int, source: Source, *, is_cut: bool = False, max_cost: int = 1_000_000) -> StrictPart:
     """Read the records that start in [start, stop); `start` must be a record's border.
 
     With `is_cut` the object is known to end early: a last record that is incomplete is not a dead letter here, its start is returned as `tail`.
-    Reading ends early after the record that brings the dead letters to their maximum.
+    Reading ends early after the record that brings the cost of dead letters to its maximum.
     """
     columns = _Columns(source)
-    end = stop
+    end, in_vain = stop, 0
     for frame in frames(data, start, stop, source.max_record_bytes):
         if is_cut and frame.incomplete:
-            return StrictPart(columns.decoded(), len(data), frame.start)
+            return StrictPart(columns.decoded(), len(data), len(columns.dead_letters), frame.start)
         columns.add_record(frame, data[frame.start : frame.end])
         end = max(stop, frame.end)
-        if len(columns.dead_letters) >= max_dead_letters:
-            return StrictPart(columns.decoded(), frame.end)
-    return StrictPart(columns.decoded(), end)
+        in_vain += frame.in_vain >> 10
+        if len(columns.dead_letters) + in_vain >= max_cost:
+            return StrictPart(columns.decoded(), frame.end, max_cost)
+    return StrictPart(columns.decoded(), end, len(columns.dead_letters) + in_vain)
 
 
 @dataclass(slots=True)
