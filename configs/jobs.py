@@ -100,6 +100,12 @@ class ExportJob:
     output: str
     json: bool
 
+    def __post_init__(self) -> None:
+        """`--json` asks for JSON rows."""
+        if self.json and self.format == "parquet":
+            msg = "--json and --format parquet differ: leave one of them out"
+            raise UsageError(msg)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunsJob:

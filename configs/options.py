@@ -254,3 +254,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def defaults(options: Iterable[Option]) -> Mapping[str, object]:
     """Values of options that are given nowhere."""
     return {one.key: () if one.many else one.default for one in options}
+
+
+EVERY_OPTION: Final = (*PLAN_OPTIONS, *BACKFILL_OPTIONS, *EXPORT_OPTIONS, *RUNS_OPTIONS, *STATUS_OPTIONS, *UNDO_OPTIONS)
+"""Options of all commands; those of one name mean the same."""

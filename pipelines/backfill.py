@@ -9,7 +9,7 @@ from pipelines.planning import make_plan, resolve
 from pipelines.progress import watching
 from pipelines.report import finish, report_text
 from pipelines.runtime import Runtime
-from pipelines.submit import submit
+from pipelines.submit import check_runner, submit
 from transforms.core.errors import UsageError
 from transforms.core.plan import Plan
 from transforms.steps.ledger import Ledger
@@ -20,15 +20,17 @@ if TYPE_CHECKING:
 
 def run(job: BackfillJob, runtime: Runtime) -> Outcome:
     """Plans or resumes a run, executes what is missing of it, and reports from its ledger."""
+    check_runner(job.runner)
     run_id = job.plan or job.run_id or runtime.new_run_id()
     ledger = runtime.ledger(job.work_dir, run_id)
-    if job.plan or ledger.exists():
+    planned = None if job.plan or ledger.exists() else make_plan(job, runtime, run_id, dry_run=job.dry_run)
+    if planned is None:
         ledger.plan()
-    else:
-        resolve(job, runtime, dry_run=job.dry_run)
-    runtime.say(run_id)
     with ledger.lock():
-        plan = _planned(job, runtime, ledger, run_id)
+        if planned and not ledger.exists():
+            ledger.create(planned.plan, planned.manifest, planned.membership)
+        plan = _stored(job, runtime, ledger)
+        runtime.say(run_id)
         started = runtime.clock()
         if ledger.report() is None:
             with watching(ledger, plan, runtime):
@@ -56,20 +58,15 @@ def build(pipeline: "beam.Pipeline", plan: Plan, run_dir: str, *, batch: int, th
         done = grouped | f"Roll up {metric_type} units" >> RollUpUnits(run_dir, threads)
 
 
-def _planned(job: BackfillJob, runtime: Runtime, ledger: Ledger, run_id: str) -> Plan:
-    """The stored plan if it is what the job asks for, else a new one, with the shards that the store really has."""
-    if ledger.exists():
-        plan = ledger.plan()
-        if ledger.is_undone():
-            msg = f"the run {run_id!r} was undone: leave its id out to restore the period again"
-            raise UsageError(msg)
-        if not job.plan:
-            _check_same(job, runtime, plan)
-        ledger.manifest(plan)
-    else:
-        planned = make_plan(job, runtime, run_id, dry_run=job.dry_run)
-        plan = planned.plan
-        ledger.create(plan, planned.manifest, planned.membership)
+def _stored(job: BackfillJob, runtime: Runtime, ledger: Ledger) -> Plan:
+    """The stored plan, checked to be what the job asks for, with the shards that the store really has."""
+    plan = ledger.plan()
+    if ledger.is_undone():
+        msg = f"the run {plan.run_id!r} was undone: leave its id out to restore the period again"
+        raise UsageError(msg)
+    if not job.plan:
+        _check_same(job, runtime, plan)
+    ledger.manifest(plan)
     return plan if plan.request.dry_run or ledger.staged() else _opened(plan, runtime, ledger)
 
 

@@ -22,6 +22,9 @@ from transforms.core.errors import RollupsError, UsageError
 
 INTERRUPTED: Final = 3
 
+_WITH_PLAN: Final = ("plan", "run_id", "yes", "max_dead_letters", "max_attempts", "workers", "runner", "work_dir", "json", "config")
+"""Options that say how a plan is executed, not what it is."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
@@ -101,8 +104,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say("rollups: interrupted; what is finished stays finished, repeat the command with its --run-id to go on")
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
+        return INTERRUPTED
 
 
 def run_as_module(name: str) -> NoReturn:

@@ -1,7 +1,6 @@
 """`rollups export`: stored rollups as CSV, JSON or Parquet, in one fixed order and form (DESIGN §6)."""
 
 import csv
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -42,11 +41,21 @@ def run(job: ExportJob, runtime: Runtime) -> Outcome:
 
 def write_csv(tables: Iterable[pa.Table], sink: BinaryIO) -> None:
     """A header and a line per row: floats by `repr`, what a kind does not have empty, minimal quoting, UTF-8, LF."""
-    text = io.TextIOWrapper(sink, encoding="utf-8", newline="", write_through=True)
-    writer = csv.writer(text, lineterminator="\n")
+    # With CR LF as its line end the writer quotes texts that hold either; the sink makes it LF.
+    writer = csv.writer(_Lines(sink), lineterminator="\r\n")
     writer.writerow(EXPORT_COLUMNS)
     writer.writerows(_rows(tables))
-    text.detach()
+
+
+class _Lines:
+    """Takes whole lines from a csv writer."""
+
+    def __init__(self, sink: BinaryIO) -> None:
+        self._sink = sink
+
+    def write(self, line: str) -> None:
+        """Called once per row."""
+        self._sink.write(line[:-2].encode() + b"\n")
 
 
 def write_json(tables: Iterable[pa.Table], sink: BinaryIO) -> None:
@@ -69,14 +78,21 @@ def write_parquet(tables: Iterable[pa.Table], sink: BinaryIO) -> None:
 def _rows(tables: Iterable[pa.Table]) -> Iterator[tuple[object, ...]]:
     for table in tables:
         for batch in table.to_batches(max_chunksize=_ROWS):
-            yield from zip(*(_plain(column).to_pylist() for column in batch.columns), strict=True)
+            yield from zip(*map(_cells, batch.columns), strict=True)
 
 
-def _plain(column: pa.Array) -> pa.Array:
-    """A column as it is written in text."""
+def _cells(column: pa.Array) -> Iterable[object]:
+    """A column as it is written in text; what repeats is made once."""
     if pa.types.is_timestamp(column.type):
-        return pc.strftime(column.cast(pa.timestamp("s", "UTC")), "%Y-%m-%dT%H:%M:%SZ")
-    return column
+        column = column.dictionary_encode()
+        texts = pc.strftime(column.dictionary.cast(pa.timestamp("s", "UTC")), "%Y-%m-%dT%H:%M:%SZ")
+        column = pa.DictionaryArray.from_arrays(column.indices, texts)
+    if pa.types.is_dictionary(column.type):
+        return map(column.dictionary.to_pylist().__getitem__, column.indices.to_numpy().tolist())
+    if column.null_count == len(column):
+        return [None] * len(column)
+    cells: list[object] = column.to_pylist() if column.null_count else column.to_numpy().tolist()
+    return cells
 
 
 def _json(value: object) -> str:
@@ -86,15 +102,25 @@ def _json(value: object) -> str:
 
 
 def _to_file(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    if not path.parent.is_dir():
-        msg = f"--output {str(path)!r}: the folder {str(path.parent)!r} is not there"
-        raise UsageError(msg)
+    """A regular file is replaced whole; what else has a name, such as /dev/stdout, is written to."""
 
-    def write_temporary(temporary: Path) -> None:
-        with temporary.open("wb") as sink:
+    def write_to(target: Path) -> None:
+        with target.open("wb") as sink:
             write(sink)
 
-    Files().replace(path, write_temporary, name="export")
+    try:
+        if not path.parent.is_dir():
+            msg = f"--output {str(path)!r}: the folder {str(path.parent)!r} is not there"
+            raise UsageError(msg)
+        if path.exists() and not path.is_file():
+            write_to(path)
+        else:
+            Files().replace(path, write_to, name="export")
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        msg = f"writing --output {str(path)!r}: {error.strerror}"
+        raise UsageError(msg) from error
 
 
 if __name__ == "__main__":

@@ -41,11 +41,12 @@ def human_duration(seconds: float) -> str:
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """Columns under their heads; the first is set left, the others right."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return "\n".join(_line(line, widths) for line in (head, *rows))
+    """Columns under their heads: texts set left, numbers right."""
+    columns = list(zip(*rows, strict=True)) or [()] * len(head)
+    widths = [max(map(len, (name, *cells))) for name, cells in zip(head, columns, strict=True)]
+    rights = [bool(cells) and all(cell.rstrip("%").replace(",", "").isdigit() for cell in cells) for cells in columns]
+    return "\n".join(_line(line, widths, rights) for line in (head, *rows))
 
 
-def _line(cells: tuple[str, ...], widths: Sequence[int]) -> str:
-    first, *others = zip(cells, widths, strict=True)
-    return "  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]).rstrip()
+def _line(cells: tuple[str, ...], widths: Sequence[int], rights: Sequence[bool]) -> str:
+    return "  ".join(cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(cells, widths, rights, strict=True)).rstrip()

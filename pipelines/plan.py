@@ -14,15 +14,15 @@ from transforms.core.time import format_period, format_time
 def run(job: PlanJob, runtime: Runtime) -> Outcome:
     """Makes, stores and shows a plan."""
     run_id = job.run_id or runtime.new_run_id()
-    runtime.say(run_id)
     ledger = runtime.ledger(job.work_dir, run_id)
     if ledger.exists():
-        msg = f"the run {run_id!r} exists already: choose another --run-id, or execute it with `rollups backfill --plan {run_id}`"
+        msg = f"the run {run_id!r} exists already: choose another --run-id, or execute it with `{runtime.resume_command(job.work_dir, run_id)}`"
         raise UsageError(msg)
     planned = make_plan(job, runtime, run_id, dry_run=False)
     with ledger.lock():
         ledger.create(planned.plan, planned.manifest, planned.membership)
-    return Outcome(exit_code=0, data=plan_data(planned.plan), text=plan_text(planned.plan))
+    runtime.say(run_id)
+    return Outcome(exit_code=0, data=plan_data(planned.plan), text=plan_text(planned.plan, runtime.resume_command(job.work_dir, run_id)))
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
     }
 
 
-def plan_text(plan: Plan) -> str:
+def plan_text(plan: Plan, execute: str) -> str:
     """The plan for people."""
     request, estimate = plan.request, plan.estimate
     reach = request.reach
@@ -86,14 +86,14 @@ def plan_text(plan: Plan) -> str:
     ]
     if plan.untimed_objects:
         lines.append(f"warning     {human_number(plan.untimed_objects)} objects show no time in their key and are read in any case")
-    lines.append(f"\nexecute it  rollups backfill --plan {plan.run_id}")
+    lines.append(f"\nexecute it  {execute}")
     return "\n".join(lines)
 
 
 def edge_texts(plan: Plan) -> dict[str, str]:
     """What becomes of the buckets that lie partly inside the periods, by granularity; none, no entry."""
-    fate = {"expand": "computed from all its minutes", "clip": "left out", "fail": ""}[plan.request.edge]
-    return {name: "; ".join(f"bucket {format_time(one[0])} {fate}" for one in ranges) for name, ranges in plan.edges().items() if ranges}
+    fate = {"expand": "computed from all minutes, also those outside the period", "clip": "left out", "fail": ""}[plan.request.edge]
+    return {name: f"{', '.join(format_time(one[0]) for one in ranges)} {fate}" for name, ranges in plan.edges().items() if ranges}
 
 
 if __name__ == "__main__":

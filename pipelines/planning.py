@@ -108,8 +108,9 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool) -> 
 
 def take_sample(request: Request, selection: Selection, archive: Archive, manifest: Manifest, membership: pa.Table | None, runtime: Runtime) -> Sample:
     """Decodes a few objects, evenly spread over the manifest."""
-    step = max(1, len(manifest.objects) // SAMPLE_OBJECTS)
-    chosen = manifest.objects[::step][:SAMPLE_OBJECTS]
+    objects = len(manifest.objects)
+    number = min(SAMPLE_OBJECTS, objects)
+    chosen = [manifest.objects[(2 * place + 1) * objects // (2 * number)] for place in range(number)]
     columns = GroupColumns(selection, request.reach, lambda _type, _window: 1, membership_from_arrow(membership) if membership is not None else None)
     rules = DecodeRules(org=request.default_org, max_object_bytes=request.max_object_bytes)
     started = runtime.clock()

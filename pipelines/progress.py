@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +10,7 @@ from typing import Any, Final
 from pipelines.outcome import human_duration, human_number
 from pipelines.runtime import Runtime
 from transforms.core.counts import total
+from transforms.core.errors import IncompleteError
 from transforms.core.plan import Plan
 from transforms.steps.ledger import Ledger
 from transforms.steps.staging import read_footer
@@ -79,7 +80,8 @@ class Watch:
         """The run now."""
         for group in self._ledger.staged() - self._staged.keys():
             path = self._ledger.staging_file(group)
-            self._staged[group] = total(read_footer(path).counts, "points"), self._is_new(path)
+            with suppress(IncompleteError):  # damaged: it will be staged again
+                self._staged[group] = total(read_footer(path).counts, "points"), self._is_new(path)
         for name in self._ledger.recorded_units() - self._recorded.keys():
             self._recorded[name] = self._is_new(self._ledger.record_file(name))
         new_groups = sum(is_new for _, is_new in self._staged.values())

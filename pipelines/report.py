@@ -2,6 +2,8 @@
 
 import base64
 import json
+import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any, Final
@@ -80,8 +82,9 @@ def _report(plan: Plan, ledger: Ledger, sums: Account, done: list[UnitRecord]) -
 
 
 def _points(counts: Counts, plan: Plan) -> dict[str, dict[str, int]]:
-    """Every term of the points' balance by metric type."""
-    types = sorted({*plan.request.metric_types, *(name for term, by_type in counts.items() if term in INCOMING for name in by_type)})
+    """Every term of the points' balance by metric type, the types asked for first."""
+    others = {name for term, by_type in counts.items() if term in INCOMING for name in by_type} - {*plan.request.metric_types}
+    types = [*plan.request.metric_types, *sorted(others)]
     terms = [term for term in counts if term.split(".")[0] in {*INCOMING, *STORED}]
     return {metric_type: {term: counts[term][metric_type] for term in sorted(terms) if metric_type in counts[term]} for metric_type in types}
 
@@ -92,17 +95,18 @@ def _by_cause(counts: Counts) -> dict[str, int]:
 
 def _largest(done: Iterable[UnitRecord], what: str, number: int) -> list[tuple[BucketChange, UnitRecord]]:
     found = [(one, record) for record in done for one in getattr(record, what)]
-    return sorted(found, key=lambda pair: -_difference(pair[0]))[:number]
-
-
-def _difference(change: BucketChange) -> float:
-    return abs((change.avg or 0.0) - (change.stored_avg or 0.0))
+    return sorted(found, key=lambda pair: pair[0].size, reverse=True)[:number]
 
 
 def _change(change: BucketChange, record: UnitRecord) -> dict[str, Any]:
     series = dict(zip(SERIES_COLUMNS, (record.unit.metric_type, *change.series), strict=True))
-    numbers = {name: getattr(change, name) for name in ("stored_minutes", "minutes", "stored_avg", "avg")}
+    numbers = {name: _finite(getattr(change, name)) for name in ("stored_minutes", "minutes", "stored_avg", "avg")}
     return series | {"granularity": change.granularity, "bucket_start": format_time(change.bucket_start_s)} | numbers
+
+
+def _finite(number: float | None) -> float | str | None:
+    """JSON has no infinite numbers: they are written as the text `inf` or `-inf`."""
+    return repr(number) if number is not None and math.isinf(number) else number
 
 
 def letter_line(letter: DeadLetter) -> bytes:
@@ -138,6 +142,7 @@ def _buckets_table(report: dict[str, Any]) -> str:
         (f"{metric_type} {granularity}", *(human_number(tally[name]) for name in BUCKETS))
         for metric_type, of_type in report["buckets"].items()
         for granularity, tally in of_type.items()
+        if any(of.values() for of in of_type.values())
     ]
     return table(("buckets", *BUCKETS), rows)
 
@@ -148,20 +153,18 @@ def _points_table(report: dict[str, Any]) -> str:
     rows = [
         (metric_type, *(human_number(sum(number for name, number in of_type.items() if name.split(".")[0] == term)) for term in terms))
         for metric_type, of_type in report["points"].items()
+        if of_type
     ]
     return table(("points", *heads), rows)
 
 
 def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
+    if nothing := [name for name, of_type in report["points"].items() if not of_type]:
+        yield f"nothing   {', '.join(nothing)}: no point came in"
     records_ = report["records"]
     read, decoded, dead = (human_number(records_[name]) for name in ("read", "decoded", "dead_letters"))
     yield f"records   {read} read from {human_number(report['objects'])} objects = {decoded} decoded + {dead} dead letters"
-    reasons: dict[str, int] = {}
-    for of_type in report["points"].values():
-        for term, number in of_type.items():
-            if term.startswith("dropped."):
-                reasons[term.removeprefix("dropped.")] = reasons.get(term.removeprefix("dropped."), 0) + number
-    if reasons:
+    if reasons := _dropped(report):
         yield "dropped   " + ", ".join(f"{reason} {human_number(number)}" for reason, number in sorted(reasons.items()))
     for what, key in (("kept as the nearest number (beyond 2^53)", "inexact_values"), ("sums beyond the largest number", "overflowing_sums")):
         if report[key]:
@@ -176,6 +179,14 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
         yield f"          stored rollups of more minutes were kept; all of them: {report['refused_file']}; --allow-fewer replaces them"
     yield from _change_lines("changed", report["largest_changes"])
     yield from (f"SUMS DIFFER  {sentence}" for sentence in report["imbalances"])
+
+
+def _dropped(report: dict[str, Any]) -> Counter[str]:
+    """Dropped points by reason, over all types."""
+    reasons: Counter[str] = Counter()
+    for of_type in report["points"].values():
+        reasons.update({term.removeprefix("dropped."): number for term, number in of_type.items() if term.startswith("dropped.")})
+    return reasons
 
 
 def _change_lines(what: str, changes: list[dict[str, Any]]) -> Iterator[str]:

@@ -37,9 +37,11 @@ def _done(ledger: Ledger) -> float:
 
 
 def state_of(ledger: Ledger) -> str:
-    """`planned`, `running`, `interrupted`, or what the report says."""
+    """`planned`, `running`, `interrupted`, `undone`, or what the report says."""
+    if ledger.is_undone():
+        return "undone"
     if report := ledger.report():
-        return str(report["state"])
+        return str(report["state"]) + (" (dry run)" if report["dry_run"] else "")
     if ledger.is_locked():
         return "running"
     return "interrupted" if ledger.staged() or ledger.recorded_units() else "planned"

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,6 +41,10 @@ class Runtime:
         """Where runs are kept: `WORK_DIR/runs`."""
         state = self.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
         return Path(work_dir or Path(state) / "metric-rollups").absolute() / "runs"
+
+    def resume_command(self, work_dir: str, run_id: str) -> str:
+        """What to type to execute a planned run, or to go on with it."""
+        return f"rollups backfill --plan {run_id}" + (f" --work-dir {shlex.quote(work_dir)}" if work_dir else "")
 
     def ledger(self, work_dir: str, run_id: str) -> Ledger:
         """The run directory of an id."""

@@ -27,22 +27,22 @@ def run(job: StatusJob, runtime: Runtime) -> Outcome:
     while job.watch and state_of(ledger) == "running":
         runtime.show(progress_line(watch.snapshot(runtime.clock())))
         runtime.wait(WATCH_EVERY_S)
-    if report := ledger.report():
-        return Outcome(exit_code=0, data={"run_id": plan.run_id, "state": report["state"], "report": report}, text=report_text(report))
     now = watch.snapshot(runtime.clock())
+    if report := ledger.report():
+        text = report_text(report) + ("\nundone    its buckets were brought back to what they were before" if ledger.is_undone() else "")
+        return Outcome(exit_code=0, data={"run_id": plan.run_id, "state": state_of(ledger), "report": report}, text=text)
     data = {"run_id": plan.run_id, "state": state_of(ledger), "planned": format_time(plan.created_s), **now.to_data()}
-    return Outcome(exit_code=IncompleteError.exit_code, data=data, text=_text(data, now))
+    return Outcome(exit_code=IncompleteError.exit_code, data=data, text=_text(data, now, runtime.resume_command(job.work_dir, job.run_id)))
 
 
-def _text(data: dict[str, Any], now: Snapshot) -> str:
+def _text(data: dict[str, Any], now: Snapshot, go_on: str) -> str:
     rows = [("read groups staged", human_number(now.groups[0]), human_number(now.groups[1]))]
     rows += [(f"{metric_type} units written", human_number(done), human_number(planned)) for metric_type, (done, planned) in now.units.items()]
     head = f"run {data['run_id']}: {data['state']}, {now.fraction:.0%} done, {human_number(now.points)} points decoded"
     if data["state"] == "running" and now.eta_s is not None:
         head += f", {human_number(now.points_per_s)} points/s, ETA {human_duration(now.eta_s)}"
-    return f"{head}\n\n{table(('', 'done', 'planned'), rows)}\n" + (
-        "" if data["state"] == "running" else f"\ngo on with  rollups backfill --plan {data['run_id']}"
-    )
+    closing = "" if data["state"] == "running" else f"\ngo on with  {go_on}"
+    return f"{head}\n\n{table(('', 'done', 'planned'), rows)}\n{closing}"
 
 
 def _dead_letters(ledger: Ledger, plan: Plan, runtime: Runtime) -> Outcome:

@@ -6,7 +6,7 @@ from typing import Final
 from configs.jobs import BackfillJob
 from pipelines.runtime import Runtime
 from transforms.core import errors
-from transforms.core.errors import IncompleteError, RollupsError
+from transforms.core.errors import IncompleteError, RollupsError, UsageError
 from transforms.core.plan import Plan
 from transforms.steps.completion import missing_of
 from transforms.steps.ledger import Ledger
@@ -15,6 +15,9 @@ LOCAL_RUNNERS: Final = ("FnApiRunner", "DirectRunner")
 """Both mean Beam's FnApiRunner in this process: the name DirectRunner would first look for, and download, another one."""
 
 _ALL: Final = 1 << 31
+
+_WHERE: Final = re.compile(r" \[while running '.*'\]$")
+"""What Beam adds to the message of an error."""
 
 _NAMED: Final = re.compile(r"transforms\.core\.errors\.(\w+): (.*?)(?: \[while running|$)", re.MULTILINE)
 
@@ -36,8 +39,21 @@ def submit(job: BackfillJob, runtime: Runtime, ledger: Ledger, plan: Plan) -> No
             runtime.say(f"attempt {attempt} of {job.max_attempts} ended early, going on with what is missing: {cause}")
     if found := missing_of(plan, ledger):
         what = f"{len(found.groups)} read groups and {len(found.units)} units are missing"
-        msg = f"after {job.max_attempts} attempts {what}: repeat the command with --run-id {plan.run_id} to go on"
+        msg = f"after {job.max_attempts} attempts {what}: go on with `{runtime.resume_command(job.work_dir, plan.run_id)}`"
         raise IncompleteError(msg)
+
+
+def check_runner(runner: str) -> None:
+    """Raises UsageError for a runner that Beam does not know."""
+    if runner in LOCAL_RUNNERS:
+        return
+    from apache_beam.runners.runner import create_runner
+
+    try:
+        create_runner(runner)
+    except (ValueError, ImportError) as error:
+        msg = f"--runner {runner!r}: {' '.join(str(error).split())}"
+        raise UsageError(msg) from None
 
 
 def _run_pipeline(job: BackfillJob, runtime: Runtime, ledger: Ledger, plan: Plan) -> None:
@@ -56,7 +72,7 @@ def _run_pipeline(job: BackfillJob, runtime: Runtime, ledger: Ledger, plan: Plan
 def _cause(error: Exception) -> RollupsError:
     """The project's error that a runner wrapped, by the name in its text; anything else can be tried again."""
     if isinstance(error, RollupsError):
-        return error
+        return type(error)(_WHERE.sub("", str(error)))
     if found := _NAMED.findall(str(error)):
         name, message = found[-1]
         return getattr(errors, name, IncompleteError)(message)

@@ -53,7 +53,7 @@ def decoded(postings: Sequence[Posting], points: Sequence[Point], tally: DecodeT
             np.array([one.time_s for one in points], np.int64),
             np.array([one.value for one in points], np.float64),
         ),
-        tally or DecodeTally(records=1, points=by_type),
+        tally or DecodeTally(records=1, decoded_records=1, points=by_type),
         tuple(letters),
     )
 

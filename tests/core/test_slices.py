@@ -271,6 +271,7 @@ def test_what_decoding_counted_is_taken_over() -> None:
     letters = [DeadLetter("k", 0, "bad JSON", "d", b"x"), DeadLetter("k", 9, "bad JSON", "d", b"y"), DeadLetter("k", 5, "broken point: name", "d", b"z")]
     tally = DecodeTally(
         records=5,
+        decoded_records=3,
         dead_records=2,
         dead_points=1,
         points={"host": 4, "service": 1},

@@ -53,7 +53,7 @@ def test_a_container_may_end_between_records() -> None:
     found = whole(as_stored(data)[:-8])
     assert hosts(found) == "ab"
     assert found.dead == [(len(data), TRUNCATED, b"")]
-    assert found.tally == DecodeTally(records=3, dead_records=1)
+    assert found.tally == DecodeTally(records=3, decoded_records=2, dead_records=1)
 
 
 def test_bad_json_before_the_truncation_is_its_own_dead_letter() -> None:

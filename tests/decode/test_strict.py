@@ -37,7 +37,7 @@ def require_one(reading: Reading, expected: tuple[str, int, float] | str, elemen
     assert reading.points == [ROW, *kept, ROW]
     assert reading.dead == dead
     assert reading.tally == DecodeTally(
-        records=1, dead_points=len(dead), points={"host": 3 - len(dead)}, dropped=dropped, inexact={"host": inexact} if inexact else {}
+        records=1, decoded_records=1, dead_points=len(dead), points={"host": 3 - len(dead)}, dropped=dropped, inexact={"host": inexact} if inexact else {}
     )
 
 
@@ -79,7 +79,7 @@ def test_records(text: str, expected: list[tuple[str, str, str, list[str] | None
     is_dead = isinstance(expected, str)
     assert found.postings == [a, *([] if is_dead else expected), b]
     assert found.dead == ([(len(A) + 1, expected, raw)] if is_dead else [])
-    assert found.tally == DecodeTally(records=3, dead_records=int(is_dead))
+    assert found.tally == DecodeTally(records=3, decoded_records=3 - is_dead, dead_records=int(is_dead))
 
 
 @pytest.mark.parametrize(("data", "expected"), OBJECTS.items(), ids=lambda value: ascii(value)[:60])
@@ -88,7 +88,7 @@ def test_objects(data: bytes, expected: tuple[str, list[tuple[int, str, bytes]]]
     found = strictly(data)
     assert "".join(row[2] for row in found.postings) == hosts
     assert found.dead == dead
-    assert found.tally == DecodeTally(records=len(hosts) + len(dead), dead_records=len(dead))
+    assert found.tally == DecodeTally(records=len(hosts) + len(dead), decoded_records=len(hosts), dead_records=len(dead))
 
 
 def test_the_bytes_of_a_broken_point_are_found_wherever_it_stands() -> None:

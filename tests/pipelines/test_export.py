@@ -284,9 +284,14 @@ def test_an_output_that_can_not_be_written_is_told(tmp_path: Path) -> None:
     assert f"{tmp_path}/store" in refused([*argv, f"{tmp_path}/store"])
 
 
-def test_an_output_that_is_no_file_is_not_replaced_by_one(tmp_path: Path) -> None:
-    """As /dev/null and /dev/stdout would be, for root."""
+def test_an_output_that_is_no_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    """As /dev/null and /dev/stdout."""
     os.mkfifo(tmp_path / "pipe")
-    argv = ["export", "--store", filled(tmp_path / "store", ODD), "--granularity", "5m", "--period", ALL_DAYS, "--output", str(tmp_path / "pipe")]
-    call(argv)
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    argv = ["export", "--store", filled(tmp_path / "store", ODD), "--granularity", "5m", "--period", ALL_DAYS]
+    try:
+        assert call([*argv, "--output", str(tmp_path / "pipe")]).code == 0
+        assert os.read(reader, 1 << 20).decode() == call(argv).out
+    finally:
+        os.close(reader)
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)

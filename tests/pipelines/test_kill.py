@@ -69,7 +69,9 @@ def staged_objects(world: World) -> set[str]:
         return set()
     keys = pa.ipc.open_file(run_dir / "manifest.arrow").read_all()["key"].to_pylist()
     groups = json.loads((run_dir / "plan.json").read_text())["groups"]
-    return {one for path in (run_dir / "staging").glob("*.arrow") if path.name[0] != "_" for one in keys[groups[int(path.stem)][0] :][: groups[int(path.stem)][1]]}
+    return {
+        one for path in (run_dir / "staging").glob("*.arrow") if path.name[0] != "_" for one in keys[groups[int(path.stem)][0] :][: groups[int(path.stem)][1]]
+    }
 
 
 # --- at every step ----------------------------------------------------------------------------------------------------
@@ -147,7 +149,14 @@ def test_every_kind_of_write_was_seen(executed: Trial, planned: Trial) -> None:
 
 @pytest.mark.parametrize(
     ("step", "number"),
-    [("after staging.rename", 1), ("after image.link", 2), ("before shard.rename", 1), ("after shard.rename", 4), ("before record.rename", 1), ("after report.rename", 1)],
+    [
+        ("after staging.rename", 1),
+        ("after image.link", 2),
+        ("before shard.rename", 1),
+        ("after shard.rename", 4),
+        ("before record.rename", 1),
+        ("after report.rename", 1),
+    ],
 )
 def test_killed_at_a_step_and_repeated(forge: Forge, executed: Trial, step: str, number: int) -> None:
     assert is_resumed(forge, executed, step, number) == ""

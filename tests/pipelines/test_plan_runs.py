@@ -125,7 +125,9 @@ SHAPES: Final = {
     "even": ArchiveOptions(hosts=20, services=2, metrics=20, duration_s=4 * 3600, object_interval_s=600),
     "several days": ArchiveOptions(hosts=2, services=1, metrics=20, duration_s=3 * 86_400, interval_s=300, object_interval_s=3600, compression="mixed"),
     "few objects": ArchiveOptions(hosts=10, services=0, metrics=50, duration_s=3600, object_interval_s=3600),
-    "all twists": ArchiveOptions(hosts=6, metrics=8, duration_s=6 * 3600, duplicates=0.2, late=0.1, odd=0.1, corrupt=0.2, nulls=0.1, churn=1.0, separator="mixed"),
+    "all twists": ArchiveOptions(
+        hosts=6, metrics=8, duration_s=6 * 3600, duplicates=0.2, late=0.1, odd=0.1, corrupt=0.2, nulls=0.1, churn=1.0, separator="mixed"
+    ),
 }
 
 

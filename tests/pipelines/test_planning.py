@@ -162,7 +162,7 @@ def test_the_text_tells_what_is_read_and_why(world: World) -> None:
         "computed    1m: 2025-11-01T12:10:00Z/2025-11-01T13:10:00Z",
         "computed    5m: 2025-11-01T12:10:00Z/2025-11-01T13:10:00Z",
         "computed    1h: nothing",
-        "edges       1h: bucket 2025-11-01T12:00:00Z left out; bucket 2025-11-01T13:00:00Z left out",
+        "edges       1h: 2025-11-01T12:00:00Z, 2025-11-01T13:00:00Z left out",
     ]
     assert lines[8].startswith("objects     1 of 1, ")
     assert lines[9:14] == [
@@ -175,7 +175,7 @@ def test_the_text_tells_what_is_read_and_why(world: World) -> None:
     assert lines[14] == "points      about 2 in 1 series (from 1 objects decoded)"
     assert lines[15].startswith("staging     about 40 B; ")
     assert lines[16].startswith("duration    about 5 s")
-    assert lines[-1] == "execute it  rollups backfill --plan r1"
+    assert lines[-1] == f"execute it  rollups backfill --plan r1 --work-dir {world.work}"
 
 
 def test_planning_writes_nothing_but_the_plan_and_the_generation(world: World) -> None:

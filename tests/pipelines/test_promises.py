@@ -457,7 +457,12 @@ def test_rows_of_a_live_writer_with_more_minutes_stay(world: World) -> None:
 def test_the_store_issues_generations(world: World) -> None:
     """max(now in ms, last issued + 1): a clock that goes back makes no difference."""
     world.put(key(NOON_S), gauge("x", [1.0]))
-    for run_id, now_s, generation in (("a", NOW_S, NOW_S * 1000), ("b", NOW_S, NOW_S * 1000 + 1), ("c", 0, NOW_S * 1000 + 2), ("d", NOW_S + 1, NOW_S * 1000 + 1000)):
+    for run_id, now_s, generation in (
+        ("a", NOW_S, NOW_S * 1000),
+        ("b", NOW_S, NOW_S * 1000 + 1),
+        ("c", 0, NOW_S * 1000 + 2),
+        ("d", NOW_S + 1, NOW_S * 1000 + 1000),
+    ):
         assert done(world.plan("--run-id", run_id, now_s=now_s))["generation"] == generation
 
 

@@ -110,9 +110,9 @@ def test_runs_lists_the_latest_first(work: Path) -> None:
     (work / "runs" / "stray-file").write_text("x")
     stage(Ledger(str(work / "runs" / "a")), 0)
     assert ask(work, "runs").out == (
-        "run               planned        state  done  metric types                                     period\n"
-        "c    2025-11-01T12:00:01Z      planned    0%          host  2025-11-01T00:00:00Z/2025-11-01T06:00:00Z\n"
-        "b    2025-11-01T12:00:00Z      planned    0%  service,host  2025-11-01T00:00:00Z/2025-11-01T06:00:00Z\n"
+        "run  planned               state        done  metric types  period\n"
+        "c    2025-11-01T12:00:01Z  planned        0%  host          2025-11-01T00:00:00Z/2025-11-01T06:00:00Z\n"
+        "b    2025-11-01T12:00:00Z  planned        0%  service,host  2025-11-01T00:00:00Z/2025-11-01T06:00:00Z\n"
         "a    2025-11-01T12:00:00Z  interrupted   30%  service,host  2025-11-01T00:00:00Z/2025-11-01T06:00:00Z\n"
     )
     assert json.loads(ask(work, "runs", "--json").out)[2] == {
@@ -146,7 +146,7 @@ def test_status_counts_what_is_staged_and_written_per_type(work: Path) -> None:
         "service units written     1        1\n"
         "host units written        0        2\n"
         "\n"
-        "go on with  rollups backfill --plan r1\n"
+        f"go on with  rollups backfill --plan r1 --work-dir {work}\n"
     )
     assert result.code == 3
     data = json.loads(ask(work, "status", "r1", "--json").out)

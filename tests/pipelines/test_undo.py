@@ -1,11 +1,10 @@
 """DESIGN §4.7 through the command line: what a run replaced comes back under a newer generation, and nothing else changes."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import json
 
 import pytest
 
@@ -64,10 +63,18 @@ def test_images_are_the_files_before_the_run_from_its_first_write_on(world: Worl
     assert end.code == KILLED
     replaced = {path for path, body in world.stored().items() if before[path] != body}
     assert len(replaced) == 1
-    images = {str(path.relative_to(world.store / "_before" / "r2")).replace(".0.image", ".parquet"): path.read_bytes() for path in world.store.rglob("*.image") if "r2" in path.parts}
+    images = {
+        str(path.relative_to(world.store / "_before" / "r2")).replace(".0.image", ".parquet"): path.read_bytes()
+        for path in world.store.rglob("*.image")
+        if "r2" in path.parts
+    }
     assert images == {path: before[path] for path in replaced}
     assert forge.run(["backfill", *world.asking("--run-id", "r2", "--workers", "1")]).code == 0
-    images = {str(path.relative_to(world.store / "_before" / "r2")).replace(".0.image", ".parquet"): path.read_bytes() for path in world.store.rglob("*.image") if "r2" in path.parts}
+    images = {
+        str(path.relative_to(world.store / "_before" / "r2")).replace(".0.image", ".parquet"): path.read_bytes()
+        for path in world.store.rglob("*.image")
+        if "r2" in path.parts
+    }
     assert images == before
 
 

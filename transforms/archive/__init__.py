@@ -18,4 +18,7 @@ def open_archive(url: str) -> Archive:
     if parts.netloc or not parts.path.startswith("/"):
         msg = f"the archive {url!r} has no absolute path: write file:///abs/path (three slashes)"
         raise UsageError(msg)
+    if parts.query or parts.fragment:
+        msg = f"the archive {url!r} goes on with ? or #, which file:// has no use for: write %3F or %23 if it belongs to the path"
+        raise UsageError(msg)
     return LocalArchive(unquote(parts.path))

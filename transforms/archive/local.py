@@ -19,11 +19,23 @@ class LocalArchive:
         if not os.path.isdir(self._root):
             msg = f"the archive folder {self._root!r} is not there or is no folder"
             raise UsageError(msg)
-        for folder, folders, names in os.walk(self._root, followlinks=True, onerror=_refuse):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            for name in names:
-                if not name.startswith("."):
-                    yield self._object(os.path.join(folder, name))
+        yield from self._below(self._root, ())
+
+    def _below(self, folder: str, above: tuple[str, ...]) -> Iterator[ArchiveObject]:
+        """Objects below a folder; a link back to a folder above holds nothing new."""
+        real = os.path.realpath(folder)
+        if real in above:
+            return
+        for entry in _entries(folder):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                yield from self._below(entry.path, (*above, real))
+            elif entry.is_file():
+                yield self._object(entry.path)
+            elif entry.is_symlink():
+                msg = f"the archive object {entry.path!r} is a link to nothing: mend or remove it"
+                raise UsageError(msg)
 
     def read(self, planned: ArchiveObject) -> bytes:
         """The file's bytes, checked to be the planned size and modification time at opening and after the last byte."""
@@ -60,6 +72,10 @@ def _check(planned: ArchiveObject, stat: os.stat_result) -> None:
         raise ObjectChanged(msg)
 
 
-def _refuse(error: OSError) -> None:
-    msg = f"listing the archive folder {error.filename!r}: {error.strerror}"
-    raise UsageError(msg) from error
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        msg = f"listing the archive folder {folder!r}: {error.strerror}"
+        raise UsageError(msg) from error

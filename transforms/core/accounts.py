@@ -1,5 +1,6 @@
 """Whether a run is complete and whether its sums hold: pure functions of what staging files and unit records say."""
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
@@ -40,6 +41,14 @@ class BucketChange:
     minutes: int
     stored_avg: float | None
     avg: float | None
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """How large the change of `avg` is: relative to both versions (0 to 1), then in itself."""
+        if self.stored_avg is None or self.avg is None or math.isinf(self.stored_avg) or math.isinf(self.avg):
+            return 1.0, math.inf
+        difference, scale = abs(self.avg - self.stored_avg), abs(self.stored_avg) + abs(self.avg)
+        return (difference / scale if scale else 0.0), difference
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,7 +94,7 @@ def may_hold(key: str, ranges: Sequence[Range]) -> bool:
 def cut_groups(sizes_bytes: Sequence[int], *, max_bytes: int, min_groups: int) -> tuple[tuple[int, int], ...]:
     """Cuts consecutive objects into read groups `(first ordinal, count)` of at most `max_bytes`, or one object where that alone is larger.
 
-    Groups are made smaller, down to one object each, until there are `min_groups`, so that every worker gets some.
+    There are at least `min_groups` of them, so that every worker gets some, or as many as there are objects.
     """
     limit = max(1, min(max_bytes, -(-sum(sizes_bytes) // max(1, min_groups))))
     groups: list[tuple[int, int]] = []
@@ -106,4 +106,14 @@ def cut_groups(sizes_bytes: Sequence[int], *, max_bytes: int, min_groups: int) -
         held += size
     if len(sizes_bytes) > first:
         groups.append((first, len(sizes_bytes) - first))
+    while len(groups) < min(min_groups, len(sizes_bytes)):
+        groups = _halved(groups)
     return tuple(groups)
+
+
+def _halved(groups: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The group of most objects made two."""
+    place = max(range(len(groups)), key=lambda one: groups[one][1])
+    first, number = groups[place]
+    half = number // 2
+    return [*groups[:place], (first, half), (first + half, number - half), *groups[place + 1 :]]

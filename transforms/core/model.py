@@ -131,11 +131,12 @@ class Points:
 class DecodeTally:
     """What decoding one object counted. Keys are metric types; `dropped` has one dict per reason, of metric types.
 
-    `records` were found in the object, `dead_records` of them could not be processed. `points` counts kept and dropped points, not broken ones; `inexact`
-    kept values of magnitude 2^53 and more.
+    `records` were found in the object; `decoded_records` of them were processed and `dead_records` could not be, each counted when that happened. `points`
+    counts kept and dropped points, not broken ones; `inexact` kept values of magnitude 2^53 and more.
     """
 
     records: int = 0
+    decoded_records: int = 0
     dead_records: int = 0
     dead_points: int = 0
     points: dict[str, int] = field(default_factory=dict)

@@ -99,13 +99,13 @@ def _absent(alone: pa.Table, selection: Selection, granularity: str, metric_type
 
 
 def _changes(granularity: str, new: pa.Table, merged: Merged) -> tuple[list[BucketChange], list[BucketChange]]:
-    """The largest changes of `avg`, and every refused bucket."""
+    """The largest changes of `avg`, relative to both versions, and every refused bucket."""
     verdicts = merged.verdicts[merged.met]
-    difference = np.abs(_floats(new, merged.met) - _floats(merged.stored, np.arange(len(merged.met))))
     changed = np.flatnonzero(verdicts == Verdict.CHANGED)
-    largest = changed[np.argsort(-np.nan_to_num(difference[changed], nan=np.inf), kind="stable")[:LARGEST_CHANGES]]
+    relative, difference = _change_sizes(_floats(merged.stored, changed), _floats(new, merged.met[changed]))
+    largest = changed[np.lexsort((-difference, -relative))]
     refused = np.flatnonzero(verdicts == Verdict.REFUSED)
-    return _rows(granularity, new, merged, largest), _rows(granularity, new, merged, refused)
+    return _rows(granularity, new, merged, largest[:LARGEST_CHANGES]), _rows(granularity, new, merged, refused)
 
 
 def _rows(granularity: str, new: pa.Table, merged: Merged, at: Ints) -> list[BucketChange]:
@@ -123,6 +123,15 @@ def _rows(granularity: str, new: pa.Table, merged: Merged, at: Ints) -> list[Buc
         )
         for one, stored in zip(ours, theirs, strict=True)
     ]
+
+
+def _change_sizes(before: Floats, after: Floats) -> tuple[Floats, Floats]:
+    """As `BucketChange.size`, of whole columns; NaN stands for null."""
+    with np.errstate(all="ignore"):
+        difference: Floats = np.nan_to_num(np.abs(after - before), nan=np.inf, posinf=np.inf)
+        relative: Floats = np.nan_to_num(difference / (np.abs(before) + np.abs(after)), nan=1.0, posinf=1.0)
+    relative[difference == 0] = 0.0
+    return relative, difference
 
 
 def _starts_s(table: pa.Table) -> Ints:

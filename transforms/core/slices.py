@@ -123,7 +123,7 @@ class GroupColumns:
     def _count_decoded(self, decoded: DecodedObject) -> None:
         tally = decoded.tally
         count(self.counts, "records", "records", tally.records)
-        count(self.counts, "decoded_records", "records", tally.records - tally.dead_records)
+        count(self.counts, "decoded_records", "records", tally.decoded_records)
         count(self.counts, "dead_records", "records", tally.dead_records)
         count(self.counts, "dead_points", "records", tally.dead_points)
         for letter in decoded.dead_letters:

@@ -5,7 +5,7 @@ A period is half-open, [from, to), in seconds since the UTC epoch. Nothing here 
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from transforms.core.errors import UsageError
@@ -13,6 +13,9 @@ from transforms.core.granularity import DAY_S, HOUR_S, MINUTE_S, Range
 
 _RELATIVE: Final = re.compile(r"([+-])(\d+)([smhdw])")
 _DURATION: Final = re.compile(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_S: Final = 0
+_LAST_S: Final = 253_370_764_800
 _UNIT_S: Final = {"s": 1, "m": MINUTE_S, "h": HOUR_S, "d": DAY_S, "w": 7 * DAY_S}
 
 
@@ -39,7 +42,7 @@ def parse_time(text: str, now_s: int) -> int:
     if moment.microsecond:
         msg = f"the time {text!r} has a fraction of a second: periods are in whole seconds"
         raise UsageError(msg)
-    return int(moment.timestamp())
+    return (moment - _EPOCH) // timedelta(seconds=1)
 
 
 def parse_duration(text: str) -> int:
@@ -66,6 +69,9 @@ def parse_period(text: str, now_s: int) -> Range:
     else:
         from_s = parse_time(start, now_s)
         to_s = from_s + parse_duration(end) if end.startswith("P") else parse_time(end, now_s)
+    if not (from_s >= _FIRST_S and to_s <= _LAST_S):
+        msg = f"the period {text!r} leaves the years 1970 to 9998: ask for times in which there are metrics"
+        raise UsageError(msg)
     if from_s >= to_s:
         what = "empty" if from_s == to_s else "reversed"
         msg = f"the period {text!r} is {what}: it goes from {format_time(from_s)} to {format_time(to_s)}, and TO (exclusive) must be later than FROM"

@@ -162,7 +162,8 @@ def _decoded(records: int, postings: Postings, posting: npt.NDArray[np.int32], p
     if not is_kept.all():
         dropped = _dropped(points.field("value"), values, is_host[posting])
         posting, names, times, values = posting[is_kept], names.filter(pa.array(is_kept)), times[is_kept], values[is_kept]
-    tally = DecodeTally(records=records, points=counts, dropped=dropped, inexact=_by_type(is_host[posting[np.abs(values) >= EXACT_BELOW]]))
+    inexact = _by_type(is_host[posting[np.abs(values) >= EXACT_BELOW]])
+    tally = DecodeTally(records=records, decoded_records=records, points=counts, dropped=dropped, inexact=inexact)
     return DecodedObject(postings, Points(posting, names.dictionary_encode(), times, values), tally, ())
 
 

@@ -145,6 +145,7 @@ def _summed(tallies: Sequence[DecodeTally]) -> DecodeTally:
     reasons = sorted({reason for tally in tallies for reason in tally.dropped})
     return DecodeTally(
         records=sum(tally.records for tally in tallies),
+        decoded_records=sum(tally.decoded_records for tally in tallies),
         dead_records=sum(tally.dead_records for tally in tallies),
         dead_points=sum(tally.dead_points for tally in tallies),
         points=_added(tally.points for tally in tallies),

@@ -87,6 +87,7 @@ class _Columns:
     counts: Counter[str] = field(default_factory=Counter)
     dropped: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     inexact: Counter[str] = field(default_factory=Counter)
+    decoded_records: int = 0
     dead_records: int = 0
     dead_letters: list[DeadLetter] = field(default_factory=list)
 
@@ -98,6 +99,8 @@ class _Columns:
         except DecodeError as broken:
             self.dead_records += 1
             self._bury(frame.start, broken, raw)
+        else:
+            self.decoded_records += 1
 
     def _bury(self, offset: int, broken: DecodeError, raw: bytes) -> None:
         self.dead_letters.append(DeadLetter(self.source.key, offset, broken.cause, broken.detail[: causes.DETAIL_CHARS], raw))
@@ -156,6 +159,7 @@ class _Columns:
         postings, names, times, values = zip(*self.points, strict=True) if self.points else ((),) * 4
         tally = DecodeTally(
             records=self.records,
+            decoded_records=self.decoded_records,
             dead_records=self.dead_records,
             dead_points=len(self.dead_letters) - self.dead_records,
             points=dict(self.counts),

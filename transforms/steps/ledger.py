@@ -48,7 +48,9 @@ class Ledger:
         for folder in ("staging", "units"):
             (self.path / folder).mkdir(parents=True, exist_ok=True)
         _write_arrow(self.path / "manifest.arrow", manifest.to_arrow())
-        if membership is not None:
+        if membership is None:
+            (self.path / "membership.arrow").unlink(missing_ok=True)
+        else:
             _write_arrow(self.path / "membership.arrow", membership)
         write_whole(self.path / "plan.json", plan.to_json().encode(), name="plan")
 
@@ -114,7 +116,7 @@ class Ledger:
 
     def store_report(self, report: dict[str, Any]) -> None:
         """Stores what the run did; from then on nothing of it is missing."""
-        write_whole(self.path / "report.json", json.dumps(report, indent=1, sort_keys=True).encode(), name="report")
+        write_whole(self.path / "report.json", json.dumps(report, indent=1).encode(), name="report")
 
     def remove_staging(self) -> None:
         """Frees the staged data of a run that is over."""
@@ -152,7 +154,11 @@ class Ledger:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Holds the run for this process. Raises UsageError, naming the holder, if another process has it."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            msg = f"making the run directory {str(self.path)!r}: {error.strerror}; name another --work-dir"
+            raise UsageError(msg) from None
         with open(self.path / "lock", "a+", encoding="ascii") as file:
             if not _flocked(file):
                 file.seek(0)

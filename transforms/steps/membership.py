@@ -16,6 +16,7 @@ from transforms.core.time import parse_time
 
 COLUMNS: Final = ("org", "host", "role", "valid_from", "valid_to")
 
+_BEYOND_S: Final = 1e11
 _FOREVER_US: Final = np.iinfo(np.int64).max
 
 
@@ -26,6 +27,9 @@ def read_membership(body: bytes, name: str) -> pa.Table:
     Raises UsageError naming the file, the row and the value.
     """
     table = _parse(body, name)
+    if twice := [column for column in COLUMNS if table.column_names.count(column) > 1]:
+        msg = f"the role membership {name!r} has the column {', '.join(twice)} twice"
+        raise UsageError(msg)
     if unknown := [column for column in COLUMNS if column not in table.column_names]:
         msg = f"the role membership {name!r} has no column {', '.join(unknown)}: it needs {', '.join(COLUMNS)}"
         raise UsageError(msg)
@@ -76,11 +80,22 @@ def _time_us(value: object, name: str, row: int, what: str, open_us: int) -> int
     if not text:
         return open_us
     try:
-        return round(float(text) * 1_000_000)
-    except ValueError:
-        pass
-    try:
-        return parse_time(text.replace(" ", "T", 1), 0) * 1_000_000
+        return _moment_us(text)
     except UsageError as error:
         msg = f"the role membership {name!r}, row {row}, {what}: {error}"
         raise UsageError(msg) from None
+
+
+def _moment_us(text: str) -> int:
+    """A number of seconds or an ISO 8601 time; never relative: a membership does not depend on when it is read."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        if text[0] in "+-" or text == "now":
+            msg = f"{text!r} is relative: write a time with an offset, like 2025-11-01T00:00Z"
+            raise UsageError(msg) from None
+        return parse_time(text.replace(" ", "T", 1), 0) * 1_000_000
+    if not abs(seconds) < _BEYOND_S:
+        msg = f"{text!r} is no number of seconds since 1970 that is a time"
+        raise UsageError(msg)
+    return round(seconds * 1_000_000)

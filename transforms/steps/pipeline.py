@@ -57,7 +57,7 @@ class GroupByUnit(beam.PTransform[Any, Any]):
     metric_type: str
     after: PCollection[Any] | None = None
 
-    def expand(self, inputs: tuple[PCollection[Any], PCollection[Any]]) -> PCollection[Any]:
+    def expand(self, inputs: Any) -> PCollection[Any]:  # noqa: ANN401 - Beam has no hint for several inputs and warns of any
         """The one shuffle of the job. What it carries is references, about a hundred bytes for each (unit, group)."""
         asked, slices = inputs
         of_type = slices | "Pick" >> beam.Filter(_is_of, self.metric_type)

@@ -4,12 +4,14 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 
 from transforms.archive import Archive, open_archive
 from transforms.core.accounts import UnitRecord
+from transforms.core.errors import IncompleteError
 from transforms.core.manifest import ArchiveObject
 from transforms.core.model import DeadLetter
 from transforms.core.outcome import unit_record
@@ -64,10 +66,14 @@ class Worker:
         return self.ledger.manifest(self.plan).objects
 
     def stage(self, group: int) -> Footer:
-        """The footer of a group's staging file, which is made first if it is not there."""
+        """The footer of a group's staging file, which is made first if it is not there or was damaged."""
         path = self.ledger.staging_file(group)
-        if path.exists():
+        try:
             return read_footer(path)
+        except IncompleteError:
+            return self._staged(group, path)
+
+    def _staged(self, group: int, path: Path) -> Footer:
         request = self.plan.request
         columns = GroupColumns(self._selection, request.reach, self.plan.shard_count, self._membership)
         rules = DecodeRules(org=request.default_org, max_object_bytes=request.max_object_bytes)
@@ -104,5 +110,3 @@ class Worker:
         if request.dry_run:
             return self._store.preview(unit, tables, allow_fewer=request.allow_fewer)
         return self._store.upsert(unit, tables, run_id=self.plan.run_id, allow_fewer=request.allow_fewer)
-
-

@@ -28,8 +28,6 @@ PIECE_ROWS: Final = 1 << 20
 
 NO_RUNS: Final = Runs([], np.zeros(1, np.int64))
 
-_NOTHING: Final = ROLLUP_SCHEMA.empty_table()
-
 Keep = Callable[[Identity], bool]
 
 Stamp = tuple[int, int, int]
@@ -80,7 +78,7 @@ class Source:
             elif file:
                 table = file.rows(columns, int(edges[low]), int(edges[high]))
             else:
-                return _NOTHING.select(columns)
+                return ROLLUP_SCHEMA.empty_table().select(columns)
         kept = np.array([self._keep(key) for key in keys[low:high]], bool)
         chosen = self._overlap.rows(table) & np.repeat(kept, np.diff(edges[low : high + 1]))
         return table.take(pa.array(np.flatnonzero(chosen)))
