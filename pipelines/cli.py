@@ -205,9 +205,7 @@ def _job(command: Command, given: argparse.Namespace, rest: list[str]) -> Any:  
 
 def _check_required(command: Command, values: dict[str, Any], typed: dict[str, Any]) -> None:
     if values.get("plan"):
-        if twice := sorted(
-            f"--{one.name}" for one in table.PLAN_OPTIONS if one.key in typed and one.key not in ("run_id", "workers", "work_dir", "json", "config")
-        ):
+        if twice := sorted(f"--{one.name}" for one in command.options if one.key in typed and one.key not in _WITH_PLAN):
             msg = f"--plan {values['plan']} executes exactly what was planned: leave {', '.join(twice)} out"
             raise UsageError(msg)
         return

@@ -15,11 +15,13 @@ def run(job: PlanJob, runtime: Runtime) -> Outcome:
     """Makes, stores and shows a plan."""
     run_id = job.run_id or runtime.new_run_id()
     ledger = runtime.ledger(job.work_dir, run_id)
+    taken = f"the run {run_id!r} exists already: choose another --run-id, or execute it with `{runtime.resume_command(job.work_dir, run_id)}`"
     if ledger.exists():
-        msg = f"the run {run_id!r} exists already: choose another --run-id, or execute it with `{runtime.resume_command(job.work_dir, run_id)}`"
-        raise UsageError(msg)
+        raise UsageError(taken)
     planned = make_plan(job, runtime, run_id, dry_run=False)
     with ledger.lock():
+        if ledger.exists():
+            raise UsageError(taken)
         ledger.create(planned.plan, planned.manifest, planned.membership)
     runtime.say(run_id)
     return Outcome(exit_code=0, data=plan_data(planned.plan), text=plan_text(planned.plan, runtime.resume_command(job.work_dir, run_id)))

@@ -50,10 +50,14 @@ class Planned:
 
 @dataclass(frozen=True)
 class Sample:
-    """What a few decoded objects show. `series` is the largest number of series seen in one store window, by metric type."""
+    """What a few decoded objects show.
+
+    They are of those named in the computed times, which hold `near_bytes` in all. `series` is the largest number of series seen in one store window, by type.
+    """
 
     objects: int
     object_bytes: int
+    near_bytes: int
     points: int
     staged: int
     series: dict[str, int]
@@ -107,10 +111,10 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool) -> 
 
 
 def take_sample(request: Request, selection: Selection, archive: Archive, manifest: Manifest, membership: pa.Table | None, runtime: Runtime) -> Sample:
-    """Decodes a few objects, evenly spread over the manifest."""
-    objects = len(manifest.objects)
-    number = min(SAMPLE_OBJECTS, objects)
-    chosen = [manifest.objects[(2 * place + 1) * objects // (2 * number)] for place in range(number)]
+    """Decodes a few objects, evenly spread over those named in the computed times; over all, if there is none."""
+    near = [one for one in manifest.objects if may_hold(one.key, selection.needed())] or manifest.objects
+    number = min(SAMPLE_OBJECTS, len(near))
+    chosen = [near[(2 * place + 1) * len(near) // (2 * number)] for place in range(number)]
     columns = GroupColumns(selection, request.reach, lambda _type, _window: 1, membership_from_arrow(membership) if membership is not None else None)
     rules = DecodeRules(org=request.default_org, max_object_bytes=request.max_object_bytes)
     started = runtime.clock()
@@ -124,6 +128,7 @@ def take_sample(request: Request, selection: Selection, archive: Archive, manife
     return Sample(
         objects=len(chosen),
         object_bytes=sum(one.size_bytes for one in chosen),
+        near_bytes=sum(one.size_bytes for one in near),
         points=total(staged.counts, "points"),
         staged=total(staged.counts, "staged"),
         series=series,
@@ -140,7 +145,7 @@ def _estimate(sample: Sample, manifest: Manifest, workers: int, work_dir: Path) 
         sampled_objects=sample.objects,
         points=points,
         series=sum(sample.series.values()),
-        staging_bytes=round(sample.staged * scale * STAGED_POINT_BYTES),
+        staging_bytes=round(sample.staged * sample.near_bytes / max(1, sample.object_bytes) * STAGED_POINT_BYTES),
         free_bytes=_free_bytes(work_dir),
         duration_s=duration_s,
         points_per_s=points / duration_s,

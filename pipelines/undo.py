@@ -20,9 +20,10 @@ def run(job: UndoJob, runtime: Runtime) -> Outcome:
         ledger.mark_undone()
         now_generation = store.issue_generation(round(runtime.clock() * 1000))
         counts = asdict(store.undo(job.run_id, generation=plan.generation, now_generation=now_generation))
+    generation = counts.pop("generation") or now_generation
     rows = [(name, *(human_number(counts[what].get(name, 0)) for what in ("restored", "removed", "left_alone"))) for name in plan.request.granularities]
-    text = f"undid run {job.run_id} under generation {now_generation}\n\n" + table(("buckets", "restored", "removed", "left alone"), rows)
-    return Outcome(exit_code=0, data={"run_id": job.run_id, "generation": now_generation, **counts}, text=text)
+    text = f"undid run {job.run_id} under generation {generation}\n\n" + table(("buckets", "restored", "removed", "left alone"), rows)
+    return Outcome(exit_code=0, data={"run_id": job.run_id, "generation": generation, **counts}, text=text)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import resource
 import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +24,8 @@ class Measurement:
     """One run of a command.
 
     `peak_rss_bytes` is the largest sum, sampled every 50 ms, of the resident memory of all its processes: pages that they share count once for each.
-    `peak_pss_bytes` shares those out and is sampled every second; it equals the former for a single process.
+    `peak_pss_bytes` shares those out and is sampled every second; it equals the former for a single process. The kernel's own maximum, ru_maxrss, is of no use:
+    it starts with the size of the process that started the command.
     """
 
     wall_s: float
@@ -53,7 +53,7 @@ def measured(command: Sequence[str], *, cwd: Path, log: Path) -> Measurement:
     return Measurement(
         wall_s=wall_s,
         cpu_s=usage.ru_utime + usage.ru_stime,
-        peak_rss_bytes=max(memory.peak_rss_bytes, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)),
+        peak_rss_bytes=memory.peak_rss_bytes,
         peak_pss_bytes=memory.peak_pss_bytes or memory.peak_rss_bytes,
         exit_code=process.returncode,
         stdout=out.read_text(encoding="utf-8"),

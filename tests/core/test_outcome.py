@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, strategies as st
 
 from tests.core.rollup_tables import DAY_S, Row, row, table
 from transforms.core.accounts import BucketChange, Tally, UnitRecord
@@ -98,6 +99,15 @@ def test_a_refused_point_counts_at_the_finest_granularity_that_has_its_bucket() 
     assert record_of(stored, five_only, selection(**{"5m": DAY})).counts == {"refused": {"host": 5}}
 
 
+@pytest.mark.parametrize("minute", [0, 2, 4])
+def test_of_a_refused_bucket_that_expand_completed_the_minutes_asked_for_are_stored(minute: int) -> None:
+    """One minute was asked for; its 5m bucket is computed from all five, and kept back."""
+    stored = {"5m": rows(row(minutes=5, value=9.0), row("h2", minutes=5))}
+    new = {"1m": rows(row(bucket_s=60 * minute)), "5m": rows(row(minutes=4, generation=2), row("h2", minutes=3, generation=2))}
+    asked = selection(**{"1m": ((DAY_S + 60 * minute, DAY_S + 60 * minute + 60),), "5m": ((DAY_S, DAY_S + 300),)})
+    assert record_of(stored, new, asked, kept=7).counts == {"stored": {"host": 1}, "refused": {"host": 6}}
+
+
 def test_only_what_was_asked_for_is_absent() -> None:
     here, next_hour = [row(entity, at) for entity in ("h1", "h2") for at in (0, 60)], [row("h1", 3_600), row("h2", 3_600)]
     stored, nothing = {"1m": rows(*here, *next_hour)}, {"1m": rows()}
@@ -130,6 +140,17 @@ def test_a_change_from_or_to_infinity_or_nothing_is_the_largest() -> None:
     record = record_of(stored, new, selection(**{"1m": DAY}))
     starts = [one.bucket_start_s - DAY_S for one in record.changes]
     assert (sorted(starts[:3]), starts[3]) == ([60, 120, 180], 0)
+
+
+averages = st.one_of(st.none(), st.floats(allow_nan=False), st.integers(-3, 3).map(float))
+
+
+@given(st.lists(st.tuples(averages, averages), max_size=8))
+def test_the_list_of_changes_is_in_the_order_of_their_size(pairs: list[tuple[float | None, float | None]]) -> None:
+    stored = {"1m": rows(*(row(bucket_s=60 * at, value=before) for at, (before, _) in enumerate(pairs)))}
+    new = {"1m": rows(*(row(bucket_s=60 * at, value=after, generation=2) for at, (_, after) in enumerate(pairs)))}
+    sizes = [one.size for one in record_of(stored, new, selection(**{"1m": DAY})).changes]
+    assert sizes == sorted(sizes, reverse=True)
 
 
 def test_rollups_that_hold_fewer_points_than_survived_are_no_success() -> None:

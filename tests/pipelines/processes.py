@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Self
 
 PATIENCE_S: Final = 60.0
 KILLED: Final = -signal.SIGKILL
@@ -41,7 +41,7 @@ class Forge:
     def __init__(self, folder: Path) -> None:
         self._folder, self._number = folder, 0
 
-    def __enter__(self) -> "Forge":
+    def __enter__(self) -> Self:
         self._server = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
         assert self._tell({"ready": True}) == {"ready": True}
         return self
@@ -94,16 +94,25 @@ class Gate:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._visitors: list[Visitor] = []
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen()
         self._listener.settimeout(PATIENCE_S)
 
     def admit(self) -> "Visitor":
-        """The next child that connects."""
+        """The next child that connects, at its first step."""
         connection, _ = self._listener.accept()
         connection.settimeout(PATIENCE_S)
-        return Visitor(connection.makefile("rw"), connection)
+        visitor = Visitor(connection.makefile("rw"), connection)
+        self._visitors.append(visitor)
+        return visitor
+
+    def close(self) -> None:
+        """Ends all conversations."""
+        for visitor in self._visitors:
+            visitor.close()
+        self._listener.close()
 
 
 @dataclass
@@ -131,9 +140,16 @@ class Visitor:
 
     def until(self, step: str) -> bool:
         """Lets it go on until it asks for the step; False when it ends before that."""
-        while self.arrives() and self.at != step:
+        while self.at and self.at != step:
             self.pass_on()
+            self.arrives()
         return bool(self.at)
+
+    def close(self) -> None:
+        """Talks to it no more."""
+        with suppress(BrokenPipeError):
+            self._file.close()
+        self._connection.close()
 
     def to_the_end(self) -> None:
         """Lets it go on for good."""

@@ -253,7 +253,7 @@ def test_a_run_id_stands_for_one_request(world: World) -> None:
         " repeat its command to resume it, or leave --run-id out for a new run"
     )
     assert refused(["plan", *world.asking("--run-id", "r1", "--granularities", "5m")]) == (
-        "the run 'r1' exists already: choose another --run-id, or execute it with `rollups backfill --plan r1`"
+        f"the run 'r1' exists already: choose another --run-id, or execute it with `rollups backfill --plan r1 --work-dir {world.work}`"
     )
     assert tree(world.run_dir("r1")) == before
 

@@ -25,7 +25,9 @@ def forge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
 @pytest.fixture
 def gate() -> Iterator[Gate]:
     with tempfile.TemporaryDirectory() as folder:  # the path of a socket must be short
-        yield Gate(Path(folder) / "gate")
+        gate = Gate(Path(folder) / "gate")
+        yield gate
+        gate.close()
 
 
 @pytest.fixture

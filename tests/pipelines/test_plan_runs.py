@@ -1,5 +1,6 @@
 """Plans are followed exactly, dry runs write nothing, runs can be watched: `plan`, `backfill --plan`, `--dry-run`, `runs`, `status`."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any, Final
@@ -203,7 +204,7 @@ def test_types_are_restored_in_the_order_named(tmp_path: Path, types: str, more:
     done(world.backfill(*more))
     asked = types.split(",")
     assert list(dict.fromkeys(metric_type for _, metric_type in events)) == asked
-    for metric_type, following in zip(asked, asked[1:], strict=False):
+    for metric_type, following in itertools.pairwise(asked):
         last_stored = max(at for at, event in enumerate(events) if event == ("stored", metric_type))
         assert last_stored < events.index(("begun", following))
     assert {metric_type: events.count(("stored", metric_type)) for metric_type in asked} == dict.fromkeys(asked, 3)
@@ -226,7 +227,7 @@ def test_a_dry_run_shows_what_a_run_would_do_and_does_not_do_it(world: World) ->
     world.put(key(NOON_S), gauge("x", {0: 1.0, 60: 2.0, 300: 60.0, 600: 7.0}), gauge("y", [1.0] * 3))
     dry = done(world.backfill("--dry-run", "--run-id", "dry"), code=5)
     assert tree(world.store) == before
-    assert [(run["run_id"], run["state"]) for run in world.command("runs").data][0] == ("dry", "refused by a guard")
+    assert next((run["run_id"], run["state"]) for run in world.command("runs").data) == ("dry", "refused by a guard (dry run)")
     real = done(world.backfill("--run-id", "r2"), code=5)
     for name in ("points", "buckets", "records", "largest_changes", "refused", "imbalances", "computed", "objects"):
         assert dry[name] == real[name], name

@@ -270,7 +270,7 @@ def test_the_points_of_every_type_add_up(replayed: World) -> None:
         assert came == sum(number for term, number in terms.items() if term not in ("points", "role_copies"))
     stored = {name: terms["stored"] for name, terms in replayed.command("status", "r").data["report"]["points"].items()}
     rows = replayed.rows("1m")
-    extra = len([row for row in replayed.rows("1h")])
+    extra = len(list(replayed.rows("1h")))
     assert extra
     assert all(number >= sum(row["metric_type"] == name for row in rows) > 0 for name, number in stored.items())
 

@@ -102,6 +102,15 @@ def test_the_states_of_a_run_whose_dead_letters_are_accepted_later(world: World)
     assert state(world.work, "r2") == ("done", "done", 0)
 
 
+def test_the_states_of_a_dry_run_and_of_one_that_was_undone(world: World) -> None:
+    assert world.backfill("--run-id", "r1", "--dry-run").code == 0
+    assert state(world.work) == ("done (dry run)", "done (dry run)", 0)
+    assert world.backfill("--run-id", "r2").code == 0
+    assert world.command("undo", "r2", "--yes").code == 0
+    assert state(world.work, "r2") == ("undone", "undone", 0)
+    assert state(world.work) == ("done (dry run)", "done (dry run)", 0)
+
+
 def test_runs_lists_the_latest_first(work: Path) -> None:
     planned(work, "a", created_s=NOON_S)
     planned(work, "c", created_s=NOON_S + 1, request=request_of(metric_types=("host",)), shards={"host": {"2025-11-01": 1}})
@@ -209,6 +218,7 @@ def test_watching_goes_on_until_the_run_is_no_longer_worked_on(work: Path) -> No
                 stage(ledger, 0)
             if len(waited) == 3:
                 held.close()
+            assert len(waited) < 10, "nobody works on the run any more"
 
         outcome = watch(work, wait, shown.append)
     assert waited == [2.0] * 3

@@ -126,6 +126,12 @@ def test_memory_and_cpu_time_of_all_processes_are_added(tmp_path: Path) -> None:
     assert run.wall_s >= 0.8
 
 
+def test_memory_of_the_measuring_process_does_not_count(tmp_path: Path) -> None:
+    block = bytearray(b"x") * (400 * MB)
+    run = measured([sys.executable, "-c", "print(len(bytearray(b'x') * 50_000_000))"], cwd=tmp_path, log=tmp_path / "log")
+    assert run.peak_rss_bytes < 200 * MB < len(block)
+
+
 def test_exit_code_and_stderr_are_kept(tmp_path: Path) -> None:
     run = measured([sys.executable, "-c", "import sys; sys.exit('no room')"], cwd=tmp_path, log=tmp_path / "log")
     assert run.exit_code == 1

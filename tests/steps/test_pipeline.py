@@ -16,7 +16,7 @@ from apache_beam.portability import common_urns
 from apache_beam.testing.util import assert_that, equal_to
 
 from pipelines.backfill import build
-from tests.builders import DAY_START_S, host_record, plan_of, request_of, service_record, write_archive
+from tests.builders import DAY_START_S, NOON_S, host_record, plan_of, request_of, service_record, write_archive
 from tests.pipelines.worlds import World
 from transforms.archive.local import LocalArchive
 from transforms.core.accounts import UnitRecord
@@ -184,7 +184,9 @@ def test_batches_come_with_their_slices_also_those_without_any() -> None:
 
 OBJECTS = {
     f"2025/11/01/0{hour}/posts-1-2025-11-01-0{hour}-00-0{part}-x.gz": [
-        host_record(f"h{number}", T + hour * 3_600 + 61, [("cpu", T + hour * 3_600, hour + number), ("cpu", T + hour * 3_600 + 60, 0.1)], roles=["web:app"])
+        host_record(
+            f"h{number}", T + hour * 3_600 + 61, [("cpu", T + hour * 3_600, hour + number + 10 * part), ("cpu", T + hour * 3_600 + 60, 0.1)], roles=["web:app"]
+        )
         for number in range(3)
     ]
     + [service_record("shop", T + hour * 3_600 + 61, [("orders", T + hour * 3_600 + part, part)]), b"{broken\n"]
@@ -319,6 +321,19 @@ def test_types_are_restored_one_after_the_other_in_the_order_named(world: World,
     run(planned(world), batch=1)
     assert [one for one in seen if one[0] != "staged"] == [(what, name) for name in ("host", "service", "role") for what in ("begun", "done")]
     assert [what for what, _ in seen].index("begun") == 6, "no unit is rolled up before all groups are staged"
+
+
+def test_slices_that_come_twice_or_in_another_order_roll_up_the_same(world: World, reference: dict[str, Any]) -> None:
+    """Part 1 of every hour has the arrivals of part 0 and other values, so the later object wins the ties."""
+    ledger = planned(world)
+    worker = Worker(str(ledger.path))
+    slices = [one for group in range(6) for one in worker.stage(group).slices]
+    for unit in ledger.plan().all_units():
+        of_unit = [one for one in slices if one.unit == unit]
+        assert len(of_unit) > 2
+        worker.roll_up(unit, [*reversed(of_unit), *of_unit[1:]])
+    assert state(ledger, world) == reference
+    assert world.column("cpu", entity="h2") == {T + hour * 3_600 + after - NOON_S: value for hour in range(3) for after, value in ((0, hour + 12.0), (60, 0.1))}
 
 
 def test_units_that_are_recorded_are_passed_over(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from transforms.core.counts import Counts, add_counts, imbalances
+from transforms.core.counts import Counts, add_counts, imbalances, total
 from transforms.core.plan import Plan
 from transforms.core.units import Unit
 
@@ -109,6 +109,9 @@ class Account:
         if records.get("records", 0) != records.get("decoded_records", 0) + records.get("dead_records", 0):
             read, decoded, dead = (records.get(term, 0) for term in ("records", "decoded_records", "dead_records"))
             found.append(f"records: {read} were read, {decoded} decoded and {dead} are dead letters")
+        counted, kept = total(self.counts, "dead_records", "dead_points"), total(self.counts, "cause")
+        if counted != kept:
+            found.append(f"dead letters: {counted} were counted and {kept} are kept")
         return tuple(found)
 
 

@@ -8,10 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.core.accounts import BucketChange, Tally, UnitRecord
+from transforms.core.canonical import canonical, keys_of
 from transforms.core.counts import Counts, count
 from transforms.core.errors import ConservationError
 from transforms.core.granularity import WIDTH_S, within
-from transforms.core.model import SERIES_COLUMNS, Floats, Ints
+from transforms.core.model import ROLLUP_SCHEMA, SERIES_COLUMNS, Floats, Ints
 from transforms.core.rollup import UnitRollups
 from transforms.core.selection import Selection
 from transforms.core.units import Unit
@@ -31,7 +32,7 @@ def unit_record(unit: Unit, rollups: Sequence[UnitRollups], tables: Mapping[str,
     _check_survivors(unit, rollups, tables, merged)
     counts: Counts = {}
     kept = sum(one.kept for one in rollups)
-    refused = _refused_points(tables, merged, selection)
+    refused = _refused_points(tables, merged)
     for term, number in {
         "superseded": sum(one.superseded for one in rollups),
         "refused": refused,
@@ -62,18 +63,32 @@ def _check_survivors(unit: Unit, rollups: Sequence[UnitRollups], tables: Mapping
             raise ConservationError(msg)
 
 
-def _refused_points(tables: Mapping[str, pa.Table], merged: Mapping[str, Merged], selection: Selection) -> int:
-    """Minutes of refused rows, each counted at the finest granularity whose computed ranges have it."""
+def _refused_points(tables: Mapping[str, pa.Table], merged: Mapping[str, Merged]) -> int:
+    """Points of refused rows, each counted at the finest granularity that has its bucket.
+
+    Of a refused row that are its minutes less those which rows of a finer granularity hold: ranges of granularities lie within each other, whatever the edges.
+    """
     number = 0
-    finer: list[str] = []
+    finer: list[pa.Table] = []
     for granularity in sorted(tables, key=WIDTH_S.__getitem__):
-        refused = merged[granularity].verdicts == Verdict.REFUSED
-        starts = _starts_s(tables[granularity])
-        for other in finer:
-            refused = refused & ~within(starts, selection.computed[other])
-        number += int(tables[granularity]["minutes"].to_numpy()[refused].sum())
-        finer.append(granularity)
+        refused = tables[granularity].filter(pa.array(merged[granularity].verdicts == Verdict.REFUSED))
+        if refused.num_rows:
+            held = [_minutes_within(refused, other, WIDTH_S[granularity]) for other in finer]
+            number += int((refused["minutes"].to_numpy() - np.max([np.zeros(refused.num_rows, np.int64), *held], axis=0)).sum())
+        finer.append(tables[granularity])
     return number
+
+
+def _minutes_within(rows: pa.Table, finer: pa.Table, width_s: int) -> Ints:
+    """How many minutes the finer rows of the same series hold in the bucket of each row."""
+    field = ROLLUP_SCHEMA.field("bucket_start")
+    starts = pa.array(_starts_s(finer) // width_s * width_s * 1000).cast(field.type)
+    floored = finer.set_column(finer.schema.get_field_index(field.name), field, starts)
+    rows_keys, finer_keys = keys_of([canonical(rows), canonical(floored)])
+    sums = np.concatenate([[0], np.cumsum(finer["minutes"].to_numpy(), dtype=np.int64)])
+    first, last = (np.searchsorted(finer_keys, rows_keys, side) for side in ("left", "right"))
+    held: Ints = sums[last] - sums[first]
+    return held
 
 
 def _tally(granularity: str, merged: Merged, selection: Selection, metric_type: str) -> Tally:

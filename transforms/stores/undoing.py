@@ -51,7 +51,7 @@ class Undoing:
                 for name, number in zip(counts, self._undo_file(unit, granularity, undone), strict=True):
                     counts[name][granularity] += number
             self._write(Record(undone, finished=True))
-        return UndoCounts(**{name: dict(by_granularity) for name, by_granularity in counts.items()})
+        return UndoCounts(**{name: dict(by_granularity) for name, by_granularity in counts.items()}, generation=undone.issued[-1])
 
     def _begin(self, run_id: str, generation: int, now_generation: int) -> Undone:
         """Note that the undo begins, or goes on."""
