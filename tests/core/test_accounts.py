@@ -80,9 +80,15 @@ def test_one_point_lost_or_counted_twice_in_any_term_is_found(term: str) -> None
     [(3, 2, 1, True), (0, 0, 0, True), (3, 3, 0, True), (1, 0, 1, True), (3, 2, 0, False), (2, 2, 1, False), (0, 1, 0, False)],
 )
 def test_records_are_decoded_or_dead_letters(records: int, decoded: int, dead: int, holds: bool) -> None:
-    counts = {"records": {"records": records}, "decoded_records": {"records": decoded}, "dead_records": {"records": dead}, "dead_points": {"records": 9}}
+    numbers = {"records": records, "decoded_records": decoded, "dead_records": dead, "dead_points": 9, "cause.bad JSON": dead, "cause.broken point: time": 9}
+    counts = {term: {"records": number} for term, number in numbers.items()}
     found = Account(counts).imbalances()
     assert found == (() if holds else (f"records: {records} were read, {decoded} decoded and {dead} are dead letters",))
+
+
+def test_dead_letters_that_are_counted_are_kept() -> None:
+    counts = {"records": {"records": 1}, "dead_records": {"records": 1}, "dead_points": {"records": 2}, "cause.bad JSON": {"records": 2}}
+    assert Account(counts).imbalances() == ("dead letters: 3 were counted and 2 are kept",)
 
 
 def test_a_record_survives_being_stored() -> None:

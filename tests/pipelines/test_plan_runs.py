@@ -160,7 +160,7 @@ def test_a_plan_lists_what_will_be_done(world: World) -> None:
 
 
 def test_staging_that_does_not_fit_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipelines.planning, "_free_bytes", lambda folder: 10)
+    monkeypatch.setattr(pipelines.planning, "_free_bytes", lambda _folder: 10)
     for result in (world.plan("--run-id", "p"), world.backfill("--run-id", "r")):
         assert result.code == 5
         assert "10 B free" in result.err
@@ -227,7 +227,7 @@ def test_a_dry_run_shows_what_a_run_would_do_and_does_not_do_it(world: World) ->
     world.put(key(NOON_S), gauge("x", {0: 1.0, 60: 2.0, 300: 60.0, 600: 7.0}), gauge("y", [1.0] * 3))
     dry = done(world.backfill("--dry-run", "--run-id", "dry"), code=5)
     assert tree(world.store) == before
-    assert next((run["run_id"], run["state"]) for run in world.command("runs").data) == ("dry", "refused by a guard (dry run)")
+    assert {run["run_id"]: run["state"] for run in world.command("runs").data}["dry"] == "refused by a guard (dry run)"
     real = done(world.backfill("--run-id", "r2"), code=5)
     for name in ("points", "buckets", "records", "largest_changes", "refused", "imbalances", "computed", "objects"):
         assert dry[name] == real[name], name

@@ -139,10 +139,10 @@ def test_a_plan_says_everything_and_stores_the_same(world: World) -> None:
         "reach_s": {"late": 86_400, "early": 86_400, "lead_in": 600, "object_span": 7_200},
         "groups": 3,
         "units": {"host": 1, "role": 1},
-        "sampled_objects": 3,
+        "sampled_objects": 1,
         "points_estimated": 6,
         "series_estimated": 1,
-        "staging_bytes_estimated": 120,
+        "staging_bytes_estimated": 40,
     }
     stored = stored_plan(world, "r1")
     assert (stored["generation"], stored["periods"], stored["groups"]) == (round(NOW_S * 1000), [[NOON_S - 1_770, NOON_S + 600]], [[0, 1], [1, 1], [2, 1]])

@@ -24,12 +24,14 @@ Wanted = Callable[[str, str, str, str], bool]
 class UndoCounts:
     """Buckets that one call of `undo` restored to the version before the run, removed because there was none, and left alone because they were changed since.
 
-    By granularity.
+    By granularity. `generation` is the one that restored buckets have (that of an earlier call, if this one went on where that was killed), 0 if the run had
+    replaced nothing.
     """
 
     restored: dict[str, int] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)
     left_alone: dict[str, int] = field(default_factory=dict)
+    generation: int = field(default=0, compare=False)
 
 
 class RollupStore(Protocol):
