@@ -80,7 +80,7 @@ class Watch:
         """The run now."""
         for group in self._ledger.staged() - self._staged.keys():
             path = self._ledger.staging_file(group)
-            with suppress(IncompleteError):  # damaged: it will be staged again
+            with suppress(IncompleteError, FileNotFoundError):  # damaged: it will be staged again; gone: the run has just ended
                 self._staged[group] = total(read_footer(path).counts, "points"), self._is_new(path)
         for name in self._ledger.recorded_units() - self._recorded.keys():
             self._recorded[name] = self._is_new(self._ledger.record_file(name))

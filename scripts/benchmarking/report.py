@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
@@ -118,6 +118,14 @@ def targets(results: Mapping[str, Result], growth: Mapping[int, Result]) -> list
     return found
 
 
+def _version(package: str) -> str:
+    """A contestant that was not asked for need not be there."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
 def machine() -> dict[str, object]:
     """What the numbers were measured on."""
     return {
@@ -127,7 +135,7 @@ def machine() -> dict[str, object]:
         "memory_bytes": psutil.virtual_memory().total,
         "system": platform.platform(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": {name: _version(name) for name in PACKAGES},
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

@@ -144,8 +144,8 @@ def test_units_are_grouped_by_the_bytes_of_that_coder() -> None:
 
 
 def test_groups_are_named_in_batches() -> None:
-    assert group_batches(5, 2) == [(0, 1), (2, 3), (4,)]
-    assert group_batches(3, ALL) == [(0, 1, 2)]
+    assert group_batches(5, 2) == [(0, 2), (2, 4), (4, 5)]
+    assert group_batches(3, ALL) == [(0, 3)]
     assert group_batches(0, ALL) == []
 
 

@@ -31,7 +31,7 @@ for _value in (Unit, UnitBatch, Slice):
 
 @dataclasses.dataclass
 class StageGroups(beam.PTransform[Any, Any]):
-    """Tuples of group ordinals → (UnitBatch, Slice) for every slice of a unit without a record.
+    """Half-open ranges of group ordinals → (UnitBatch, Slice) for every slice of a unit without a record.
 
     Each group is fetched, decoded and written as its staging file; one that has a staging file is not fetched again. Units are batched by `batch_units`.
     """
@@ -89,9 +89,9 @@ class _StageGroups(beam.DoFn):
         self._worker = Worker(self._run_dir)
         self._batches = batch_of_units(self._worker.plan, self._batch_units)
 
-    def process(self, groups: tuple[int, ...]) -> Iterator[tuple[UnitBatch, Slice]]:
+    def process(self, groups: tuple[int, int]) -> Iterator[tuple[UnitBatch, Slice]]:
         done = self._worker.ledger.recorded_units()
-        for footer in map_ahead(self._worker.stage, groups, self._threads):
+        for footer in map_ahead(self._worker.stage, range(*groups), self._threads):
             self._points.inc(total(footer.counts, "staged"))
             yield from ((self._batches[one.unit], one) for one in footer.slices if str(one.unit) not in done)
 
@@ -115,9 +115,9 @@ class _RollUpUnits(beam.DoFn):
             yield record.unit
 
 
-def group_batches(groups: int, size: int) -> list[tuple[int, ...]]:
-    """Ordinals of all groups in tuples of `size`."""
-    return [tuple(range(first, min(groups, first + size))) for first in range(0, groups, size)]
+def group_batches(groups: int, size: int) -> list[tuple[int, int]]:
+    """Ordinals of all groups in half-open ranges of `size`."""
+    return [(first, min(groups, first + size)) for first in range(0, groups, size)]
 
 
 def unit_batches(metric_type: str, units: int, size: int) -> list[UnitBatch]:
