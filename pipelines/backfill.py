@@ -9,7 +9,7 @@ from pipelines.planning import make_plan, resolve
 from pipelines.progress import watching
 from pipelines.report import finish, report_text
 from pipelines.runtime import Runtime
-from pipelines.submit import check_runner, submit
+from pipelines.submit import check_runner, import_beam, submit
 from transforms.core.errors import UsageError
 from transforms.core.plan import Plan
 from transforms.steps.ledger import Ledger
@@ -23,7 +23,7 @@ def run(job: BackfillJob, runtime: Runtime) -> Outcome:
     check_runner(job.runner)
     run_id = job.plan or job.run_id or runtime.new_run_id()
     ledger = runtime.ledger(job.work_dir, run_id)
-    planned = None if job.plan or ledger.exists() else make_plan(job, runtime, run_id, dry_run=job.dry_run)
+    planned = None if job.plan or ledger.exists() else make_plan(job, runtime, run_id, dry_run=job.dry_run, meanwhile=import_beam)
     if planned is None:
         ledger.plan()
     with ledger.lock():

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -24,12 +25,15 @@ from transforms.decode.objects import DecodeRules, decode_object
 from transforms.steps.membership import membership_from_arrow, read_membership
 from transforms.stores.protocol import RollupStore
 
-MAX_GROUP_BYTES: Final = 16 << 20
+MAX_GROUP_BYTES: Final = 8 << 20
 """Stored bytes of a read group: one to two million points, which bounds what a worker holds at once."""
 
 GROUPS_PER_WORKER: Final = 4
 SERIES_PER_SHARD: Final = 1_000
 SAMPLE_OBJECTS: Final = 6
+SAMPLE_BYTES: Final = 1 << 19
+"""Of each sampled object so many stored bytes are decoded."""
+
 STAGED_POINT_BYTES: Final = 20
 
 START_S: Final = 5.0
@@ -52,7 +56,7 @@ class Planned:
 class Sample:
     """What a few decoded objects show.
 
-    They are of those named in the computed times, which hold `near_bytes` in all. `series` is the largest number of series seen in one store window, by type.
+    `object_bytes` of them were decoded. They are of those named in the computed times, which hold `near_bytes` in all. `series` is the largest number of series seen in one store window, by type.
     """
 
     objects: int
@@ -75,10 +79,10 @@ def resolve(job: PlanJob, runtime: Runtime, *, dry_run: bool) -> tuple[Request, 
     return request, periods, membership
 
 
-def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool) -> Planned:
+def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, meanwhile: Callable[[], None] = lambda: None) -> Planned:
     """The plan of a job as archive and store are now. Nothing is written but the store's last issued generation, and in a dry run not even that.
 
-    Raises UsageError for what is wrong in the job, RefusedError if there is nothing to read or no room to stage it.
+    `meanwhile` is called when the job has turned out to be sound, before the sample is decoded. Raises UsageError for what is wrong in the job, RefusedError if there is nothing to read or no room to stage it.
     """
     request, periods, membership = resolve(job, runtime, dry_run=dry_run)
     store = runtime.store(job.store)
@@ -89,6 +93,7 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool) -> 
     manifest = Manifest(tuple(one for one in listed.objects if may_hold(one.key, times)))
     if not manifest.objects and not job.allow_empty:
         raise RefusedError(_nothing_there(job.archive, listed, times))
+    meanwhile()
     sample = take_sample(request, selection, archive, manifest, membership, runtime)
     workers = runtime.workers(job.workers)
     plan = Plan(
@@ -111,7 +116,7 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool) -> 
 
 
 def take_sample(request: Request, selection: Selection, archive: Archive, manifest: Manifest, membership: pa.Table | None, runtime: Runtime) -> Sample:
-    """Decodes a few objects, evenly spread over those named in the computed times; over all, if there is none."""
+    """Decodes the beginning of a few objects, evenly spread over those named in the computed times; over all, if there is none."""
     near = [one for one in manifest.objects if may_hold(one.key, selection.needed())] or manifest.objects
     number = min(SAMPLE_OBJECTS, len(near))
     chosen = [near[(2 * place + 1) * len(near) // (2 * number)] for place in range(number)]
@@ -119,7 +124,7 @@ def take_sample(request: Request, selection: Selection, archive: Archive, manife
     rules = DecodeRules(org=request.default_org, max_object_bytes=request.max_object_bytes)
     started = runtime.clock()
     for planned in chosen:
-        columns.add(decode_object(archive.read(planned), key=planned.key, arrival_us=planned.arrival_us, rules=rules))
+        columns.add(decode_object(archive.read(planned)[:SAMPLE_BYTES], key=planned.key, arrival_us=planned.arrival_us, rules=rules))
     decode_s = runtime.clock() - started
     staged = columns.slices()
     series: dict[str, int] = {}
@@ -127,7 +132,7 @@ def take_sample(request: Request, selection: Selection, archive: Archive, manife
         series[one.unit.metric_type] = max(series.get(one.unit.metric_type, 0), one.rows)
     return Sample(
         objects=len(chosen),
-        object_bytes=sum(one.size_bytes for one in chosen),
+        object_bytes=sum(min(one.size_bytes, SAMPLE_BYTES) for one in chosen),
         near_bytes=sum(one.size_bytes for one in near),
         points=total(staged.counts, "points"),
         staged=total(staged.counts, "staged"),

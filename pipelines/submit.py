@@ -1,6 +1,8 @@
 """Hand the missing work of a run to Beam, again if need be, until the ledger says that nothing is missing."""
 
 import re
+import threading
+from importlib import import_module
 from typing import Final
 
 from configs.jobs import BackfillJob
@@ -14,12 +16,19 @@ from transforms.steps.ledger import Ledger
 LOCAL_RUNNERS: Final = ("FnApiRunner", "DirectRunner")
 """Both mean Beam's FnApiRunner in this process: the name DirectRunner would first look for, and download, another one."""
 
+_BEAM: Final = ("apache_beam", "apache_beam.runners.portability.fn_api_runner.fn_runner", "transforms.steps.pipeline")
+
 _ALL: Final = 1 << 31
 
 _WHERE: Final = re.compile(r" \[while running '.*'\]$")
 """What Beam adds to the message of an error."""
 
 _NAMED: Final = re.compile(r"transforms\.core\.errors\.(\w+): (.*?)(?: \[while running|$)", re.MULTILINE)
+
+
+def import_beam() -> None:
+    """Begins to import what `submit` needs, about half a second, beside what this thread does."""
+    threading.Thread(target=lambda: [import_module(name) for name in _BEAM]).start()
 
 
 def submit(job: BackfillJob, runtime: Runtime, ledger: Ledger, plan: Plan) -> None:

@@ -18,7 +18,7 @@ Range = tuple[int, int]
 """Half-open [from, to) in seconds since the UTC epoch."""
 
 
-def within(times_s: npt.NDArray[np.int64], ranges: tuple[Range, ...]) -> npt.NDArray[np.bool_]:
-    """True where a time lies in one of the sorted, disjoint ranges."""
+def within(times: npt.NDArray[np.signedinteger], ranges: tuple[Range, ...]) -> npt.NDArray[np.bool_]:
+    """True where a time lies in one of the sorted, disjoint ranges of the same unit."""
     edges = np.array([edge for one in ranges for edge in one], np.int64)
-    return (np.searchsorted(edges, times_s, side="right") & 1).astype(bool)
+    return (np.searchsorted(edges, times, side="right") & 1).astype(bool)

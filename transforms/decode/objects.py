@@ -17,7 +17,7 @@ from transforms.decode.containers import Unpacked, UnpackLimits, unpack
 from transforms.decode.framing import border
 from transforms.decode.strict import Source
 
-_LARGE_BYTES: Final = 1 << 23
+_LARGE_BYTES: Final = 1 << 20
 _SMALL_BYTES: Final = 1 << 16
 """The columnar path reads stretches of the first size; where one is in doubt, of the second, so that few records need the strict reader."""
 
