@@ -25,11 +25,18 @@ from transforms.decode.objects import DecodeRules, decode_object
 from transforms.steps.membership import membership_from_arrow, read_membership
 from transforms.stores.protocol import RollupStore
 
-MAX_GROUP_BYTES: Final = 8 << 20
-"""Stored bytes of a read group: one to two million points, which bounds what a worker holds at once."""
+GROUP_BYTES: Final = 6 << 20
+"""Stored bytes of a read group, about a million points with role copies: it bounds what a worker holds at once."""
+
+MAX_GROUP_BYTES: Final = 16 << 20
+
+MANY_GROUPS: Final = 512
+"""An archive that would have more gets larger ones, up to MAX_GROUP_BYTES: a unit reads a slice of nearly every group of its day."""
 
 GROUPS_PER_WORKER: Final = 4
-SERIES_PER_SHARD: Final = 1_000
+SERIES_PER_SHARD: Final = 600
+"""With a day of points for each of them, a unit takes as much memory as a read group."""
+
 SAMPLE_OBJECTS: Final = 6
 SAMPLE_BYTES: Final = 1 << 19
 """Of each sampled object so many stored bytes are decoded."""
@@ -56,7 +63,8 @@ class Planned:
 class Sample:
     """What a few decoded objects show.
 
-    `object_bytes` of them were decoded. They are of those named in the computed times, which hold `near_bytes` in all. `series` is the largest number of series seen in one store window, by type.
+    `object_bytes` of them were decoded. They are of those named in the computed times, which hold `near_bytes` in all. `series` is the largest number of
+    series seen in one store window, by type.
     """
 
     objects: int
@@ -82,7 +90,8 @@ def resolve(job: PlanJob, runtime: Runtime, *, dry_run: bool) -> tuple[Request, 
 def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, meanwhile: Callable[[], None] = lambda: None) -> Planned:
     """The plan of a job as archive and store are now. Nothing is written but the store's last issued generation, and in a dry run not even that.
 
-    `meanwhile` is called when the job has turned out to be sound, before the sample is decoded. Raises UsageError for what is wrong in the job, RefusedError if there is nothing to read or no room to stage it.
+    `meanwhile` is called when the job has turned out to be sound, before the sample is decoded.
+    Raises UsageError for what is wrong in the job, RefusedError if there is nothing to read or no room to stage it.
     """
     request, periods, membership = resolve(job, runtime, dry_run=dry_run)
     store = runtime.store(job.store)
@@ -107,7 +116,7 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, mea
         listed_objects=len(listed.objects),
         untimed_objects=sum(key_times(one.key) is None for one in manifest.objects),
         object_times=times,
-        groups=cut_groups([one.size_bytes for one in manifest.objects], max_bytes=MAX_GROUP_BYTES, min_groups=GROUPS_PER_WORKER * workers),
+        groups=_groups(manifest, GROUPS_PER_WORKER * workers),
         shards={},
         estimate=_estimate(sample, manifest, workers, runtime.runs_dir(job.work_dir)),
     )
@@ -139,6 +148,11 @@ def take_sample(request: Request, selection: Selection, archive: Archive, manife
         series=series,
         decode_s=decode_s,
     )
+
+
+def _groups(manifest: Manifest, min_groups: int) -> tuple[tuple[int, int], ...]:
+    max_bytes = min(MAX_GROUP_BYTES, max(GROUP_BYTES, manifest.size_bytes // MANY_GROUPS))
+    return cut_groups([one.size_bytes for one in manifest.objects], max_bytes=max_bytes, min_groups=min_groups)
 
 
 def _estimate(sample: Sample, manifest: Manifest, workers: int, work_dir: Path) -> Estimate:
@@ -173,7 +187,7 @@ def _check_room(plan: Plan, work_dir: Path) -> None:
 
 
 def _shards(plan: Plan, sample: Sample, store: RollupStore) -> dict[str, dict[str, int]]:
-    """What the store has, or else about a thousand series a shard."""
+    """What the store has, or else SERIES_PER_SHARD of them."""
     return {
         metric_type: {
             window: store.shard_count(metric_type, window) or max(1, -(-sample.series.get(metric_type, 0) // SERIES_PER_SHARD)) for window in plan.windows

@@ -198,8 +198,8 @@ def test_a_generation_is_new_even_within_one_millisecond_or_if_the_clock_goes_ba
 # --- units ------------------------------------------------------------------------------------------------------------
 
 
-def test_shards_are_of_about_a_thousand_series_or_those_that_the_store_has(world: World) -> None:
-    metrics = [(f"metric.{number}", NOON_S, 1.0) for number in range(2_001)]
+def test_shards_are_of_at_most_600_series_or_those_that_the_store_has(world: World) -> None:
+    metrics = [(f"metric.{number}", NOON_S, 1.0) for number in range(1_201)]
     world.put(key(NOON_S), host_record("h1", NOON_S + 1, metrics, roles=[]))
     assert plan(world, types="host,role,service")["units"] == {"host": 3, "role": 1, "service": 1}
     open_store(f"parquet://{world.store}").open_partition("host", "2025-11-01", 5)

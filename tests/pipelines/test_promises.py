@@ -205,7 +205,7 @@ def lose_points_while_staging(patch: pytest.MonkeyPatch) -> None:
 
     def losing(self: Any, columns: Any) -> Any:
         kept = inside(self, columns)
-        return kept.take(np.arange(len(kept.time_s)) > 0)
+        return kept.take(np.arange(len(kept.minute)) > 0)
 
     patch.setattr(transforms.core.slices.GroupColumns, "_inside", losing)
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 from transforms.core.counts import Counts, count, imbalances
 from transforms.core.errors import ConservationError
 from transforms.core.granularity import DAY_S, MINUTE_S, Range, within
-from transforms.core.model import METRIC_TYPES, SLICE_SCHEMA, Bools, DecodedObject, Floats, Ints, Points, Postings, labels_text
+from transforms.core.model import METRIC_TYPES, SLICE_SCHEMA, Bools, DeadLetter, DecodedObject, Floats, Ints, Points, Postings, labels_text
 from transforms.core.roles import Membership, RoleCopies, role_copies
 from transforms.core.selection import Reach, Selection
 from transforms.core.time import format_time
@@ -97,8 +97,8 @@ class GroupColumns:
     _names: dict[str, int] = field(default_factory=dict)
     _parts: list[_Columns] = field(default_factory=list)
 
-    def add(self, decoded: DecodedObject) -> None:
-        """Takes one object's points in, less what is dropped or outside."""
+    def add(self, decoded: DecodedObject) -> tuple[DeadLetter, ...]:
+        """Takes one object's points in, less what is dropped or outside; hands its dead letters on."""
         self._count_decoded(decoded)
         columns, posting = self._columns(decoded.postings, decoded.points), decoded.points.posting
         lag_us = columns.arrival_us - decoded.points.time_s * _US
@@ -110,6 +110,7 @@ class GroupColumns:
         self._parts.append(self._inside(columns))
         if "role" in self.selection.metric_types and len((copies := role_copies(decoded.postings, self.membership)).posting):
             self._parts.append(self._inside(self._copied(decoded.postings, copies, columns, posting)))
+        return decoded.dead_letters
 
     @cached_property
     def _needed_minutes(self) -> tuple[Range, ...]:
@@ -119,7 +120,6 @@ class GroupColumns:
     def slices(self) -> GroupSlices:
         """All points that were kept, by unit and series, each series' points in the order of their position."""
         columns = _concatenated(self._parts)
-        self._parts.clear()
         series, identity, name = _dense(columns, len(self._identities), max(1, len(self._names)))
         table = _SeriesTable(identity, name, tuple(self._identities), tuple(self._names))
         selected = table.selected(self.selection)
@@ -241,10 +241,12 @@ def _json(value: object) -> bytes:
 
 
 def _concatenated(parts: list[_Columns]) -> _Columns:
+    """All parts as one, taken out of the list. Column after column: what is done is freed, so that not everything is there twice."""
     filled = [part for part in parts if len(part.value)] or [_NO_POINTS]
-    if len(filled) == 1:
-        return filled[0]
-    return _Columns(*(np.concatenate([getattr(part, name) for part in filled]) for name in _Columns.__slots__))
+    parts.clear()
+    columns = [[getattr(part, name) for part in filled] for name in _Columns.__slots__]
+    filled.clear()
+    return _Columns(*(np.concatenate(columns.pop(0)) for _ in _Columns.__slots__))
 
 
 def _dense(columns: _Columns, identities: int, names: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]:

@@ -12,6 +12,7 @@ A container may hold several gzip members or zstd frames one after the other, wi
 import re
 import zlib
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Final, NamedTuple
 
 import zstandard
@@ -120,14 +121,13 @@ def _not_a_member(body: bytes, container: str, at: int) -> tuple[DecodeError, by
 def _gzip_member(body: bytes, at: int, room: int) -> _Member:
     """The member at `at`, up to one byte more than `room`."""
     inflater = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
-    view, parts, size, start, feed = memoryview(body), list[bytes](), 0, at, _FIRST_FEED_BYTES
+    view, inflated, size, start, feed = memoryview(body), BytesIO(), 0, at, _FIRST_FEED_BYTES
     # What follows the member comes back as a copy in `unused_data`: feeding grows slowly so that many small members don't copy the rest of the object each.
     while at < len(body) and not inflater.eof and size <= room:
-        part = inflater.decompress(view[at : at + feed], room + 1 - size)
-        parts.append(part)
-        size, at, feed = size + len(part), min(at + feed, len(body)), min(feed * 4, _GZIP_FEED_BYTES)
+        size += inflated.write(inflater.decompress(view[at : at + feed], room + 1 - size))
+        at, feed = min(at + feed, len(body)), min(feed * 4, _GZIP_FEED_BYTES)
     if inflater.eof or size > room:
-        return _Member(b"".join(parts), at - len(inflater.unused_data), complete=True)
+        return _Member(inflated.getvalue(), at - len(inflater.unused_data), complete=True)
     # igzip keeps back some last bytes of a stream that ends early; zlib gives all there are.
     return _Member(zlib.decompressobj(wbits=31).decompress(view[start:], room + 1), at, complete=False)
 
@@ -135,9 +135,8 @@ def _gzip_member(body: bytes, at: int, room: int) -> _Member:
 def _zstd_frame(body: bytes, at: int, room: int) -> _Member:
     """The frame at `at` (skippable ones are empty), stopping soon after `room` bytes."""
     inflater = zstandard.ZstdDecompressor().decompressobj()
-    view, parts, size = memoryview(body), list[bytes](), 0
+    view, inflated, size = memoryview(body), BytesIO(), 0
     while at < len(body) and not inflater.eof and size <= room:
-        part = inflater.decompress(view[at : at + _ZSTD_FEED_BYTES])
-        parts.append(part)
-        size, at = size + len(part), min(at + _ZSTD_FEED_BYTES, len(body))
-    return _Member(b"".join(parts), at - len(inflater.unused_data), complete=inflater.eof or size > room)
+        size += inflated.write(inflater.decompress(view[at : at + _ZSTD_FEED_BYTES]))
+        at = min(at + _ZSTD_FEED_BYTES, len(body))
+    return _Member(inflated.getvalue(), at - len(inflater.unused_data), complete=inflater.eof or size > room)

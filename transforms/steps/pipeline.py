@@ -14,7 +14,7 @@ from transforms.core.plan import Plan
 from transforms.core.units import Unit
 from transforms.steps.pool import map_ahead
 from transforms.steps.staging import Slice
-from transforms.steps.worker import Worker
+from transforms.steps.worker import Worker, give_memory_back
 
 
 class UnitBatch(NamedTuple):
@@ -110,6 +110,7 @@ class _RollUpUnits(beam.DoFn):
         slices: dict[Unit, list[Slice]] = {unit: [] for unit in self._worker.plan.units(batch.metric_type)[batch.first : batch.first + batch.size]}
         for one in inputs["slices"]:
             slices[one.unit].append(one)
+        give_memory_back()
         for record in map_ahead(lambda item: self._worker.roll_up(*item), slices.items(), self._threads):
             self._units.inc()
             yield record.unit

@@ -13,13 +13,17 @@ R = TypeVar("R")
 def map_ahead(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
     """Yields `work(item)` in the order of the items, with up to `threads` of them being worked on at a time.
 
-    At most `threads` results wait to be taken. The heavy steps (inflate, JSON, sort, Parquet) leave the interpreter lock, so threads of one process use the
-    cores. An error of one item is raised in its turn, after those that were already started have ended.
+    At most twice as many items as threads are taken in and their results not yet taken out, so that no thread waits for the item whose turn it is. The heavy
+    steps (inflate, JSON, sort, Parquet) leave the interpreter lock, so threads of one process use the cores. An error of one item is raised in its turn, after
+    those that were already started have ended; no others begin.
     """
     source = iter(items)
     with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[R]] = deque(pool.submit(work, item) for item in islice(source, threads))
-        while waiting:
-            result = waiting.popleft().result()
-            waiting.extend(pool.submit(work, item) for item in islice(source, 1))
-            yield result
+        waiting: deque[Future[R]] = deque(pool.submit(work, item) for item in islice(source, 2 * threads))
+        try:
+            while waiting:
+                result = waiting.popleft().result()
+                waiting.extend(pool.submit(work, item) for item in islice(source, 1))
+                yield result
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)

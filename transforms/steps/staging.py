@@ -68,7 +68,7 @@ def read_slice(path: Path, offset: int) -> pa.RecordBatch:
 
 def _open(path: Path) -> pa.ipc.RecordBatchFileReader:
     try:
-        return pa.ipc.open_file(pa.memory_map(str(path)))
+        return pa.ipc.open_file(pa.OSFile(str(path)))
     except (FileNotFoundError, pa.ArrowInvalid) as error:
         msg = f"the staging file {str(path)!r} is missing or damaged ({error}): resume the run to stage it again"
         raise IncompleteError(msg) from error

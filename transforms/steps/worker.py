@@ -1,5 +1,6 @@
 """What one worker does with a read group and with a unit. No Beam here: the PTransforms in `transforms.steps.pipeline` call this."""
 
+import ctypes
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -17,7 +18,7 @@ from transforms.core.model import DeadLetter
 from transforms.core.outcome import unit_record
 from transforms.core.plan import Plan
 from transforms.core.roles import Membership
-from transforms.core.rollup import roll_up_in_passes
+from transforms.core.rollup import UnitRollups, roll_up_in_passes
 from transforms.core.rows import joined
 from transforms.core.selection import Selection
 from transforms.core.slices import GroupColumns
@@ -80,33 +81,46 @@ class Worker:
         dead_letters: list[DeadLetter] = []
         first, number = self.plan.groups[group]
         for planned in self._objects[first : first + number]:
-            decoded = decode_object(self._archive.read(planned), key=planned.key, arrival_us=planned.arrival_us, rules=rules)
-            dead_letters.extend(decoded.dead_letters)
-            columns.add(decoded)
+            dead_letters.extend(columns.add(decode_object(self._archive.read(planned), key=planned.key, arrival_us=planned.arrival_us, rules=rules)))
         return write_staging(path, group, columns.slices(), dead_letters)
 
     def roll_up(self, unit: Unit, slices: Iterable[Slice]) -> UnitRecord:
         """The unit's record; unless there is one, its slices are rolled up, merged into the store and noted as done first."""
         if record := self.ledger.recorded(unit):
             return record
-        batches = [read_slice(self.ledger.staging_file(one.group), one.offset) for one in sorted(set(slices))]
-        rollups = list(
-            roll_up_in_passes(
-                batches,
-                max_points=PASS_POINTS,
-                computed=self._selection.computed,
-                average=self.plan.request.average,
-                generation=self.plan.generation,
-            )
-        )
+        rollups = self._rolled_up(slices)
         tables = {name: joined([one.tables[name] for one in rollups]) for name in self._selection.computed}
         record = unit_record(unit, rollups, tables, self._merge(unit, tables), self._selection)
         record = replace(record, finished_s=time.time())
         self.ledger.record(record)
+        del rollups, tables
+        pa.default_memory_pool().release_unused()
         return record
+
+    def _rolled_up(self, slices: Iterable[Slice]) -> list[UnitRollups]:
+        """The rollups of each pass; the slices' memory is free again on return."""
+        batches = [read_slice(self.ledger.staging_file(one.group), one.offset) for one in sorted(set(slices))]
+        passes = roll_up_in_passes(
+            batches,
+            max_points=PASS_POINTS,
+            computed=self._selection.computed,
+            average=self.plan.request.average,
+            generation=self.plan.generation,
+        )
+        return list(passes)
 
     def _merge(self, unit: Unit, tables: Mapping[str, pa.Table]) -> Mapping[str, Merged]:
         request = self.plan.request
         if request.dry_run:
             return self._store.preview(unit, tables, allow_fewer=request.allow_fewer)
         return self._store.upsert(unit, tables, run_id=self.plan.run_id, allow_fewer=request.allow_fewer)
+
+
+_C_LIBRARY: Final = ctypes.CDLL(None)
+
+
+def give_memory_back() -> None:
+    """Returns to the system what Arrow and the C library keep of freed memory, a hundred MB or two after staging."""
+    pa.default_memory_pool().release_unused()
+    if hasattr(_C_LIBRARY, "malloc_trim"):  # glibc
+        _C_LIBRARY.malloc_trim(0)
