@@ -64,8 +64,8 @@ class Planned:
 class Sample:
     """What a few decoded objects show.
 
-    `object_bytes` of them were decoded, in `decode_s` if the median object stands for all: the first one also warms up. They are of those named in the computed times, which hold `near_bytes` in all. `series` is the largest number of
-    series seen in one store window, by type.
+    They are of those named in the computed times, which hold `near_bytes` in all. `object_bytes` of them were decoded, in `decode_s` if the median object
+    stands for all: the first one also warms up. `series` is the largest number of series seen in one store window, by type.
     """
 
     objects: int
