@@ -111,8 +111,8 @@ def test_a_plan_says_everything_and_stores_the_same(world: World) -> None:
     duration = data.pop("duration_s_estimated")
     rate = data.pop("points_per_s_estimated")
     assert free > 0
-    assert duration >= 5.0
-    assert 0 < rate <= 6 / 5
+    assert duration >= planning.START_S
+    assert 0 < rate <= 6 / planning.START_S
     assert data == {
         "run_id": "r1",
         "archive": f"file://{world.archive}",
@@ -174,7 +174,7 @@ def test_the_text_tells_what_is_read_and_why(world: World) -> None:
     ]
     assert lines[14] == "points      about 2 in 1 series (from 1 objects decoded)"
     assert lines[15].startswith("staging     about 40 B; ")
-    assert lines[16].startswith("duration    about 5 s")
+    assert lines[16].startswith("duration    about 2 s")
     assert lines[-1] == f"execute it  rollups backfill --plan r1 --work-dir {world.work}"
 
 
