@@ -15,6 +15,7 @@ from transforms.core.counts import INCOMING, Counts, total
 from transforms.core.model import SERIES_COLUMNS, DeadLetter
 from transforms.core.outcome import LARGEST_CHANGES
 from transforms.core.plan import Plan
+from transforms.core.stopwatch import add_steps
 from transforms.core.time import format_period, format_time
 from transforms.steps.completion import dead_letters, footers, records
 from transforms.steps.ledger import Ledger
@@ -33,10 +34,15 @@ def finish(ledger: Ledger, plan: Plan, *, max_dead_letters: int, duration_s: flo
     report = ledger.report()
     if report is None or report["imbalances"]:
         done = list(records(plan, ledger))
-        account_ = account([one.counts for one in footers(plan, ledger)], done)
+        staged = list(footers(plan, ledger))
+        account_ = account([one.counts for one in staged], done)
         ledger.write_lines("dead_letters.jsonl", map(letter_line, dead_letters(plan, ledger)))
         ledger.write_lines("refused.jsonl", _refused_lines(done))
-        report = _report(plan, ledger, account_, done) | {"duration_s": round(duration_s, 3)}
+        report = _report(plan, ledger, account_, done) | {
+            "duration_s": round(duration_s, 3),
+            "duration_s_estimated": round(plan.estimate.duration_s, 1),
+            "steps": add_steps([*(one.steps for one in staged), *(one.steps for one in done)]),
+        }
     report["exit_code"] = _exit_code(report, max_dead_letters)
     report["state"] = STATES[report["exit_code"]]
     ledger.store_report(report)

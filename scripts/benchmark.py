@@ -25,7 +25,7 @@ from scripts.benchmarking.archives import Archive, benchmark_options, cached_arc
 from scripts.benchmarking.compare import Difference, compare
 from scripts.benchmarking.contestants import CONTESTANTS, NAIVE, OURS, ROOT, Contestant
 from scripts.benchmarking.measure import Measurement, measured
-from scripts.benchmarking.report import HEAD, Result, Target, archive_data, machine, table, targets
+from scripts.benchmarking.report import HEAD, PROFILE_HEAD, Result, Target, archive_data, machine, profile, table, targets
 
 GROWTH_POINTS: Final = (5_000_000, 40_000_000, 100_000_000)
 NAIVE_SHARE: Final = 1 / 20
@@ -170,6 +170,7 @@ def benchmark(given: argparse.Namespace, work: Path) -> int:
         "results": [one.data() for one in results.values()],
         "growth": [one.data() for one in growth.values()],
         "differences": {name: [asdict(one) for one in found] for name, found in differences.items()},
+        "profile": results[OURS].told["steps"] if OURS in results else None,
         "targets": [asdict(one) for one in judged],
     }
     given.output.write_text(json.dumps(document, indent=1) + "\n")
@@ -183,6 +184,8 @@ def show(archive: Archive, results: dict[str, Result], growth: dict[int, Result]
     print(table(HEAD, [one.row(results.get(OURS)) for one in results.values()]))
     if growth:
         print("\n" + table(HEAD, [one.row(None) for one in sorted([*growth.values(), results[OURS]], key=lambda one: one.points)]))
+    if OURS in results:
+        print("\nwhere the time of ours goes\n" + table(PROFILE_HEAD, profile(results[OURS])))
     if judged:
         print(
             "\n" + table(("target", "wanted", "reached", ""), [(one.name, one.wanted, one.reached, "met" if one.met else "MISSED") for one in judged], left=4)

@@ -1,14 +1,16 @@
 """What the benchmark found: tables for people, one JSON document for later comparisons."""
 
+import json
 import os
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psutil
 
@@ -40,6 +42,12 @@ class Result:
     def points_per_s(self) -> float:
         """Distinct points of the archive per second of wall time."""
         return self.points / statistics.median(run.wall_s for run in self.runs)
+
+    @cached_property
+    def told(self) -> dict[str, Any]:
+        """What ours said of its median run: the report of `backfill --json`."""
+        told: dict[str, Any] = json.loads(self.median.stdout)
+        return told
 
     def row(self, ours: "Result | None") -> tuple[str, ...]:
         """Cells of the table."""
@@ -73,6 +81,17 @@ class Result:
 
 
 HEAD: Final = ("", "M points", "wall s", "CPU s", "peak RSS MB", "peak PSS MB", "points/s", "ours is x times faster", "stored MB", "equal")
+
+
+PROFILE_HEAD: Final = ("step", "wall s", "CPU s", "of all")
+
+
+def profile(ours: Result) -> list[tuple[str, ...]]:
+    """Seconds of our median run by step, over all threads; last, the CPU seconds outside of them: start, planning, Beam, staging files, records."""
+    steps, cpu_s = ours.told["steps"], ours.median.cpu_s
+    rest_s = cpu_s - sum(step["cpu_s"] for step in steps.values())
+    rows = [(name, f"{step['wall_s']:.2f}", step["cpu_s"]) for name, step in steps.items()] + [("outside of these", "", rest_s)]
+    return [(name, wall, f"{seconds:.2f}", f"{seconds / cpu_s:.0%}") for name, wall, seconds in rows]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
@@ -115,7 +134,16 @@ def targets(results: Mapping[str, Result], growth: Mapping[int, Result]) -> list
         more = most.peak_rss_bytes / least.peak_rss_bytes - 1
         span = f"at {max(growth) / 1e6:g} M than at {min(growth) / 1e6:g} M points"
         found.append(Target("growth of memory", f"at most 20 % higher {span}", f"{more:+.0%}", more <= 0.2))
+    found.append(_estimate_target([ours, *growth.values()]))
     return found
+
+
+def _estimate_target(results: Sequence[Result]) -> Target:
+    """The estimate that is farthest from the measured duration counts."""
+    pairs = [(one.told["duration_s_estimated"], one.median.wall_s) for one in results]
+    estimated_s, wall_s = max(pairs, key=lambda pair: max(pair[0] / pair[1], pair[1] / pair[0]))
+    reached = f"{estimated_s:.1f} s for a run of {wall_s:.1f} s"
+    return Target("planned duration", "within a factor of 2", reached, wall_s / 2 <= estimated_s <= 2 * wall_s)
 
 
 def _version(package: str) -> str:

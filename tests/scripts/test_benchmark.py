@@ -1,6 +1,7 @@
 """The benchmark measures whole process trees, takes turns, sees every kind of difference between results, and says which targets were met."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,7 +18,7 @@ from scripts.benchmarking.archives import Archive, benchmark_options, cached_arc
 from scripts.benchmarking.compare import compare
 from scripts.benchmarking.contestants import CONTESTANTS, GRANULARITIES, PEERS, Contestant
 from scripts.benchmarking.measure import Measurement, measured
-from scripts.benchmarking.report import Result, Target, targets
+from scripts.benchmarking.report import Result, Target, profile, targets
 
 MB = 1_000_000
 ROW = (
@@ -170,7 +171,10 @@ def test_the_benchmark_archive_has_the_points_asked_for(points: int) -> None:
 
 # --- the whole command, with contestants that copy a result -------------------------------------------------------------
 
-COPY = "import shutil, sys; shutil.copytree(sys.argv[1], sys.argv[2], dirs_exist_ok=True); open(sys.argv[3], 'a').write(sys.argv[4] + '\\n')"
+TOLD = {"duration_s_estimated": 1.0, "steps": {"decode": {"wall_s": 0.5, "cpu_s": 0.25}}}
+COPY = (
+    f"import shutil, sys; print({json.dumps(TOLD)!r}); shutil.copytree(*sys.argv[1:3], dirs_exist_ok=True); open(sys.argv[3], 'a').write(sys.argv[4] + chr(10))"
+)
 
 
 def copier(name: str, source: Path, turns: Path) -> Contestant:
@@ -207,7 +211,10 @@ def test_repeats_take_turns_and_naive_gets_a_sample(tmp_path: Path, turns: Path,
     ]  # fmt: skip
     assert {"processor", "cores_used", "versions", "date"} <= set(found["machine"])
     assert found["archive"]["distinct_points"] == 20
-    assert "naive pipeline" in capsys.readouterr().out
+    assert found["profile"] == TOLD["steps"]
+    printed = capsys.readouterr().out
+    assert "naive pipeline" in printed
+    assert re.search(r"^decode +0\.50 +0\.25 +\d+%$", printed, re.MULTILINE)
 
 
 def test_growth_runs_ours_at_each_size_and_removes_what_was_stored(tmp_path: Path, turns: Path) -> None:
@@ -215,7 +222,7 @@ def test_growth_runs_ours_at_each_size_and_removes_what_was_stored(tmp_path: Pat
     assert turns.read_text().split() == ["ours", "duckdb", "ours", "ours"]
     found = json.loads((tmp_path / "results.json").read_text())
     assert [one["points"] for one in found["growth"]] == [10, 40]
-    assert [one["name"] for one in found["targets"]] == ["wall time", "peak RSS", "growth of memory"]
+    assert [one["name"] for one in found["targets"]] == ["wall time", "peak RSS", "growth of memory", "planned duration"]
     assert not [path for path in (tmp_path / "cache").iterdir() if path.name.startswith("run-")]
 
 
@@ -257,18 +264,22 @@ def test_without_room_nothing_is_started(tmp_path: Path, turns: Path, monkeypatc
 # --- targets ---------------------------------------------------------------------------------------------------------
 
 
-def result(name: str, wall_s: float, *, points: int = 20 * MB, rss: int = 1000 * MB) -> Result:
-    one = Measurement(wall_s=wall_s, cpu_s=2 * wall_s, peak_rss_bytes=rss, peak_pss_bytes=rss, exit_code=0, stdout="")
+def result(name: str, wall_s: float, *, points: int = 20 * MB, rss: int = 1000 * MB, estimated_s: float = 12.0) -> Result:
+    told = json.dumps({"duration_s_estimated": estimated_s, "steps": {"decode": {"wall_s": wall_s, "cpu_s": wall_s / 2}}})
+    one = Measurement(wall_s=wall_s, cpu_s=2 * wall_s, peak_rss_bytes=rss, peak_pss_bytes=rss, exit_code=0, stdout=told)
     return Result(name=name, points=points, runs=(one,), stored_bytes=1)
+
+
+FIVE = result("ours", 3, estimated_s=3)
 
 
 @pytest.mark.parametrize(
     ("ours", "naive_s", "growth", "expected"),
     [
-        (result("ours", 10), 10.0, {5: result("ours", 3), 100: result("ours", 50, rss=1200 * MB)}, [True, True, True, True]),
-        (result("ours", 12.1), 10.0, {5: result("ours", 3), 100: result("ours", 50, rss=1201 * MB)}, [False, True, True, False]),
-        (result("ours", 10), 7.4, {5: result("ours", 3), 100: result("ours", 50, rss=1501 * MB)}, [True, False, False, False]),
-        (result("ours", 10, rss=1501 * MB), 7.6, {}, [True, True, False]),
+        (result("ours", 10), 10.0, {5: FIVE, 100: result("ours", 50, rss=1200 * MB, estimated_s=100)}, [True, True, True, True, True]),
+        (result("ours", 12.1), 10.0, {5: FIVE, 100: result("ours", 50, rss=1201 * MB, estimated_s=25)}, [False, True, True, False, True]),
+        (result("ours", 10), 7.4, {5: FIVE, 100: result("ours", 50, rss=1501 * MB, estimated_s=24)}, [True, False, False, False, False]),
+        (result("ours", 10, rss=1501 * MB, estimated_s=21), 7.6, {}, [True, True, False, False]),
     ],
 )
 def test_targets(ours: Result, naive_s: float, growth: dict[int, Result], expected: list[bool]) -> None:
@@ -279,6 +290,15 @@ def test_targets(ours: Result, naive_s: float, growth: dict[int, Result], expect
 def test_a_target_names_the_fastest_peer() -> None:
     results = {"ours": result("ours", 10), "duckdb": result("duckdb", 15), "polars": result("polars", 24)}
     assert targets(results, {})[0] == Target("wall time", "at most the fastest peer's (aim: 1.5 times faster)", "1.50 times faster than duckdb", met=True)
+
+
+def test_the_worst_estimate_is_shown() -> None:
+    growth = {5: result("ours", 4, estimated_s=7), 100: result("ours", 50, estimated_s=26)}
+    assert targets({"ours": result("ours", 10)}, growth)[-1] == Target("planned duration", "within a factor of 2", "26.0 s for a run of 50.0 s", met=True)
+
+
+def test_the_profile_ends_with_what_is_outside_of_the_steps() -> None:
+    assert profile(result("ours", 8)) == [("decode", "8.00", "4.00", "25%"), ("outside of these", "", "12.00", "75%")]
 
 
 def test_the_median_run_counts() -> None:

@@ -5,6 +5,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from transforms.core.units import Unit
 from transforms.steps import pipeline as steps
 from transforms.steps.ledger import Ledger
 from transforms.steps.pipeline import GroupByUnit, UnitBatch, batch_of_units, group_batches, unit_batches
-from transforms.steps.staging import Slice
+from transforms.steps.staging import Footer, Slice, read_footer, read_slice
 from transforms.steps.worker import Worker
 from transforms.stores import open_store
 
@@ -239,14 +240,19 @@ def run(ledger: Ledger, *more: str, batch: int = ALL) -> None:
 
 
 def state(ledger: Ledger, world: World) -> dict[str, Any]:
-    """All that a run left, but for the time at which each unit was finished."""
+    """All that a run left, but for the time at which each unit was finished and the time that steps took."""
     plan = ledger.plan()
     records = {str(unit): ledger.recorded(unit) for unit in plan.all_units()}
     return {
-        "staging": {group: ledger.staging_file(group).read_bytes() for group in sorted(ledger.staged())},
-        "records": {name: None if one is None else one.to_data() | {"finished_s": 0} for name, one in records.items()},
+        "staging": {group: staged(ledger.staging_file(group)) for group in sorted(ledger.staged())},
+        "records": {name: None if one is None else one.to_data() | {"finished_s": 0, "steps": {}} for name, one in records.items()},
         "store": world.stored(),
     }
+
+
+def staged(path: Path) -> tuple[Footer, list[Any]]:
+    footer = read_footer(path)
+    return replace(footer, steps={}), [read_slice(path, one.offset).to_pylist() for one in footer.slices]
 
 
 def test_a_run_stages_every_group_and_records_every_unit(reference: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from transforms.core.counts import Counts, add_counts, imbalances, total
 from transforms.core.plan import Plan
+from transforms.core.stopwatch import Steps
 from transforms.core.units import Unit
 
 STORED: Final = ("stored", "superseded", "outside", "dropped", "refused")
@@ -53,7 +54,7 @@ class BucketChange:
 
 @dataclass(frozen=True, kw_only=True)
 class UnitRecord:
-    """What rolling up one unit did: points by term, buckets by granularity, the largest changes and every refused bucket."""
+    """What rolling up one unit did: points by term, buckets by granularity, the largest changes, every refused bucket, and the time it took."""
 
     unit: Unit
     counts: Counts
@@ -61,6 +62,7 @@ class UnitRecord:
     changes: tuple[BucketChange, ...] = ()
     refused: tuple[BucketChange, ...] = ()
     finished_s: float = 0.0
+    steps: Steps = field(default_factory=dict)
 
     def to_data(self) -> dict[str, Any]:
         """Plain lists, dicts and numbers."""

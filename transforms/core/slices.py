@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from transforms.core.counts import Counts, count, imbalances
+from transforms.core.crc import crc32_of_joined
 from transforms.core.errors import ConservationError
 from transforms.core.granularity import DAY_S, MINUTE_S, Range, within
 from transforms.core.model import METRIC_TYPES, SLICE_SCHEMA, Bools, DeadLetter, DecodedObject, Floats, Ints, Points, Postings, labels_text
@@ -211,12 +212,12 @@ class _SeriesTable:
         return np.array([selection.selects(*_path(self.identities[i], self.names[n])) for i, n in zip(self.identity, self.name, strict=True)], np.bool_)
 
     def key_hashes(self) -> Ints:
-        """CRC-32 of each series' `SeriesKey` bytes, put together from the hash of what precedes the name."""
-        heads = [zlib.crc32(_json(list(one[:3]))[:-1] + b",") for one in self.identities]
-        tails = [b"," + _json(one.labels) + b"]" for one in self.identities]
-        names = [_json(one) for one in self.names]
-        crcs = [zlib.crc32(tails[i], zlib.crc32(names[n], heads[i])) for i, n in zip(self.identity.tolist(), self.name.tolist(), strict=True)]
-        return np.array(crcs, np.int64)
+        """CRC-32 of each series' `SeriesKey` bytes, put together from those of what precedes the name, the name, and the labels."""
+        heads, _ = _crcs([_json(list(one[:3]))[:-1] + b"," for one in self.identities])
+        names, name_bytes = _crcs([_json(one) for one in self.names])
+        tails, tail_bytes = _crcs([b"," + _json(one.labels) + b"]" for one in self.identities])
+        begun = crc32_of_joined(heads[self.identity], names[self.name], name_bytes[self.name])
+        return crc32_of_joined(begun, tails[self.identity], tail_bytes[self.identity]).astype(np.int64)
 
     def columns(self, rows: npt.NDArray[np.intp]) -> dict[str, pa.Array]:
         """SLICE_SCHEMA's series columns of these series."""
@@ -234,6 +235,11 @@ class _SeriesTable:
 
 def _path(identity: Identity, name: str) -> tuple[str, str, str, str]:
     return identity.metric_type, identity.org, identity.entity, name
+
+
+def _crcs(texts: list[bytes]) -> tuple[npt.NDArray[np.uint32], Ints]:
+    """CRC-32 and length of each text."""
+    return np.array([zlib.crc32(one) for one in texts], np.uint32), np.array([len(one) for one in texts], np.int64)
 
 
 def _json(value: object) -> bytes:

@@ -15,7 +15,7 @@ def map_ahead(work: Callable[[T], R], items: Iterable[T], threads: int) -> Itera
 
     At most twice as many items as threads are taken in and their results not yet taken out, so that no thread waits for the item whose turn it is. The heavy
     steps (inflate, JSON, sort, Parquet) leave the interpreter lock, so threads of one process use the cores. An error of one item is raised in its turn, after
-    those that were already started have ended; no others begin.
+    those that are being worked on by then have ended; no others begin then.
     """
     source = iter(items)
     with ThreadPoolExecutor(threads) as pool:

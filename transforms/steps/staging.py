@@ -6,7 +6,7 @@ The file is an Arrow IPC file whose record batch `offset` is the slice of one un
 import base64
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -16,6 +16,7 @@ from transforms.core.counts import Counts
 from transforms.core.errors import IncompleteError
 from transforms.core.model import SLICE_SCHEMA, DeadLetter
 from transforms.core.slices import GroupSlices
+from transforms.core.stopwatch import Steps
 from transforms.core.units import Unit
 from transforms.stores.files import Files
 
@@ -33,17 +34,18 @@ class Slice(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Footer:
-    """What a staging file says of itself."""
+    """What a staging file says of itself; `steps` is the time that was spent before writing it."""
 
     slices: tuple[Slice, ...]
     counts: Counts
     dead_letters: tuple[DeadLetter, ...]
+    steps: Steps = field(default_factory=dict)
 
 
-def write_staging(path: Path, group: int, staged: GroupSlices, dead_letters: Sequence[DeadLetter]) -> Footer:
+def write_staging(path: Path, group: int, staged: GroupSlices, dead_letters: Sequence[DeadLetter], steps: Steps | None = None) -> Footer:
     """Writes the group's file, whole or not at all, and returns its footer."""
     slices = tuple(Slice(one.unit, group, offset, one.points) for offset, one in enumerate(staged.index))
-    footer = Footer(slices=slices, counts=staged.counts, dead_letters=tuple(dead_letters))
+    footer = Footer(slices=slices, counts=staged.counts, dead_letters=tuple(dead_letters), steps=steps or {})
 
     def write(temporary: Path) -> None:
         with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, SLICE_SCHEMA, metadata={_KEY: _to_json(footer)}) as writer:
@@ -85,4 +87,5 @@ def _from_json(text: bytes) -> Footer:
         slices=tuple(Slice(Unit(*unit), *rest) for unit, *rest in data["slices"]),
         counts=data["counts"],
         dead_letters=tuple(DeadLetter(*fields)._replace(raw=base64.b64decode(fields[-1])) for fields in data["dead_letters"]),
+        steps=data["steps"],
     )

@@ -22,6 +22,7 @@ from transforms.core.rollup import UnitRollups, roll_up_in_passes
 from transforms.core.rows import joined
 from transforms.core.selection import Selection
 from transforms.core.slices import GroupColumns
+from transforms.core.stopwatch import Stopwatch
 from transforms.core.units import Unit
 from transforms.core.versions import Merged
 from transforms.decode.objects import DecodeRules, decode_object
@@ -79,27 +80,39 @@ class Worker:
         columns = GroupColumns(self._selection, request.reach, self.plan.shard_count, self._membership)
         rules = DecodeRules(org=request.default_org, max_object_bytes=request.max_object_bytes)
         dead_letters: list[DeadLetter] = []
+        watch = Stopwatch()
         first, number = self.plan.groups[group]
         for planned in self._objects[first : first + number]:
-            dead_letters.extend(columns.add(decode_object(self._archive.read(planned), key=planned.key, arrival_us=planned.arrival_us, rules=rules)))
-        return write_staging(path, group, columns.slices(), dead_letters)
+            with watch.step("fetch"):
+                body = self._archive.read(planned)
+            with watch.step("decode"):
+                decoded = decode_object(body, key=planned.key, arrival_us=planned.arrival_us, rules=rules)
+            with watch.step("select"):
+                dead_letters.extend(columns.add(decoded))
+            del body, decoded
+        with watch.step("slice"):
+            staged = columns.slices()
+        return write_staging(path, group, staged, dead_letters, watch.steps)
 
     def roll_up(self, unit: Unit, slices: Iterable[Slice]) -> UnitRecord:
         """The unit's record; unless there is one, its slices are rolled up, merged into the store and noted as done first."""
         if record := self.ledger.recorded(unit):
             return record
-        rollups = self._rolled_up(slices)
-        tables = {name: joined([one.tables[name] for one in rollups]) for name in self._selection.computed}
-        record = unit_record(unit, rollups, tables, self._merge(unit, tables), self._selection)
-        record = replace(record, finished_s=time.time())
+        watch = Stopwatch()
+        rollups = self._rolled_up(slices, watch)
+        with watch.step("upsert"):
+            tables = {name: joined([one.tables[name] for one in rollups]) for name in self._selection.computed}
+            record = unit_record(unit, rollups, tables, self._merge(unit, tables), self._selection)
+        record = replace(record, finished_s=time.time(), steps=watch.steps)
         self.ledger.record(record)
         del rollups, tables
         pa.default_memory_pool().release_unused()
         return record
 
-    def _rolled_up(self, slices: Iterable[Slice]) -> list[UnitRollups]:
+    def _rolled_up(self, slices: Iterable[Slice], watch: Stopwatch) -> list[UnitRollups]:
         """The rollups of each pass; the slices' memory is free again on return."""
-        batches = [read_slice(self.ledger.staging_file(one.group), one.offset) for one in sorted(set(slices))]
+        with watch.step("read slices"):
+            batches = [read_slice(self.ledger.staging_file(one.group), one.offset) for one in sorted(set(slices))]
         passes = roll_up_in_passes(
             batches,
             max_points=PASS_POINTS,
@@ -107,7 +120,8 @@ class Worker:
             average=self.plan.request.average,
             generation=self.plan.generation,
         )
-        return list(passes)
+        with watch.step("roll up"):
+            return list(passes)
 
     def _merge(self, unit: Unit, tables: Mapping[str, pa.Table]) -> Mapping[str, Merged]:
         request = self.plan.request
