@@ -64,8 +64,8 @@ class Planned:
 class Sample:
     """What a few decoded objects show.
 
-    They are of those named in the computed times, which hold `near_bytes` in all. `object_bytes` of them were decoded, in `decode_s` if the median object
-    stands for all: the first one also warms up. `series` is the largest number of series seen in one store window, by type.
+    They are of those named in the computed times, which hold `near_bytes` in all. `object_bytes` of them were decoded, in `decode_s` CPU seconds if the median
+    object stands for all: the first one also warms up. `series` is the largest number of series seen in one store window, by type.
     """
 
     objects: int
@@ -132,11 +132,11 @@ def take_sample(request: Request, selection: Selection, archive: Archive, manife
     chosen = [near[(2 * place + 1) * len(near) // (2 * number)] for place in range(number)]
     columns = GroupColumns(selection, request.reach, lambda _type, _window: 1, membership_from_arrow(membership) if membership is not None else None)
     rules = DecodeRules(org=request.default_org, max_object_bytes=request.max_object_bytes)
-    durations_s: list[float] = []
+    cpu_s: list[float] = []
     for planned in chosen:
-        started = runtime.clock()
+        started = runtime.cpu_clock()
         columns.add(decode_object(archive.read(planned)[:SAMPLE_BYTES], key=planned.key, arrival_us=planned.arrival_us, rules=rules))
-        durations_s.append(runtime.clock() - started)
+        cpu_s.append(runtime.cpu_clock() - started)
     staged = columns.slices()
     series: dict[str, int] = {}
     for one in staged.index:
@@ -148,7 +148,7 @@ def take_sample(request: Request, selection: Selection, archive: Archive, manife
         points=total(staged.counts, "points"),
         staged=total(staged.counts, "staged"),
         series=series,
-        decode_s=median(durations_s) * len(chosen) if chosen else 0.0,
+        decode_s=median(cpu_s) * len(chosen) if chosen else 0.0,
     )
 
 

@@ -3,6 +3,7 @@
 import os
 import secrets
 import shlex
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +19,10 @@ from transforms.stores.protocol import RollupStore
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
-    """The world outside: time, terminal, environment. `say` writes a line to standard error, `show` a progress line that the next one replaces."""
+    """The world outside: time, terminal, environment. `say` writes a line to standard error, `show` a progress line that the next one replaces.
+
+    `cpu_clock` tells the CPU seconds of the calling thread.
+    """
 
     clock: Callable[[], float]
     wait: Callable[[float], None]
@@ -28,6 +32,7 @@ class Runtime:
     out: BinaryIO
     terminal: bool
     environ: Mapping[str, str]
+    cpu_clock: Callable[[], float] = time.thread_time
 
     def now_s(self) -> int:
         """Seconds since the epoch."""

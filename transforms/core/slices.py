@@ -279,8 +279,8 @@ def _cut(columns: _Columns, series: npt.NDArray[np.int32], table: _SeriesTable, 
     cell = series if days == 1 else series * np.int64(days) + (columns.minute // np.int32(_DAY_MINUTES) - np.int32(first_day))
     unit_of, units = _units(table, first_day, days, shards)
     by_unit = np.argsort(unit_of.ravel(), kind="stable")
-    rank = np.empty(len(by_unit), np.int64)
-    rank[by_unit] = np.arange(len(by_unit))
+    rank = np.empty(len(by_unit), np.int32)
+    rank[by_unit] = np.arange(len(by_unit), dtype=np.int32)
     ranks = rank[cell]
     sizes = np.bincount(ranks, minlength=len(by_unit))
     filled = np.flatnonzero(sizes)
@@ -296,12 +296,11 @@ def _cut(columns: _Columns, series: npt.NDArray[np.int32], table: _SeriesTable, 
 
 
 def _sorting(ranks: Ints, end: int) -> Ints:
-    """Positions in the order of their ranks, all below `end`; equal ones as they stand. NumPy sorts 16-bit numbers by radix, in a third of the time."""
-    if end <= 1 << 16:
-        return np.argsort(ranks.astype(np.uint16), kind="stable")
-    # One integer holds rank and position, so that a plain (fast) sort is a stable one.
-    packed = np.sort((ranks << 32) | np.arange(len(ranks)))
-    return packed & 0xFFFFFFFF
+    """Positions in the order of their ranks, all below `end`; equal ones as they stand. NumPy sorts 16-bit digits by radix, in a third of the time."""
+    position = np.argsort(ranks.astype(np.uint16), kind="stable")
+    for digit in range(16, (end - 1).bit_length(), 16):
+        position = position[np.argsort((ranks >> digit).astype(np.uint16)[position], kind="stable")]
+    return position
 
 
 def _units(table: _SeriesTable, first_day: int, days: int, shards: Shards) -> tuple[npt.NDArray[np.int32], tuple[Unit, ...]]:

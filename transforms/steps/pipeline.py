@@ -107,9 +107,11 @@ class _RollUpUnits(beam.DoFn):
 
     def process(self, grouped: tuple[UnitBatch, Mapping[str, Iterable[Slice]]]) -> Iterator[Unit]:
         batch, inputs = grouped
-        slices: dict[Unit, list[Slice]] = {unit: [] for unit in self._worker.plan.units(batch.metric_type)[batch.first : batch.first + batch.size]}
+        units = self._worker.plan.units(batch.metric_type)[batch.first : batch.first + batch.size]
+        slices: dict[Unit, list[Slice]] = {unit: [] for unit in units}
+        own = {unit: unit for unit in units}
         for one in inputs["slices"]:
-            slices[one.unit].append(one)
+            slices[one.unit].append(one._replace(unit=own[one.unit]))  # every decoded slice has strings of its own
         give_memory_back()
         for record in map_ahead(lambda item: self._worker.roll_up(*item), slices.items(), self._threads):
             self._units.inc()

@@ -1,6 +1,5 @@
 """What one worker does with a read group and with a unit. No Beam here: the PTransforms in `transforms.steps.pipeline` call this."""
 
-import ctypes
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -39,7 +38,8 @@ class Worker:
     """One run as a worker process sees it: plan, archive and store are opened on first use and shared by its threads."""
 
     def __init__(self, run_dir: str) -> None:
-        """Remember the run directory."""
+        """Remember the run directory. From here on Arrow takes memory from the C library, as NumPy does, so that either uses what the other freed."""
+        pa.set_memory_pool(pa.system_memory_pool())
         self.ledger = Ledger(run_dir)
 
     @cached_property
@@ -105,8 +105,6 @@ class Worker:
             record = unit_record(unit, rollups, tables, self._merge(unit, tables), self._selection)
         record = replace(record, finished_s=time.time(), steps=watch.steps)
         self.ledger.record(record)
-        del rollups, tables
-        pa.default_memory_pool().release_unused()
         return record
 
     def _rolled_up(self, slices: Iterable[Slice], watch: Stopwatch) -> list[UnitRollups]:
@@ -130,11 +128,6 @@ class Worker:
         return self._store.upsert(unit, tables, run_id=self.plan.run_id, allow_fewer=request.allow_fewer)
 
 
-_C_LIBRARY: Final = ctypes.CDLL(None)
-
-
 def give_memory_back() -> None:
-    """Returns to the system what Arrow and the C library keep of freed memory, a hundred MB or two after staging."""
+    """Returns to the system what the C library keeps of freed memory, a hundred MB or two after staging."""
     pa.default_memory_pool().release_unused()
-    if hasattr(_C_LIBRARY, "malloc_trim"):  # glibc
-        _C_LIBRARY.malloc_trim(0)
