@@ -1,6 +1,7 @@
 """`rollups backfill`: the main job. `build` is its table of contents."""
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from configs.jobs import BackfillJob
@@ -9,7 +10,7 @@ from pipelines.planning import make_plan, resolve
 from pipelines.progress import watching
 from pipelines.report import finish, report_text
 from pipelines.runtime import Runtime
-from pipelines.submit import check_runner, import_beam, submit
+from pipelines.submit import check_runner, get_ready, submit
 from transforms.core.errors import UsageError
 from transforms.core.plan import Plan
 from transforms.steps.ledger import Ledger
@@ -17,13 +18,15 @@ from transforms.steps.ledger import Ledger
 if TYPE_CHECKING:
     import apache_beam as beam
 
+    from transforms.steps.pool import Crew
+
 
 def run(job: BackfillJob, runtime: Runtime) -> Outcome:
     """Plans or resumes a run, executes what is missing of it, and reports from its ledger."""
     check_runner(job.runner)
     run_id = job.plan or job.run_id or runtime.new_run_id()
     ledger = runtime.ledger(job.work_dir, run_id)
-    planned = None if job.plan or ledger.exists() else make_plan(job, runtime, run_id, dry_run=job.dry_run, meanwhile=import_beam)
+    planned = None if job.plan or ledger.exists() else make_plan(job, runtime, run_id, dry_run=job.dry_run, meanwhile=partial(get_ready, job, runtime))
     if planned is None:
         ledger.plan()
     with ledger.lock():
@@ -39,23 +42,23 @@ def run(job: BackfillJob, runtime: Runtime) -> Outcome:
     return Outcome(exit_code=report["exit_code"], data=report, text=report_text(report))
 
 
-def build(pipeline: "beam.Pipeline", plan: Plan, run_dir: str, *, batch: int, threads: int) -> None:
+def build(pipeline: "beam.Pipeline", plan: Plan, run_dir: str, *, batch: int, crew: "Crew") -> None:
     """Stages the read groups, then rolls up type after type.
 
-    An element is up to `batch` groups or units, worked on by `threads` threads. What is finished by the ledger is passed over.
+    An element is up to `batch` groups or units, worked on by a `crew`. What is finished by the ledger is passed over.
     """
     import apache_beam as beam
 
     from transforms.steps.pipeline import GroupByUnit, RollUpUnits, StageGroups, group_batches, unit_batches
 
     groups = pipeline | "Name groups" >> beam.Create(group_batches(len(plan.groups), batch))
-    slices = groups | "Stage groups" >> StageGroups(run_dir, batch, threads)
+    slices = groups | "Stage groups" >> StageGroups(run_dir, batch, crew)
     done: beam.PCollection[Any] | None = None
     for metric_type in plan.request.metric_types:
         batches = unit_batches(metric_type, len(plan.units(metric_type)), batch)
         asked = pipeline | f"Name {metric_type} units" >> beam.Create([(one, None) for one in batches])
         grouped = (asked, slices) | f"Group by {metric_type} unit" >> GroupByUnit(metric_type, after=done)
-        done = grouped | f"Roll up {metric_type} units" >> RollUpUnits(run_dir, threads)
+        done = grouped | f"Roll up {metric_type} units" >> RollUpUnits(run_dir, crew)
 
 
 def _stored(job: BackfillJob, runtime: Runtime, ledger: Ledger) -> Plan:

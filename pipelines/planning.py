@@ -39,7 +39,7 @@ SERIES_PER_SHARD: Final = 600
 """With a day of points for each of them, a unit takes as much memory as a read group."""
 
 SAMPLE_OBJECTS: Final = 6
-SAMPLE_BYTES: Final = 1 << 20
+SAMPLE_BYTES: Final = 1 << 18
 """Of each sampled object so many stored bytes are decoded."""
 
 STAGED_POINT_BYTES: Final = 20
@@ -88,10 +88,10 @@ def resolve(job: PlanJob, runtime: Runtime, *, dry_run: bool) -> tuple[Request, 
     return request, periods, membership
 
 
-def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, meanwhile: Callable[[], None] = lambda: None) -> Planned:
+def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, meanwhile: Callable[[int], None] = lambda _: None) -> Planned:
     """The plan of a job as archive and store are now. Nothing is written but the store's last issued generation, and in a dry run not even that.
 
-    `meanwhile` is called when the job has turned out to be sound, before the sample is decoded.
+    `meanwhile` is called with the bytes to read when the job has turned out to be sound, before the sample is decoded.
     Raises UsageError for what is wrong in the job, RefusedError if there is nothing to read or no room to stage it.
     """
     request, periods, membership = resolve(job, runtime, dry_run=dry_run)
@@ -103,7 +103,7 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, mea
     manifest = Manifest(tuple(one for one in listed.objects if may_hold(one.key, times)))
     if not manifest.objects and not job.allow_empty:
         raise RefusedError(_nothing_there(job.archive, listed, times))
-    meanwhile()
+    meanwhile(manifest.size_bytes)
     sample = take_sample(request, selection, archive, manifest, membership, runtime)
     workers = runtime.workers(job.workers)
     plan = Plan(

@@ -12,9 +12,13 @@ from transforms.core.errors import IncompleteError, RollupsError, UsageError
 from transforms.core.plan import Plan
 from transforms.steps.completion import missing_of
 from transforms.steps.ledger import Ledger
+from transforms.steps.pool import Crew, end_processes, start_processes
 
 LOCAL_RUNNERS: Final = ("FnApiRunner", "DirectRunner")
 """Both mean Beam's FnApiRunner in this process: the name DirectRunner would first look for, and download, another one."""
+
+PROCESSES_FROM_BYTES: Final = 24 << 20
+"""Of stored objects, about 3 million points and 2 s of work: from there on worker processes are faster than threads."""
 
 _BEAM: Final = ("apache_beam", "apache_beam.runners.portability.fn_api_runner.fn_runner", "transforms.steps.pipeline")
 
@@ -26,9 +30,17 @@ _WHERE: Final = re.compile(r" \[while running '.*'\]$")
 _NAMED: Final = re.compile(r"transforms\.core\.errors\.(\w+): (.*?)(?: \[while running|$)", re.MULTILINE)
 
 
-def import_beam() -> None:
-    """Begins to import what `submit` needs, about half a second, beside what this thread does."""
+def get_ready(job: BackfillJob, runtime: Runtime, object_bytes: int) -> None:
+    """Begins beside what this thread does with what `submit` needs a second for: imports and worker processes."""
+    if processes := _crew(job, runtime, object_bytes).processes:
+        start_processes(processes)
     threading.Thread(target=lambda: [import_module(name) for name in _BEAM]).start()
+
+
+def _crew(job: BackfillJob, runtime: Runtime, object_bytes: int) -> Crew:
+    """Threads where a runner has workers of its own, and where worker processes would not pay: for one worker, and for little to read."""
+    number = runtime.workers(job.workers)
+    return Crew(number, number if job.runner in LOCAL_RUNNERS and number > 1 and object_bytes >= PROCESSES_FROM_BYTES else 0)
 
 
 def submit(job: BackfillJob, runtime: Runtime, ledger: Ledger, plan: Plan) -> None:
@@ -46,6 +58,8 @@ def submit(job: BackfillJob, runtime: Runtime, ledger: Ledger, plan: Plan) -> No
             if not cause.retryable or attempt == job.max_attempts:
                 raise cause from error
             runtime.say(f"attempt {attempt} of {job.max_attempts} ended early, going on with what is missing: {cause}")
+        finally:
+            end_processes()
     if found := missing_of(plan, ledger):
         what = f"{len(found.groups)} read groups and {len(found.units)} units are missing"
         msg = f"after {job.max_attempts} attempts {what}: go on with `{runtime.resume_command(job.work_dir, plan.run_id)}`"
@@ -74,7 +88,7 @@ def _run_pipeline(job: BackfillJob, runtime: Runtime, ledger: Ledger, plan: Plan
     local = job.runner in LOCAL_RUNNERS
     options = PipelineOptions(["--runner", "FnApiRunner" if local else job.runner, *job.beam_options])
     pipeline = beam.Pipeline(options=options)
-    build(pipeline, plan, str(ledger.path), batch=_ALL if local else 1, threads=runtime.workers(job.workers))
+    build(pipeline, plan, str(ledger.path), batch=_ALL if local else 1, crew=_crew(job, runtime, plan.object_bytes))
     pipeline.run().wait_until_finish()
 
 

@@ -26,6 +26,7 @@ from transforms.core.units import Unit
 from transforms.steps import pipeline as steps
 from transforms.steps.ledger import Ledger
 from transforms.steps.pipeline import GroupByUnit, UnitBatch, batch_of_units, group_batches, unit_batches
+from transforms.steps.pool import Crew
 from transforms.steps.staging import Footer, Slice, read_footer, read_slice
 from transforms.steps.worker import Worker
 from transforms.stores import open_store
@@ -42,7 +43,7 @@ def local(*more: str) -> PipelineOptions:
 def graph(**changes: Any) -> Any:
     """The proto of the job of a plan."""
     pipeline = beam.Pipeline(options=local())
-    build(pipeline, plan_of(**changes), "/nowhere", batch=ALL, threads=2)
+    build(pipeline, plan_of(**changes), "/nowhere", batch=ALL, crew=Crew(2))
     return pipeline.to_runner_api()
 
 
@@ -235,7 +236,7 @@ def planned(world: World, run_id: str = "r1") -> Ledger:
 
 def run(ledger: Ledger, *more: str, batch: int = ALL) -> None:
     pipeline = beam.Pipeline(options=local(*more))
-    build(pipeline, ledger.plan(), str(ledger.path), batch=batch, threads=2)
+    build(pipeline, ledger.plan(), str(ledger.path), batch=batch, crew=Crew(2))
     pipeline.run().wait_until_finish()
 
 

@@ -295,7 +295,7 @@ def _cut(columns: _Columns, series: npt.NDArray[np.int32], table: _SeriesTable, 
     return batch, _index(unit_of.ravel()[cells], offsets, units)
 
 
-def _sorting(ranks: Ints, end: int) -> Ints:
+def _sorting(ranks: npt.NDArray[np.int32], end: int) -> npt.NDArray[np.intp]:
     """Positions in the order of their ranks, all below `end`; equal ones as they stand. NumPy sorts 16-bit digits by radix, in a third of the time."""
     position = np.argsort(ranks.astype(np.uint16), kind="stable")
     for digit in range(16, (end - 1).bit_length(), 16):

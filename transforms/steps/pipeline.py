@@ -12,9 +12,9 @@ from apache_beam.transforms.util import WaitOn
 from transforms.core.counts import total
 from transforms.core.plan import Plan
 from transforms.core.units import Unit
-from transforms.steps.pool import map_ahead
+from transforms.steps.pool import Crew, at_work, map_ahead
 from transforms.steps.staging import Slice
-from transforms.steps.worker import Worker, give_memory_back
+from transforms.steps.worker import Worker
 
 
 class UnitBatch(NamedTuple):
@@ -38,11 +38,11 @@ class StageGroups(beam.PTransform[Any, Any]):
 
     run_dir: str
     batch_units: int
-    threads: int
+    crew: Crew
 
     def expand(self, groups: PCollection[Any]) -> PCollection[Any]:
         """One ParDo."""
-        stage = beam.ParDo(_StageGroups(self.run_dir, self.batch_units, self.threads))
+        stage = beam.ParDo(_StageGroups(self.run_dir, self.batch_units, self.crew))
         staged: PCollection[Any] = groups | stage.with_output_types(tuple[UnitBatch, Slice])
         return staged
 
@@ -70,19 +70,19 @@ class RollUpUnits(beam.PTransform[Any, Any]):
     """(UnitBatch, its slices) → Unit: rollups computed, upserted and noted in the ledger."""
 
     run_dir: str
-    threads: int
+    crew: Crew
 
     def expand(self, batches: PCollection[Any]) -> PCollection[Any]:
         """One ParDo."""
-        units: PCollection[Any] = batches | beam.ParDo(_RollUpUnits(self.run_dir, self.threads)).with_output_types(Unit)
+        units: PCollection[Any] = batches | beam.ParDo(_RollUpUnits(self.run_dir, self.crew)).with_output_types(Unit)
         return units
 
 
 class _StageGroups(beam.DoFn):
-    def __init__(self, run_dir: str, batch_units: int, threads: int) -> None:
+    def __init__(self, run_dir: str, batch_units: int, crew: Crew) -> None:
         self._run_dir = run_dir
         self._batch_units = batch_units
-        self._threads = threads
+        self._crew = crew
         self._points = Metrics.counter("rollups", "points_staged")
 
     def setup(self) -> None:
@@ -91,15 +91,16 @@ class _StageGroups(beam.DoFn):
 
     def process(self, groups: tuple[int, int]) -> Iterator[tuple[UnitBatch, Slice]]:
         done = self._worker.ledger.recorded_units()
-        for footer in map_ahead(self._worker.stage, range(*groups), self._threads):
-            self._points.inc(total(footer.counts, "staged"))
-            yield from ((self._batches[one.unit], one) for one in footer.slices if str(one.unit) not in done)
+        with at_work(self._crew) as executor:
+            for footer in map_ahead(executor, self._worker.stage, ((group,) for group in range(*groups)), self._crew.ahead):
+                self._points.inc(total(footer.counts, "staged"))
+                yield from ((self._batches[one.unit], one) for one in footer.slices if str(one.unit) not in done)
 
 
 class _RollUpUnits(beam.DoFn):
-    def __init__(self, run_dir: str, threads: int) -> None:
+    def __init__(self, run_dir: str, crew: Crew) -> None:
         self._run_dir = run_dir
-        self._threads = threads
+        self._crew = crew
         self._units = Metrics.counter("rollups", "units_recorded")
 
     def setup(self) -> None:
@@ -112,10 +113,10 @@ class _RollUpUnits(beam.DoFn):
         own = {unit: unit for unit in units}
         for one in inputs["slices"]:
             slices[one.unit].append(one._replace(unit=own[one.unit]))  # every decoded slice has strings of its own
-        give_memory_back()
-        for record in map_ahead(lambda item: self._worker.roll_up(*item), slices.items(), self._threads):
-            self._units.inc()
-            yield record.unit
+        with at_work(self._crew) as executor:
+            for record in map_ahead(executor, self._worker.roll_up, slices.items(), self._crew.ahead):
+                self._units.inc()
+                yield record.unit
 
 
 def group_batches(groups: int, size: int) -> list[tuple[int, int]]:

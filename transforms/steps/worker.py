@@ -1,9 +1,10 @@
 """What one worker does with a read group and with a unit. No Beam here: the PTransforms in `transforms.steps.pipeline` call this."""
 
+import ctypes
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +31,8 @@ from transforms.steps.staging import Footer, Slice, read_footer, read_slice, wri
 from transforms.stores import open_store
 from transforms.stores.protocol import RollupStore
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _KEPT_BYTES = -1, -3, 64 << 20
+
 PASS_POINTS: Final = 2_000_000
 """Points rolled up at once; a larger unit takes several passes."""
 
@@ -38,9 +41,14 @@ class Worker:
     """One run as a worker process sees it: plan, archive and store are opened on first use and shared by its threads."""
 
     def __init__(self, run_dir: str) -> None:
-        """Remember the run directory. From here on Arrow takes memory from the C library, as NumPy does, so that either uses what the other freed."""
-        pa.set_memory_pool(pa.system_memory_pool())
+        """Remember the run directory."""
+        _keep_memory()
         self.ledger = Ledger(run_dir)
+        self._stages = True
+
+    def __reduce__(self) -> tuple[Callable[[str], "Worker"], tuple[str]]:
+        """Travels as its run directory; a process that gets it many times opens it once."""
+        return _worker_of, (str(self.ledger.path),)
 
     @cached_property
     def plan(self) -> Plan:
@@ -68,12 +76,13 @@ class Worker:
         return self.ledger.manifest(self.plan).objects
 
     def stage(self, group: int) -> Footer:
-        """The footer of a group's staging file, which is made first if it is not there or was damaged."""
+        """The footer, without dead letters, of a group's staging file, which is made first if it is not there or was damaged."""
         path = self.ledger.staging_file(group)
         try:
-            return read_footer(path)
+            footer = read_footer(path)
         except IncompleteError:
-            return self._staged(group, path)
+            footer = self._staged(group, path)
+        return replace(footer, dead_letters=())
 
     def _staged(self, group: int, path: Path) -> Footer:
         request = self.plan.request
@@ -98,6 +107,9 @@ class Worker:
         """The unit's record; unless there is one, its slices are rolled up, merged into the store and noted as done first."""
         if record := self.ledger.recorded(unit):
             return record
+        if self._stages:
+            self._stages = False
+            give_memory_back()
         watch = Stopwatch()
         rollups = self._rolled_up(slices, watch)
         with watch.step("upsert"):
@@ -126,6 +138,23 @@ class Worker:
         if request.dry_run:
             return self._store.preview(unit, tables, allow_fewer=request.allow_fewer)
         return self._store.upsert(unit, tables, run_id=self.plan.run_id, allow_fewer=request.allow_fewer)
+
+
+@lru_cache(maxsize=1)
+def _worker_of(run_dir: str) -> Worker:
+    return Worker(run_dir)
+
+
+def _keep_memory() -> None:
+    """Lets Arrow take memory from the C library, as NumPy does, so that either uses what the other freed; and the C library keep 64 MB of it.
+
+    glibc's own limits follow the largest array freed: it returned and fetched the same pages over and over, an eighth of the time of a run.
+    """
+    pa.set_memory_pool(pa.system_memory_pool())
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 def give_memory_back() -> None:
