@@ -1,20 +1,38 @@
-"""Working ahead: in order, a bounded number at a time, errors in their turn. Threads meet at barriers, nobody sleeps."""
+"""Working ahead: in order, a bounded number at a time, errors in their turn; by threads that meet at barriers (nobody sleeps), and by processes."""
 
+import os
+import select
+import signal
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
-from transforms.steps.pool import map_ahead
+from transforms.core.errors import IncompleteError
+from transforms.steps.pool import Crew, at_work, end_processes, map_ahead
+from transforms.steps.worker import Worker
+
+R = TypeVar("R")
 
 WAIT_S = 10.0
 """A barrier that is not met by then has failed the test."""
 
 
+def by_threads(work: Callable[[int], R], items: Iterable[int], threads: int) -> Iterator[R]:
+    crew = Crew(threads)
+    with at_work(crew) as executor:
+        yield from map_ahead(executor, work, ((item,) for item in items), crew.ahead)
+
+
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_results_come_in_the_order_of_the_items(threads: int) -> None:
-    assert list(map_ahead(lambda item: item * item, range(20), threads)) == [item * item for item in range(20)]
-    assert list(map_ahead(str, [], threads)) == []
+    assert list(by_threads(lambda item: item * item, range(20), threads)) == [item * item for item in range(20)]
+    assert list(by_threads(str, [], threads)) == []
 
 
 def test_a_slow_first_item_does_not_let_a_later_one_go_first() -> None:
@@ -27,12 +45,12 @@ def test_a_slow_first_item_does_not_let_a_later_one_go_first() -> None:
             second_done.set()
         return item
 
-    assert list(map_ahead(work, [0, 1], 2)) == [0, 1]
+    assert list(by_threads(work, [0, 1], 2)) == [0, 1]
 
 
 def test_as_many_are_worked_on_at_once_as_there_are_threads() -> None:
     meeting = threading.Barrier(3)
-    assert [number >= 0 for number in map_ahead(lambda _item: meeting.wait(WAIT_S), range(6), 3)] == [True] * 6
+    assert [number >= 0 for number in by_threads(lambda _item: meeting.wait(WAIT_S), range(6), 3)] == [True] * 6
 
 
 def test_one_thread_works_on_one_at_a_time() -> None:
@@ -45,7 +63,7 @@ def test_one_thread_works_on_one_at_a_time() -> None:
         most = max(most, running)
         running -= 1
 
-    list(map_ahead(work, range(50), 1))
+    list(by_threads(work, range(50), 1))
     assert most == 1
 
 
@@ -57,7 +75,7 @@ def test_no_more_items_are_taken_than_may_be_under_way() -> None:
             taken.append(item)
             yield item
 
-    results = map_ahead(lambda item: item, source(), 3)
+    results = by_threads(lambda item: item, source(), 3)
     assert taken == [], "nothing before it is asked for"
     assert next(results) == 0
     assert len(taken) <= 7
@@ -79,13 +97,81 @@ def test_an_error_is_raised_in_its_turn_and_ends_the_rest() -> None:
 
     seen: list[int] = []
     with pytest.raises(ValueError, match="two"):
-        seen.extend(item for item in map_ahead(work, range(100), 2))
+        seen.extend(item for item in by_threads(work, range(100), 2))
     assert done[:2] == [0, 1]
-    assert len(done) <= 5, "those under way end, no others begin"
+    assert len(done) <= 5, "those that were taken in, at most"
 
 
 def test_results_before_an_error_are_handed_out() -> None:
-    results = map_ahead(lambda item: 1 // (2 - item), range(5), 2)
+    results = by_threads(lambda item: 1 // (2 - item), range(5), 2)
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(ZeroDivisionError):
         next(results)
+
+
+# --- worker processes -------------------------------------------------------------------------------------------------
+
+TWO = Crew(threads=2, processes=2)
+
+
+@pytest.fixture
+def processes() -> Iterator[Any]:
+    """Two worker processes, ended with the test."""
+    try:
+        with at_work(TWO) as executor:
+            yield executor
+    finally:
+        end_processes()
+
+
+def test_processes_answer_in_order_and_live_on(processes: Any) -> None:
+    assert list(map_ahead(processes, divmod, [(7, 2), (9, 4)], TWO.ahead)) == [(3, 1), (2, 1)]
+    first = set(map_ahead(processes, os.getpid, [()] * 20, TWO.ahead))
+    with at_work(TWO) as again:
+        assert set(map_ahead(again, os.getpid, [()] * 20, TWO.ahead)) | first <= set(processes._processes)
+    assert os.getpid() not in first
+    assert len(processes._processes) == 2
+
+
+def test_an_error_keeps_its_class_and_message_on_the_way(processes: Any, tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="there is no run") as raised:
+        list(map_ahead(processes, Worker(str(tmp_path)).stage, [(0,)], TWO.ahead))
+    assert type(raised.value).__module__ == IncompleteError.__module__
+
+
+def test_a_killed_process_is_an_error_and_not_a_wait(processes: Any) -> None:
+    with pytest.raises(BrokenProcessPool):
+        list(map_ahead(processes, signal.raise_signal, [(signal.SIGKILL,)], TWO.ahead))
+    end_processes()
+    with at_work(TWO) as others:
+        assert list(map_ahead(others, abs, [(-1,)], TWO.ahead)) == [1]
+
+
+PARENT = """
+import sys
+from transforms.steps.pool import Crew, at_work, map_ahead
+import os
+if __name__ == "__main__":
+    crew = Crew(2, 2)
+    with at_work(crew) as executor:
+        print(*set(map_ahead(executor, os.getpid, [()] * 20, crew.ahead)), flush=True)
+        sys.stdin.read()
+"""
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
+    program = tmp_path / "parent.py"
+    program.write_text(PARENT)
+    root = str(Path(__file__).parents[2])
+    with subprocess.Popen(
+        [sys.executable, str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": root}
+    ) as parent:
+        assert parent.stdout is not None
+        children = [int(pid) for pid in parent.stdout.readline().split()]
+        watched = [os.pidfd_open(pid) for pid in children]
+        parent.kill()
+    ends = [select.select([one], [], [], WAIT_S)[0] for one in watched]
+    for one in watched:
+        os.close(one)
+    assert all(ends)
+    assert children

@@ -54,6 +54,12 @@ def border(data: bytes, at: int) -> int:
     return found.end() if found else len(data)
 
 
+def whole_records(data: bytes) -> bytes:
+    """The data up to the last border that is seen in its last 64 KiB, or all of it: the beginning of an object without the record that was cut."""
+    borders = [found.end() for found in _BORDER.finditer(data, max(0, len(data) - _WINDOW_BYTES))]
+    return data[: borders[-1]] if borders else data
+
+
 def frames(data: bytes, start: int, stop: int, max_record_bytes: int) -> Iterator[Frame]:
     """The records that start before `stop`, from `start` on, which must be a record's border."""
     window = _Window(data, start, stop, max_record_bytes)
