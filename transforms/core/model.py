@@ -16,6 +16,23 @@ METRIC_TYPES: Final = ("service", "labeled", "role", "host")
 
 KINDS: Final = ("gauge", "counter", "delta", "histogram")
 
+POINT_KINDS: Final = (*KINDS, "cumulative histogram")
+"""What a decoded or staged point is. `histogram` is one of delta temporality here; rollups of both kinds of histogram are of kind `histogram`."""
+
+HISTOGRAM: Final = pa.struct(
+    [
+        ("count", pa.int64()),
+        ("sum", pa.float64()),
+        ("min", pa.float64()),
+        ("max", pa.float64()),
+        ("bounds", pa.list_(pa.float64())),
+        ("bucket_counts", pa.list_(pa.int64())),
+    ]
+)
+"""What a histogram point holds. `sum`, `min`, `max` are null where unknown. `bounds` increase strictly; `bucket_counts` is one longer: bucket i counts the
+observations in (bounds[i - 1], bounds[i]], the first from -inf, the last to inf. No bounds and one bucket: only count, sum, min and max are known.
+Buckets of exponential histograms have their bounds 2^(index / 2^scale) written out."""
+
 SERIES_COLUMNS: Final = ("metric_type", "org", "entity", "name", "labels", "kind")
 """What identifies a row's series, in the order rows are sorted by."""
 
@@ -119,12 +136,22 @@ class Postings:
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """Columns of points in the order of their position in the object. Values are finite; times are whole seconds between the years 2000 and 2100."""
+    """Columns of points in the order of their position in the object. Values are finite; times are whole seconds between the years 2000 and 2100.
+
+    The columns that may be None are for points that are more than a gauge without labels: `labels` has the `labels_text` of each point (None: `{}`), `kind`
+    an index into POINT_KINDS (None: gauge), `start_us` the stream's start or 0 where unknown (None: 0), `time_us` the exact time (None: `time_s`),
+    `histogram` a HISTOGRAM, null where the point is none; the `value` of a histogram is 0.0.
+    """
 
     posting: npt.NDArray[np.int32]
     name: pa.DictionaryArray
     time_s: Ints
     value: Floats
+    labels: pa.DictionaryArray | None = None
+    kind: npt.NDArray[np.int8] | None = None
+    start_us: Ints | None = None
+    time_us: Ints | None = None
+    histogram: pa.StructArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
