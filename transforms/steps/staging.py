@@ -43,7 +43,10 @@ class Footer:
 
 
 def write_staging(path: Path, group: int, staged: GroupSlices, dead_letters: Sequence[DeadLetter], steps: Steps | None = None) -> Footer:
-    """Writes the group's file, whole or not at all, and returns its footer."""
+    """Writes the group's file, whole or not at all, and returns its footer.
+
+    What a power failure takes of it is its end, and with that the footer: it is staged again then.
+    """
     slices = tuple(Slice(one.unit, group, offset, one.points) for offset, one in enumerate(staged.index))
     footer = Footer(slices=slices, counts=staged.counts, dead_letters=tuple(dead_letters), steps=steps or {})
 
@@ -52,7 +55,7 @@ def write_staging(path: Path, group: int, staged: GroupSlices, dead_letters: Seq
             for one in staged.index:
                 writer.write_batch(staged.batch.slice(one.first_row, one.rows))
 
-    Files().replace(path, write, name="staging")
+    Files().replace_soon(path, write, name="staging")
     return footer
 
 

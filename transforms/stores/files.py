@@ -33,7 +33,7 @@ def temporary(path: Path) -> Path:
 
 @dataclass(frozen=True)
 class Files:
-    """The steps. A file that is named by its own path is complete, whenever the process or the machine stopped."""
+    """The steps. A file that is named by its own path is complete, whenever the process or (but for `replace_soon`) the machine stopped."""
 
     failpoint: Failpoint = no_failpoint
 
@@ -46,21 +46,31 @@ class Files:
 
     def replace(self, path: Path, write: Callable[[Path], object], *, name: str, prepare: Callable[[], None] | None = None) -> None:
         """Make `path` what `write` writes to the path it is given; `prepare` runs when that is on disk, just before the rename."""
+        self._renamed(path, write, name=name, prepare=lambda temp: self._synced(temp, name, prepare))
+        with self.step(f"{name}.settle"):
+            fsync(path.parent)
+
+    def replace_soon(self, path: Path, write: Callable[[Path], object], *, name: str) -> None:
+        """As `replace`, but the system brings it to disk in its own time: a power failure may leave a file whose end is missing, or none."""
+        self._renamed(path, write, name=name, prepare=lambda _: None)
+
+    def _synced(self, temp: Path, name: str, prepare: Callable[[], None] | None) -> None:
+        with self.step(f"{name}.fsync"):
+            fsync(temp)
+        if prepare:
+            prepare()
+
+    def _renamed(self, path: Path, write: Callable[[Path], object], *, name: str, prepare: Callable[[Path], None]) -> None:
         make_folder(path.parent)
         temp = temporary(path)
         try:
             with self.step(f"{name}.write"):
                 write(temp)
-            with self.step(f"{name}.fsync"):
-                fsync(temp)
-            if prepare:
-                prepare()
+            prepare(temp)
             with self.step(f"{name}.rename"):
                 temp.replace(path)
         finally:
             temp.unlink(missing_ok=True)
-        with self.step(f"{name}.settle"):
-            fsync(path.parent)
 
     def remove(self, path: Path, *, name: str) -> None:
         """Delete `path`, which may be gone already."""
