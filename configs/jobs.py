@@ -1,8 +1,8 @@
 """What a command is told: frozen, validated values, one class per command. Fields are the keys of `configs.options`."""
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final
 
 from transforms.core.errors import UsageError
 from transforms.core.granularity import WIDTH_S
@@ -70,6 +70,7 @@ class BackfillJob(PlanJob):
     """A plan to be made, or to be taken from `plan`, and how to execute it."""
 
     plan: str
+    dead_letters: str
     dry_run: bool
     yes: bool
     max_dead_letters: int
@@ -81,9 +82,16 @@ class BackfillJob(PlanJob):
         """Check the ids."""
         super().__post_init__()
         check_run_id(self.plan)
+        check_run_id(self.dead_letters)
         if self.plan and self.run_id not in ("", self.plan):
             msg = f"--run-id {self.run_id} and --plan {self.plan} differ: a plan is executed under its own id, leave --run-id out"
             raise UsageError(msg)
+
+
+def values_of(request: Request) -> dict[str, Any]:
+    """The values of a job's fields that ask for this request, so that another job can begin with them."""
+    same = {field.name: getattr(request, field.name) for field in fields(request) if field.name in {one.name for one in fields(PlanJob)}}
+    return same | asdict(request.reach) | {"period": request.periods, "org": request.orgs}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -180,6 +180,12 @@ BACKFILL_OPTIONS: Final = (
     *_HOW,
     _RUN_ID,
     Option(name="plan", metavar="ID", default="", help="execute exactly the plan that `rollups plan` stored under this id"),
+    Option(
+        name="dead-letters",
+        metavar="RUN_ID",
+        default="",
+        help="compute again, from the whole archive, the buckets that this run's dead letters touch; what isn't given is as in that run",
+    ),
     Option(name="dry-run", flag=True, default=False, help="decode and roll up, show what would change, write nothing to the store"),
     _YES,
     _MAX_DEAD_LETTERS,
@@ -257,4 +263,4 @@ def defaults(options: Iterable[Option]) -> Mapping[str, object]:
 
 
 EVERY_OPTION: Final = (*PLAN_OPTIONS, *BACKFILL_OPTIONS, *EXPORT_OPTIONS, *RUNS_OPTIONS, *STATUS_OPTIONS, *UNDO_OPTIONS)
-"""Options of all commands; those of one name mean the same."""
+"""Options of all commands."""

@@ -8,6 +8,7 @@ from configs.jobs import BackfillJob
 from pipelines.outcome import Outcome
 from pipelines.planning import make_plan, resolve
 from pipelines.progress import watching
+from pipelines.replaying import narrowed
 from pipelines.report import finish, report_text
 from pipelines.runtime import Runtime
 from pipelines.submit import check_runner, get_ready, submit
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 def run(job: BackfillJob, runtime: Runtime) -> Outcome:
     """Plans or resumes a run, executes what is missing of it, and reports from its ledger."""
     check_runner(job.runner)
+    if job.dead_letters:
+        job = narrowed(job, runtime)
     run_id = job.plan or job.run_id or runtime.new_run_id()
     ledger = runtime.ledger(job.work_dir, run_id)
     planned = None if job.plan or ledger.exists() else make_plan(job, runtime, run_id, dry_run=job.dry_run, meanwhile=partial(get_ready, job, runtime))

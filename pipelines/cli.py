@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, NoReturn
 
 from configs import options as table
-from configs.jobs import BackfillJob, ExportJob, PlanJob, RunsJob, StatusJob, UndoJob
+from configs.jobs import BackfillJob, ExportJob, PlanJob, RunsJob, StatusJob, UndoJob, check_run_id, values_of
 from configs.loader import load_config
 from configs.options import Option, nearest, parse_value
 from pipelines.outcome import Outcome
@@ -50,6 +50,7 @@ COMMANDS: Final = (
             "rollups backfill --archive file:///data/archive --store parquet:///data/rollups --period 2025-10-30T00:00+09:00/2025-11-05T13:00+09:00",
             "rollups backfill --archive file:///data/archive --store parquet:///data/rollups --period -24h/now --metric-types service,host --dry-run",
             "rollups backfill --plan 20251109T124300-3f9a",
+            "rollups backfill --dead-letters 20251109T124300-3f9a --default-org acme",
         ),
     ),
     Command(
@@ -194,13 +195,21 @@ def _job(command: Command, given: argparse.Namespace, rest: list[str]) -> Any:  
     typed = {one.key: parse_value(one, written[one.key], f"--{one.name}") for one in command.options if one.key in written}
     beam_options = _beam_options(command, rest)
     config = load_config(str(typed["config"]), command.options) if typed.get("config") else {}
-    values = {**table.defaults(command.options), **config, **typed}
+    values = {**table.defaults(command.options), **_values_of_run({**config, **typed}), **config, **typed}
     del values["config"]
     _check_required(command, values, typed)
     extra: dict[str, Any] = {command.argument: getattr(given, command.argument)} if command.argument else {}
     if command.beam:
         extra["beam_options"] = beam_options
     return command.job(**values, **extra)
+
+
+def _values_of_run(given: dict[str, Any]) -> dict[str, Any]:
+    """With `--dead-letters RUN_ID`: what that run was asked for."""
+    if not isinstance(run_id := given.get("dead_letters"), str):
+        return {}
+    check_run_id(run_id)
+    return values_of(_runtime().ledger(given.get("work_dir", ""), run_id).plan().request)
 
 
 def _check_required(command: Command, values: dict[str, Any], typed: dict[str, Any]) -> None:

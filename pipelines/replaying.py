@@ -1,0 +1,81 @@
+"""`rollups backfill --dead-letters RUN_ID`: a run of just the buckets that another run's dead letters touch, now that they can be read."""
+
+import base64
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from configs.jobs import BackfillJob
+from pipelines.runtime import Runtime
+from transforms.archive import Archive
+from transforms.core.errors import RefusedError, UsageError
+from transforms.core.granularity import HOUR_S, Range
+from transforms.core.manifest import ArchiveObject, Manifest
+from transforms.core.model import DeadLetter
+from transforms.core.plan import Plan
+from transforms.core.time import format_period, unite
+from transforms.decode.objects import DecodeRules, decode_object
+from transforms.steps.completion import dead_letters
+from transforms.steps.ledger import Ledger
+
+
+def narrowed(job: BackfillJob, runtime: Runtime) -> BackfillJob:
+    """The job with the hours that the dead letters' points lie in for its periods.
+
+    The dead letters are decoded by the job's rules, and each hour with a point of theirs is computed again from the whole archive, as far as it belongs to
+    the periods of the run that kept them: so the store ends as if that run had read them in the first place. Raises UsageError if the run has none, and
+    RefusedError if no point of them lies in its periods: then there is nothing to be gained.
+    """
+    ledger = runtime.ledger(job.work_dir, job.dead_letters)
+    plan = ledger.plan()
+    if job.period != plan.request.periods:
+        msg = f"--dead-letters {plan.run_id} takes its periods from that run: leave --period out"
+        raise UsageError(msg)
+    letters = list(_letters(ledger, plan))
+    if not letters:
+        msg = f"the run {plan.run_id!r} has no dead letters: there is nothing to replay"
+        raise UsageError(msg)
+    bodies = _bodies(letters, ledger.manifest(plan), runtime.archive(job.archive))
+    rules = DecodeRules(org=job.default_org, max_object_bytes=job.max_object_bytes)
+    periods = _within(unite(hour for one, body in bodies for hour in _hours(one, body, rules)), plan.periods)
+    if not periods:
+        msg = (
+            f"of the {len(letters)} dead letters of run {plan.run_id!r} none gives a point in {', '.join(map(format_period, plan.periods))}: "
+            f"see `rollups status {plan.run_id} --dead-letters`, and change what they need (another version, --default-org, --max-object-bytes)"
+        )
+        raise RefusedError(msg)
+    return replace(job, period=tuple(map(format_period, periods)))
+
+
+def _letters(ledger: Ledger, plan: Plan) -> Iterator[DeadLetter]:
+    """Those of a run that goes on are in its staging files, those of one that is over in a file of JSON lines."""
+    stored = ledger.path / "dead_letters.jsonl"
+    if not stored.exists():
+        yield from dead_letters(plan, ledger)
+        return
+    with stored.open("rb") as lines:
+        for line in lines:
+            letter = DeadLetter(**json.loads(line))
+            yield letter._replace(raw=base64.b64decode(letter.raw))
+
+
+def _bodies(letters: Iterable[DeadLetter], manifest: Manifest, archive: Archive) -> Iterator[tuple[ArchiveObject, bytes]]:
+    """What each dead letter kept, and of which object; where that is nothing (the object was too large), the object itself."""
+    planned = {one.key: one for one in manifest.objects}
+    return ((planned[one.object], one.raw or archive.read(planned[one.object])) for one in letters)
+
+
+def _hours(of: ArchiveObject, body: bytes, rules: DecodeRules) -> Iterable[Range]:
+    """The hours that the points of a dead letter lie in."""
+    points = decode_object(body, key=of.key, arrival_us=of.arrival_us, rules=rules).points
+    hours: list[int] = np.unique(points.time_s // HOUR_S * HOUR_S).tolist()
+    return [(hour, hour + HOUR_S) for hour in hours]
+
+
+def _within(ranges: Iterable[Range], periods: Iterable[Range]) -> tuple[Range, ...]:
+    """The parts of the ranges that lie in a period."""
+    outer = list(periods)
+    parts = ((max(from_s, first_s), min(to_s, last_s)) for from_s, to_s in ranges for first_s, last_s in outer)
+    return unite(part for part in parts if part[0] < part[1])

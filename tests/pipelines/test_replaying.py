@@ -1,0 +1,87 @@
+"""Dead letters replayed: the store ends as after a run that could read them at once."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.builders import NOON_S
+from tests.pipelines.worlds import World, call, gauge, key
+
+HOUR_S = 3_600
+DAY = "2025-11-01T11:30Z/2025-11-01T16:10Z"
+NOW_S = 1_762_100_000.0
+SMALL = "--max-object-bytes", "5000"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Five hours of a host. The object of the third is larger than SMALL lets it be, has a point of the first hour, and one of an hour nobody asked for."""
+    world = World(tmp_path)
+    for hour in range(5):
+        world.put(key(NOON_S + hour * HOUR_S), gauge("cpu", [float(hour), 2.0, 3.0], at=hour * HOUR_S))
+    late = gauge("cpu", {30: 40.0, -7_200: 50.0, 2 * HOUR_S + 120: 60.0}, at=2 * HOUR_S + 300)
+    world.put(key(NOON_S + 2 * HOUR_S + 1), late, b" " * 6_000, late)
+    return world
+
+
+def replay(world: World, run_id: str, *more: str) -> object:
+    return call(["backfill", "--dead-letters", run_id, "--work-dir", str(world.work), "--json", *more], now_s=NOW_S)
+
+
+def test_a_replay_ends_as_a_run_that_could_read_everything(world: World) -> None:
+    assert world.backfill("--run-id", "small", *SMALL, period=DAY, now_s=NOW_S).code == 3
+    before = world.all_rows()
+    result = replay(world, "small", "--run-id", "again", "--max-object-bytes", "1000000")
+    assert result.code == 0, result.err
+    assert result.data["periods"] == ["2025-11-01T12:00:00Z/2025-11-01T13:00:00Z", "2025-11-01T14:00:00Z/2025-11-01T15:00:00Z"]
+    assert result.data["dead_letters"]["total"] == 0
+    clean = world.beside("clean")
+    assert clean.backfill(period=DAY, now_s=NOW_S).code == 0
+    values = [{name: value for name, value in row.items() if name != "generation"} for row in world.all_rows()]
+    assert values == [{name: value for name, value in row.items() if name != "generation"} for row in clean.all_rows()]
+    assert world.all_rows() != before
+
+
+def test_a_replay_is_resumed_by_the_same_command(world: World) -> None:
+    world.backfill("--run-id", "small", *SMALL, period=DAY, now_s=NOW_S)
+    first = replay(world, "small", "--run-id", "again", "--max-object-bytes", "1000000")
+    assert replay(world, "small", "--run-id", "again", "--max-object-bytes", "1000000").data == first.data
+    other = replay(world, "small", "--run-id", "again")
+    assert (other.code, "of the 1 dead letters of run 'small' none gives a point" in other.err) == (5, True)
+
+
+def test_the_raw_bytes_of_a_run_that_is_over_are_enough(world: World) -> None:
+    """Its staging files are gone; what can't be read even now stays a dead letter."""
+    world.put(key(NOON_S + 3 * HOUR_S + 1), b'{"type":"host","org":5,"hostId":"h9","metrics":[]}', b'[{"hostId":"h2","name":"cpu","time":"x","value":1}]')
+    broken = gzip.compress(gauge("cpu", {180: 7.0}, at=300) * 30, mtime=0)
+    world.put(key(NOON_S + 4 * HOUR_S), gauge("cpu", [1.0], at=4 * HOUR_S), broken[:-9])
+    assert world.backfill("--run-id", "r", "--max-dead-letters", "100", *SMALL, period=DAY, now_s=NOW_S).code == 0
+    letters = [json.loads(line) for line in (world.run_dir("r") / "dead_letters.jsonl").read_text().splitlines()]
+    assert len(letters) >= 3
+    assert not list((world.run_dir("r") / "staging").iterdir())
+    assert replay(world, "r", "--max-object-bytes", "1000000", "--max-dead-letters", "100").code == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--period", DAY), "--dead-letters small takes its periods from that run: leave --period out"),
+        (("--plan", "small"), "--plan small executes exactly what was planned: leave --dead-letters out"),
+    ],
+)
+def test_what_contradicts_is_refused(world: World, more: tuple[str, ...], message: str) -> None:
+    world.backfill("--run-id", "small", *SMALL, period=NOON, now_s=NOW_S)
+    result = replay(world, "small", *more)
+    assert (result.code, message in result.err) == (2, True), result.err
+
+
+def test_a_run_without_dead_letters_or_without_a_plan_is_refused(world: World) -> None:
+    assert world.backfill("--run-id", "clean", period=DAY, now_s=NOW_S).code == 0
+    assert "the run 'clean' has no dead letters" in replay(world, "clean").err
+    assert replay(world, "clean").code == 2
+    assert "there is no run 'none'" in replay(world, "none").err
+
+
+NOON = "2025-11-01T12:00Z/PT1H"
