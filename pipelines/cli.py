@@ -50,7 +50,6 @@ COMMANDS: Final = (
             "rollups backfill --archive file:///data/archive --store parquet:///data/rollups --period 2025-10-30T00:00+09:00/2025-11-05T13:00+09:00",
             "rollups backfill --archive file:///data/archive --store parquet:///data/rollups --period -24h/now --metric-types service,host --dry-run",
             "rollups backfill --plan 20251109T124300-3f9a",
-            "rollups backfill --dead-letters 20251109T124300-3f9a --default-org acme",
         ),
     ),
     Command(
