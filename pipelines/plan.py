@@ -3,6 +3,7 @@
 from typing import Any
 
 from configs.jobs import PlanJob
+from pipelines.coverage import coverage_data, coverage_lines
 from pipelines.outcome import Outcome, human_bytes, human_duration, human_number
 from pipelines.planning import make_plan
 from pipelines.runtime import Runtime
@@ -60,6 +61,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
         "free_bytes": estimate.free_bytes,
         "duration_s_estimated": round(estimate.duration_s, 1),
         "points_per_s_estimated": round(estimate.points_per_s),
+        "coverage": coverage_data(plan.coverage),
     }
 
 
@@ -86,6 +88,7 @@ def plan_text(plan: Plan, execute: str) -> str:
         f"staging     about {human_bytes(estimate.staging_bytes)}; {human_bytes(estimate.free_bytes)} are free",
         f"duration    about {human_duration(estimate.duration_s)} ({human_number(estimate.points_per_s)} points/s)",
     ]
+    lines += coverage_lines(coverage_data(plan.coverage))
     if plan.untimed_objects:
         lines.append(f"warning     {human_number(plan.untimed_objects)} objects show no time in their key and are read in any case")
     lines.append(f"\nexecute it  {execute}")

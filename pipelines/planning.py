@@ -15,6 +15,7 @@ from pipelines.outcome import human_bytes
 from pipelines.runtime import Runtime
 from transforms.archive import Archive
 from transforms.core.counts import total
+from transforms.core.coverage import HourCoverage, coverage
 from transforms.core.errors import RefusedError
 from transforms.core.granularity import Range
 from transforms.core.manifest import Manifest, cut_groups, key_times, may_hold
@@ -122,6 +123,7 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, mea
         groups=_groups(manifest, GROUPS_PER_WORKER * workers),
         shards={},
         estimate=_estimate(sample, manifest, workers, runtime.runs_dir(job.work_dir)),
+        coverage=_coverage(listed, selection, runtime.now_s()),
     )
     _check_room(plan, runtime.runs_dir(job.work_dir))
     return Planned(replace(plan, shards=_shards(plan, sample, store), generation=_generation(store, runtime, dry_run=dry_run)), manifest, membership)
@@ -181,6 +183,12 @@ def _estimate(sample: Sample, manifest: Manifest, workers: int, work_dir: Path) 
         duration_s=duration_s,
         points_per_s=points / duration_s,
     )
+
+
+def _coverage(listed: Manifest, selection: Selection, now_s: int) -> tuple[HourCoverage, ...]:
+    timed_s = [span[0] for one in listed.objects if (span := key_times(one.key))]
+    past = [(from_s, min(to_s, now_s)) for from_s, to_s in selection.needed() if from_s < now_s]
+    return coverage(timed_s, past) if timed_s else ()
 
 
 def _free_bytes(folder: Path) -> int:

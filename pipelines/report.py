@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
+from pipelines.coverage import after_decoding, coverage_data, coverage_lines
 from pipelines.outcome import human_duration, human_number, table
 from pipelines.plan import edge_texts
 from transforms.core.accounts import STORED, Account, BucketChange, UnitRecord, account
@@ -39,6 +40,7 @@ def finish(ledger: Ledger, plan: Plan, *, max_dead_letters: int, duration_s: flo
         ledger.write_lines("dead_letters.jsonl", map(letter_line, dead_letters(plan, ledger)))
         ledger.write_lines("refused.jsonl", _refused_lines(done))
         report = _report(plan, ledger, account_, done) | {
+            "coverage": coverage_data(after_decoding(plan.coverage, (letter for one in staged for letter in one.dead_letters))),
             "duration_s": round(duration_s, 3),
             "duration_s_estimated": round(plan.estimate.duration_s, 1),
             "steps": add_steps([*(one.steps for one in staged), *(one.steps for one in done)]),
@@ -170,6 +172,8 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
     records_ = report["records"]
     read, decoded, dead = (human_number(records_[name]) for name in ("read", "decoded", "dead_letters"))
     yield f"records   {read} read from {human_number(report['objects'])} objects = {decoded} decoded + {dead} dead letters"
+    if report["coverage"]["incomplete"]:
+        yield from coverage_lines(report["coverage"])
     if reasons := _dropped(report):
         yield "dropped   " + ", ".join(f"{reason} {human_number(number)}" for reason, number in sorted(reasons.items()))
     for what, key in (("kept as the nearest number (beyond 2^53)", "inexact_values"), ("sums beyond the largest number", "overflowing_sums")):

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from transforms.core.coverage import HourCoverage
 from transforms.core.errors import UsageError
 from transforms.core.granularity import Range
 from transforms.core.manifest import Manifest
@@ -68,7 +69,10 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """One planned execution. `groups` are `(first ordinal, count)` into the manifest, `shards` numbers by metric type and window."""
+    """One planned execution. `groups` are `(first ordinal, count)` into the manifest, `shards` numbers by metric type and window.
+
+    `coverage` has the hours of the computed times that are over, or none if no key shows a time.
+    """
 
     run_id: str
     created_s: int
@@ -83,6 +87,7 @@ class Plan:
     groups: tuple[tuple[int, int], ...]
     shards: dict[str, dict[str, int]]
     estimate: Estimate
+    coverage: tuple[HourCoverage, ...] = ()
 
     @property
     def selection(self) -> Selection:
@@ -123,7 +128,8 @@ def plan_from_json(text: str) -> Plan:
         raise UsageError(msg)
     request = _tuples(data["request"]) | {"reach": Reach(**data["request"]["reach"])}
     pairs = {name: tuple((a, b) for a, b in data[name]) for name in ("periods", "object_times", "groups")}
-    return Plan(**data | pairs | {"request": Request(**request), "estimate": Estimate(**data["estimate"])})
+    coverage = tuple(HourCoverage(**one) for one in data["coverage"])
+    return Plan(**data | pairs | {"request": Request(**request), "estimate": Estimate(**data["estimate"]), "coverage": coverage})
 
 
 def _tuples(data: dict[str, Any]) -> dict[str, Any]:

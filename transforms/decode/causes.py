@@ -13,6 +13,9 @@ TRAILING: Final = "trailing garbage"
 TOO_LARGE: Final = "object too large"
 EXPANSION: Final = "expansion too large"
 
+UNREADABLE: Final = (TRUNCATED, CORRUPT, TOO_LARGE, EXPANSION)
+"""Causes by which an object is lost from some byte on."""
+
 UNKNOWN_TYPE: Final = "unknown type"
 UNSUPPORTED_TYPE: Final = "unsupported type"
 
