@@ -33,6 +33,7 @@ class PlanJob:
     object_span_s: int
     max_object_bytes: int
     allow_fewer: bool
+    min_coverage: float
     allow_empty: bool
     run_id: str
     workers: int
@@ -56,6 +57,7 @@ class PlanJob:
             edge=self.edge,
             average=self.average,
             allow_fewer=self.allow_fewer,
+            min_coverage=self.min_coverage,
             dry_run=dry_run,
             default_org=self.default_org,
             role_membership=self.role_membership,

@@ -45,6 +45,18 @@ def one_of(what: str, allowed: Iterable[str]) -> Callable[[str], str]:
     return parse
 
 
+def share(text: str) -> float:
+    """Accepts a number from 0 to 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        msg = f"{text!r} is no number from 0 to 1"
+        raise UsageError(msg)
+    return number
+
+
 def list_of(what: str, allowed: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
     """Accepts a comma-separated list of distinct allowed words and keeps its order."""
     word = one_of(what, allowed)
@@ -152,6 +164,13 @@ _WHAT: Final = (
 )
 _HOW: Final = (
     Option(name="allow-fewer", flag=True, default=False, help="let a rollup of fewer minutes replace one of more"),
+    Option(
+        name="min-coverage",
+        parse=share,
+        default=0.0,
+        metavar="SHARE",
+        help="buckets in hours for which less of the archive seems to be there are refused, 0 to 1 (default: 0, report only)",
+    ),
     Option(name="allow-empty", flag=True, default=False, help="an archive or period without any object is no error"),
 )
 _WORK_DIR: Final = Option(

@@ -1,21 +1,12 @@
 """How complete the archive looks, as plan and report tell it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
-from transforms.core.coverage import HourCoverage, without_unreadable
-from transforms.core.manifest import key_times
-from transforms.core.model import DeadLetter
+from transforms.core.coverage import HourCoverage
 from transforms.core.time import format_time
-from transforms.decode.causes import UNREADABLE
 
 SHOWN_HOURS: Final = 10
-
-
-def after_decoding(hours: Sequence[HourCoverage], letters: Iterable[DeadLetter]) -> tuple[HourCoverage, ...]:
-    """The planned coverage less the objects that turned out to be unreadable, as a whole or from some byte on."""
-    broken = {one.object for one in letters if one.cause in UNREADABLE}
-    return without_unreadable(hours, [span[0] for key in broken if (span := key_times(key))])
 
 
 def coverage_data(hours: Sequence[HourCoverage]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
-from pipelines.coverage import after_decoding, coverage_data, coverage_lines
+from pipelines.coverage import coverage_data, coverage_lines
 from pipelines.outcome import human_duration, human_number, table
 from pipelines.plan import edge_texts
 from transforms.core.accounts import STORED, Account, BucketChange, UnitRecord, account
@@ -18,7 +18,7 @@ from transforms.core.outcome import LARGEST_CHANGES
 from transforms.core.plan import Plan
 from transforms.core.stopwatch import add_steps
 from transforms.core.time import format_period, format_time
-from transforms.steps.completion import dead_letters, footers, records
+from transforms.steps.completion import coverage_of, dead_letters, footers, records
 from transforms.steps.ledger import Ledger
 
 BUCKETS: Final = ("added", "changed", "equal", "newer", "refused", "absent")
@@ -40,7 +40,7 @@ def finish(ledger: Ledger, plan: Plan, *, max_dead_letters: int, duration_s: flo
         ledger.write_lines("dead_letters.jsonl", map(letter_line, dead_letters(plan, ledger)))
         ledger.write_lines("refused.jsonl", _refused_lines(done))
         report = _report(plan, ledger, account_, done) | {
-            "coverage": coverage_data(after_decoding(plan.coverage, (letter for one in staged for letter in one.dead_letters))),
+            "coverage": coverage_data(coverage_of(plan, staged)),
             "duration_s": round(duration_s, 3),
             "duration_s_estimated": round(plan.estimate.duration_s, 1),
             "steps": add_steps([*(one.steps for one in staged), *(one.steps for one in done)]),
@@ -76,6 +76,7 @@ def _report(plan: Plan, ledger: Ledger, sums: Account, done: list[UnitRecord]) -
         "objects": sum(number for _, number in plan.groups),
         "object_bytes": plan.object_bytes,
         "untimed_objects": plan.untimed_objects,
+        "min_coverage": plan.request.min_coverage,
         "records": {"read": total(counts, "records"), "decoded": total(counts, "decoded_records"), "dead_letters": total(counts, "dead_records")},
         "points": _points(counts, plan),
         "inexact_values": total(counts, "inexact"),
@@ -186,7 +187,8 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
         yield f"dead      {human_number(letters)} dead letters ({causes}): {report['dead_letters']['file']}"
     yield from _change_lines("refused", report["refused"])
     if report["refused"]:
-        yield f"          stored rollups of more minutes were kept; all of them: {report['refused_file']}; --allow-fewer replaces them"
+        held = "" if not report["min_coverage"] else f", or hours with a coverage below {report['min_coverage']:g} held back"
+        yield f"          stored rollups of more minutes were kept{held}; all of them: {report['refused_file']}; --allow-fewer replaces the former"
     yield from _change_lines("changed", report["largest_changes"])
     yield from (f"SUMS DIFFER  {sentence}" for sentence in report["imbalances"])
 

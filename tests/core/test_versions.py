@@ -218,3 +218,13 @@ def test_many_rows_take_no_python_step_each() -> None:
     assert np.array_equal(merged.unmatched, np.arange(day.num_rows) % 2 == 1)
     assert merged.table.column("generation").to_numpy().sum() == day.num_rows + half.num_rows
     assert in_order(merged.table)
+
+
+def test_a_row_that_is_held_back_never_wins_whatever_is_stored() -> None:
+    stored, new = table([row(bucket_s=0, minutes=1)]), table([row(bucket_s=0, minutes=5), row(bucket_s=60, minutes=5), row(bucket_s=120, minutes=5)])
+    merged = merge(stored, new, allow_fewer=True, held=np.array([True, True, False]))
+    assert merged.verdicts.tolist() == [Verdict.REFUSED, Verdict.REFUSED, Verdict.ADDED]
+    assert merged.table.column("minutes").to_pylist() == [1, 5]
+    assert merged.alone.num_rows == 0
+    nothing = merge(ROLLUP_SCHEMA.empty_table(), new, allow_fewer=False, held=np.ones(3, bool))
+    assert (nothing.changed, nothing.table.num_rows, set(nothing.verdicts.tolist())) == (False, 0, {Verdict.REFUSED})

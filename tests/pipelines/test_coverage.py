@@ -51,3 +51,53 @@ def test_keys_without_times_say_nothing(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.put("some/object", gauge("cpu", [1.0]))
     assert world.plan(now_s=NOW_S).data["coverage"] == {"hours": 0, "share": None, "incomplete": []}
+
+
+# --- the guard --------------------------------------------------------------------------------------------------------
+
+
+def half_an_hour_missing(world: World) -> None:
+    for hour in range(24):
+        for minute in range(0, 60, 5):
+            if not (hour == 5 and minute >= 30):
+                at = NOON_S - 12 * 3600 + hour * 3600 + minute * 60
+                world.put(key(at), gauge("cpu", {at - NOON_S + 60 * one: 1.0 + hour for one in range(5)}, at=at - NOON_S + 300))
+
+
+def test_hours_below_the_minimum_are_refused_and_listed(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    half_an_hour_missing(world)
+    result = world.backfill("--min-coverage", "0.9", "--run-id", "r", period=DAY, now_s=NOW_S)
+    assert result.code == 5, result.err
+    refused = {name: tally["refused"] for name, tally in result.data["buckets"]["host"].items()}
+    assert refused == {"1m": 30, "5m": 6, "1h": 1}
+    assert result.data["points"]["host"]["refused"] == 30
+    assert len((world.run_dir("r") / "refused.jsonl").read_text().splitlines()) == 37
+    assert {row["bucket_start"][11:13] for row in world.all_rows()} == {f"{hour:02d}" for hour in range(24) if hour != 5}
+
+
+def test_what_is_stored_of_a_held_hour_stays(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    half_an_hour_missing(world)
+    assert world.backfill(period=DAY, now_s=NOW_S).code == 0
+    before = [row for row in world.all_rows() if row["bucket_start"][11:13] == "05"]
+    assert len(before) == 37
+    result = world.backfill("--min-coverage", "0.9", "--allow-fewer", period=DAY, now_s=NOW_S + 1)
+    assert result.code == 5
+    assert [row for row in world.all_rows() if row["bucket_start"][11:13] == "05"] == before
+    dry = world.backfill("--min-coverage", "0.9", "--dry-run", period=DAY, now_s=NOW_S + 2)
+    assert dry.data["buckets"]["host"]["1h"]["refused"] == 1
+
+
+def test_objects_that_turn_out_unreadable_count_for_the_guard(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    half_an_hour_missing(world)
+    (world.archive / key(NOON_S)).write_bytes(b"\x1f\x8b\x08\0" + bytes(range(40)))
+    result = world.backfill("--min-coverage", "0.95", "--max-dead-letters", "9", period="2025-11-01T12:00Z/PT2H", now_s=NOW_S)
+    assert (result.code, result.data["buckets"]["host"]["1h"]) == (5, result.data["buckets"]["host"]["1h"] | {"added": 1, "refused": 1})
+
+
+@pytest.mark.parametrize("written", ["1.1", "-0.1", "half", "nan"])
+def test_a_share_is_a_number_from_0_to_1(world: World, written: str) -> None:
+    result = world.backfill("--min-coverage", written)
+    assert (result.code, f"--min-coverage: {written!r} is no number from 0 to 1" in result.err) == (2, True)

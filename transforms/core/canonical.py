@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from transforms.core.errors import RollupsError
+from transforms.core.granularity import WIDTH_S, Range
 from transforms.core.model import Bools, Ints
 from transforms.core.united import IDENTITY
 
@@ -71,6 +72,15 @@ def bucket_ms(table: pa.Table) -> Ints:
     """`bucket_start` in milliseconds since the epoch."""
     starts: Ints = one_chunk(table.column("bucket_start")).view(pa.int64()).to_numpy()
     return starts
+
+
+def overlapping(table: pa.Table, granularity: str, ranges: Sequence[Range]) -> Bools:
+    """Which rows' buckets overlap one of the ranges."""
+    starts_s = bucket_ms(table) // 1000
+    found = np.zeros(table.num_rows, bool)
+    for from_s, to_s in ranges:
+        found |= (starts_s < to_s) & (starts_s + WIDTH_S[granularity] > from_s)
+    return found
 
 
 def series_runs(table: pa.Table) -> Runs:

@@ -1,7 +1,7 @@
 """What became of a unit's rollups in the store, as counts, tallies and lists for its record."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -120,12 +120,22 @@ def _changes(granularity: str, new: pa.Table, merged: Merged) -> tuple[list[Buck
     relative, difference = _change_sizes(_floats(merged.stored, changed), _floats(new, merged.met[changed]))
     largest = changed[np.lexsort((-difference, -relative))]
     refused = np.flatnonzero(verdicts == Verdict.REFUSED)
-    return _rows(granularity, new, merged, largest[:LARGEST_CHANGES]), _rows(granularity, new, merged, refused)
+    alone = np.setdiff1d(np.flatnonzero(merged.verdicts == Verdict.REFUSED), merged.met)
+    return _rows(granularity, new, merged, largest[:LARGEST_CHANGES]), _rows(granularity, new, merged, refused) + _rows_alone(granularity, new, alone)
 
 
 def _rows(granularity: str, new: pa.Table, merged: Merged, at: Ints) -> list[BucketChange]:
-    ours = new.select([*_NAMES, "bucket_start", "minutes", "avg"]).take(pa.array(merged.met[at])).to_pylist()
-    theirs = merged.stored.select(["minutes", "avg"]).take(pa.array(at)).to_pylist()
+    """New rows beside the stored ones that they met."""
+    return _beside(granularity, new, merged.met[at], merged.stored.select(["minutes", "avg"]).take(pa.array(at)).to_pylist())
+
+
+def _rows_alone(granularity: str, new: pa.Table, at: Ints) -> list[BucketChange]:
+    """New rows where nothing is stored."""
+    return _beside(granularity, new, at, [{"minutes": 0, "avg": None}] * len(at))
+
+
+def _beside(granularity: str, new: pa.Table, at: Ints, theirs: list[dict[str, Any]]) -> list[BucketChange]:
+    ours = new.select([*_NAMES, "bucket_start", "minutes", "avg"]).take(pa.array(at)).to_pylist()
     return [
         BucketChange(
             granularity=granularity,

@@ -41,6 +41,7 @@ class Request:
     role_membership: str = ""
     role_membership_digest: str = ""
     max_object_bytes: int = 1 << 30
+    min_coverage: float = 0.0
     reach: Reach = field(default_factory=Reach)
 
     def selection(self, periods: tuple[Range, ...]) -> Selection:

@@ -29,7 +29,7 @@ class Verdict(IntEnum):
     """What becomes of a new row.
 
     ADDED: the bucket was not stored. CHANGED: the new version wins, and a value differs bitwise. EQUAL: it wins with the same values, or is the very row that
-    is stored. REFUSED: the stored version has more minutes and stays. NEWER: the stored version stays by its generation.
+    is stored. REFUSED: the stored version has more minutes and stays, or the new one was held back. NEWER: the stored version stays by its generation.
     """
 
     ADDED = 0
@@ -57,9 +57,14 @@ class Merged:
     alone: pa.Table
 
 
-def merge(stored: pa.Table, new: pa.Table, *, allow_fewer: bool) -> Merged:
-    """Apply the rule to every bucket. Both tables are canonical and in order; with nothing stored `new` is returned as it is."""
-    if not stored.num_rows:
+def merge(stored: pa.Table, new: pa.Table, *, allow_fewer: bool, held: Bools | None = None) -> Merged:
+    """Apply the rule to every bucket. Both tables are canonical and in order; with nothing stored `new` is returned as it is.
+
+    New rows that are `held` back never win: whatever is stored, or nothing, stays, and the row is REFUSED.
+    """
+    if held is None:
+        held = np.zeros(new.num_rows, bool)
+    if not stored.num_rows and not held.any():
         none = np.zeros(0, np.int64)
         return Merged(new, new.num_rows > 0, np.full(new.num_rows, Verdict.ADDED, np.int8), none, stored, none.astype(bool), stored)
     stored_keys, new_keys = keys_of([stored, new])
@@ -67,9 +72,11 @@ def merge(stored: pa.Table, new: pa.Table, *, allow_fewer: bool) -> Merged:
     met, partners = np.flatnonzero(found), rows[found]
     theirs = pick(stored, partners)
     wins, verdicts = _judge(pick(new, met), theirs, allow_fewer=allow_fewer)
+    wins &= ~held[met]
     every = np.full(new.num_rows, Verdict.ADDED, np.int8)
     every[met] = verdicts
-    taken = ~found
+    every[held] = Verdict.REFUSED
+    taken = ~found & ~held
     taken[met] = wins
     kept, unmatched = np.ones(stored.num_rows, bool), np.ones(stored.num_rows, bool)
     kept[partners[wins]] = False

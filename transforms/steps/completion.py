@@ -1,10 +1,15 @@
 """What a run's ledger says: finished work, counts, dead letters."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from transforms.core.accounts import Account, Missing, UnitRecord, account, missing
+from transforms.core.coverage import HourCoverage, without_unreadable
+from transforms.core.granularity import HOUR_S, Range
+from transforms.core.manifest import key_times
 from transforms.core.model import DeadLetter
 from transforms.core.plan import Plan
+from transforms.core.time import unite
+from transforms.decode.causes import UNREADABLE
 from transforms.steps.ledger import Ledger
 from transforms.steps.staging import Footer, read_footer
 
@@ -28,6 +33,19 @@ def records(plan: Plan, ledger: Ledger) -> Iterator[UnitRecord]:
 def account_of(plan: Plan, ledger: Ledger) -> Account:
     """The run's sums so far."""
     return account([one.counts for one in footers(plan, ledger)], list(records(plan, ledger)))
+
+
+def coverage_of(plan: Plan, staged: Iterable[Footer]) -> tuple[HourCoverage, ...]:
+    """The planned coverage less the objects that turned out to be unreadable, as a whole or from some byte on."""
+    broken = {letter.object for one in staged for letter in one.dead_letters if letter.cause in UNREADABLE}
+    return without_unreadable(plan.coverage, [span[0] for key in broken if (span := key_times(key))])
+
+
+def held_back(plan: Plan, ledger: Ledger) -> tuple[Range, ...]:
+    """The hours whose coverage is below the run's minimum, once all groups are staged; their buckets are not written."""
+    least = plan.request.min_coverage
+    hours = coverage_of(plan, footers(plan, ledger)) if least else ()
+    return unite((one.start_s, one.start_s + HOUR_S) for one in hours if one.share < least)
 
 
 def dead_letters(plan: Plan, ledger: Ledger) -> Iterator[DeadLetter]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from transforms.archive import Archive, open_archive
 from transforms.core.accounts import UnitRecord
 from transforms.core.errors import IncompleteError
+from transforms.core.granularity import Range
 from transforms.core.manifest import ArchiveObject
 from transforms.core.model import DeadLetter
 from transforms.core.outcome import unit_record
@@ -26,6 +27,7 @@ from transforms.core.stopwatch import Stopwatch
 from transforms.core.units import Unit
 from transforms.core.versions import Merged
 from transforms.decode.objects import DecodeRules, decode_object
+from transforms.steps.completion import held_back
 from transforms.steps.ledger import Ledger
 from transforms.steps.staging import Footer, Slice, read_footer, read_slice, write_staging
 from transforms.stores import open_store
@@ -70,6 +72,10 @@ class Worker:
     @cached_property
     def _membership(self) -> Membership | None:
         return self.ledger.membership()
+
+    @cached_property
+    def _held(self) -> tuple[Range, ...]:
+        return held_back(self.plan, self.ledger)
 
     @cached_property
     def _objects(self) -> tuple[ArchiveObject, ...]:
@@ -136,8 +142,8 @@ class Worker:
     def _merge(self, unit: Unit, tables: Mapping[str, pa.Table]) -> Mapping[str, Merged]:
         request = self.plan.request
         if request.dry_run:
-            return self._store.preview(unit, tables, allow_fewer=request.allow_fewer)
-        return self._store.upsert(unit, tables, run_id=self.plan.run_id, allow_fewer=request.allow_fewer)
+            return self._store.preview(unit, tables, allow_fewer=request.allow_fewer, held=self._held)
+        return self._store.upsert(unit, tables, run_id=self.plan.run_id, allow_fewer=request.allow_fewer, held=self._held)
 
 
 @lru_cache(maxsize=1)

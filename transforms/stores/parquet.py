@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from transforms.core.canonical import bucket_ms, canonical, in_order
+from transforms.core.canonical import bucket_ms, canonical, in_order, overlapping
 from transforms.core.errors import RollupsError, UsageError
 from transforms.core.granularity import WIDTH_S, Range
 from transforms.core.model import METRIC_TYPES, ROLLUP_SCHEMA
@@ -56,7 +56,7 @@ class ParquetStore:
         """As the protocol says."""
         return self._shards.read(unit, granularity)
 
-    def upsert(self, unit: Unit, rollups: Mapping[str, pa.Table], *, run_id: str, allow_fewer: bool) -> dict[str, Merged]:
+    def upsert(self, unit: Unit, rollups: Mapping[str, pa.Table], *, run_id: str, allow_fewer: bool, held: Sequence[Range] = ()) -> dict[str, Merged]:
         """As the protocol says. Where no bucket changes nothing is written, and no file is made for no rows."""
         self._check_open(unit)
         if run_id.startswith(UNDO_PREFIX):
@@ -66,14 +66,14 @@ class ParquetStore:
         with self._shards.locked(unit):
             self._shards.sweep(unit)
             for granularity, table in rollups.items():
-                results[granularity] = merged = self._merged(unit, granularity, table, allow_fewer=allow_fewer)
+                results[granularity] = merged = self._merged(unit, granularity, table, allow_fewer=allow_fewer, held=held)
                 if merged.changed:
                     self._shards.replace(unit, granularity, merged.table, run_id)
         return results
 
-    def preview(self, unit: Unit, rollups: Mapping[str, pa.Table], *, allow_fewer: bool) -> dict[str, Merged]:
+    def preview(self, unit: Unit, rollups: Mapping[str, pa.Table], *, allow_fewer: bool, held: Sequence[Range] = ()) -> dict[str, Merged]:
         """As the protocol says."""
-        return {granularity: self._merged(unit, granularity, table, allow_fewer=allow_fewer) for granularity, table in rollups.items()}
+        return {granularity: self._merged(unit, granularity, table, allow_fewer=allow_fewer, held=held) for granularity, table in rollups.items()}
 
     def scan(
         self,
@@ -97,9 +97,9 @@ class ParquetStore:
         """As the protocol says; what an undo replaces is kept as before-images of run `undo-RUN`."""
         return Undoing(self._layout, self._files, self._shards).undo(run_id, generation, now_generation)
 
-    def _merged(self, unit: Unit, granularity: str, table: pa.Table, *, allow_fewer: bool) -> Merged:
-        stored = self._shards.read(unit, granularity)
-        return merge(stored, _checked(table, unit, granularity), allow_fewer=allow_fewer)
+    def _merged(self, unit: Unit, granularity: str, table: pa.Table, *, allow_fewer: bool, held: Sequence[Range]) -> Merged:
+        stored, new = self._shards.read(unit, granularity), _checked(table, unit, granularity)
+        return merge(stored, new, allow_fewer=allow_fewer, held=overlapping(new, granularity, held) if held else None)
 
     def _check_open(self, unit: Unit) -> None:
         shards = self._partitions.shards(unit.metric_type, unit.window)

@@ -52,14 +52,16 @@ class RollupStore(Protocol):
     def read_unit(self, unit: Unit, granularity: str) -> pa.Table:
         """Stored buckets of a unit, an empty table if there are none."""
 
-    def upsert(self, unit: Unit, rollups: Mapping[str, pa.Table], *, run_id: str, allow_fewer: bool) -> dict[str, Merged]:
+    def upsert(self, unit: Unit, rollups: Mapping[str, pa.Table], *, run_id: str, allow_fewer: bool, held: Sequence[Range] = ()) -> dict[str, Merged]:
         """Merge tables by granularity into the unit by the rule of `core.versions`, and say what became of each row.
+
+        Rows whose bucket overlaps one of the `held` ranges are held back.
 
         Atomic per granularity against other writers and against being killed; repeating it changes nothing. Replaced versions are kept as before-images of
         `run_id`. The partition must be open.
         """
 
-    def preview(self, unit: Unit, rollups: Mapping[str, pa.Table], *, allow_fewer: bool) -> dict[str, Merged]:
+    def preview(self, unit: Unit, rollups: Mapping[str, pa.Table], *, allow_fewer: bool, held: Sequence[Range] = ()) -> dict[str, Merged]:
         """What `upsert` would answer now; changes nothing."""
 
     def scan(
