@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts.benchmarking.archives import Archive, benchmark_options, cached_archive, read_once
 from scripts.benchmarking.compare import Difference, compare
 from scripts.benchmarking.contestants import CONTESTANTS, NAIVE, OURS, ROOT, Contestant
+from scripts.benchmarking.forms import HEAD as FORMS_HEAD, measure_forms
 from scripts.benchmarking.measure import Measurement, measured
 from scripts.benchmarking.report import HEAD, PROFILE_HEAD, Result, Target, archive_data, machine, profile, table, targets
 
@@ -49,6 +50,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", type=_names, default=tuple(CONTESTANTS), metavar="NAME,…", help=f"some of {','.join(CONTESTANTS)}")
     parser.add_argument("--repeat", type=int, default=1, metavar="K", help="runs of each contestant but naive; the median counts; default 1")
     parser.add_argument("--growth", type=_numbers, default=GROWTH_POINTS, metavar="POINTS,…", help="sizes at which ours runs besides, default 5, 40 and 100 M")
+    parser.add_argument("--form-points", type=int, default=500_000, metavar="N", help="points that are decoded in every form, default 500,000")
     parser.add_argument("--quick", action="store_true", help="no growth")
     parser.add_argument("--cores", type=int, default=2, help="everybody is bound to so many, default 2")
     parser.add_argument("--cache", type=Path, default=_cache(), metavar="FOLDER", help="archives are kept and results written there, default %(default)s")
@@ -163,7 +165,9 @@ def benchmark(given: argparse.Namespace, work: Path) -> int:
     sizes = () if given.quick or OURS not in given.only else sorted(given.growth)
     growth = {size: race_on(size, (OURS,), given, work)[1][OURS] for size in sizes}
     judged = targets(results, growth)
+    speeds = measure_forms(given.form_points)
     show(archive, results, growth, judged)
+    print("\ndecoding alone, by form of the archive\n" + table(FORMS_HEAD, [one.row() for one in speeds]))
     document = {
         "machine": machine(),
         "archive": archive_data(archive),
@@ -172,6 +176,7 @@ def benchmark(given: argparse.Namespace, work: Path) -> int:
         "differences": {name: [asdict(one) for one in found] for name, found in differences.items()},
         "profile": results[OURS].told["steps"] if OURS in results else None,
         "targets": [asdict(one) for one in judged],
+        "forms": [asdict(one) | {"points_per_cpu_s": one.points_per_cpu_s} for one in speeds],
     }
     given.output.write_text(json.dumps(document, indent=1) + "\n")
     say(f"\n{given.output} holds everything measured")

@@ -17,6 +17,7 @@ from scripts.benchmarking import contestants
 from scripts.benchmarking.archives import Archive, benchmark_options, cached_archive
 from scripts.benchmarking.compare import compare
 from scripts.benchmarking.contestants import CONTESTANTS, GRANULARITIES, PEERS, Contestant
+from scripts.benchmarking.forms import FORMS, measure_forms
 from scripts.benchmarking.measure import Measurement, measured
 from scripts.benchmarking.report import Result, Target, profile, targets
 
@@ -199,7 +200,9 @@ def turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(tmp_path: Path, *arguments: str) -> int:
-    return benchmark.main(["--cache", str(tmp_path / "cache"), "--output", str(tmp_path / "results.json"), "--points", "20", *arguments])
+    return benchmark.main(
+        ["--cache", str(tmp_path / "cache"), "--output", str(tmp_path / "results.json"), "--points", "20", "--form-points", "200", *arguments]
+    )
 
 
 def test_repeats_take_turns_and_naive_gets_a_sample(tmp_path: Path, turns: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -211,6 +214,7 @@ def test_repeats_take_turns_and_naive_gets_a_sample(tmp_path: Path, turns: Path,
     ]  # fmt: skip
     assert {"processor", "cores_used", "versions", "date"} <= set(found["machine"])
     assert found["archive"]["distinct_points"] == 20
+    assert {one["name"] for one in found["forms"]} == set(FORMS)
     assert found["profile"] == TOLD["steps"]
     printed = capsys.readouterr().out
     assert "naive pipeline" in printed
@@ -259,6 +263,15 @@ def test_without_room_nothing_is_started(tmp_path: Path, turns: Path, monkeypatc
     assert run(tmp_path, "--quick", "--points", "1000000") == 2
     assert "0.3 GB more of free space are needed" in capsys.readouterr().err
     assert not turns.exists()
+
+
+# --- forms -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_form_holds_the_same_points() -> None:
+    speeds = measure_forms(500, repeat=3)
+    assert [(one.name, one.points) for one in speeds] == [(name, 500) for name in FORMS]
+    assert all(one.points_per_cpu_s > 0 for one in speeds)
 
 
 # --- targets ---------------------------------------------------------------------------------------------------------
