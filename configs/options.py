@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from transforms.core.errors import UsageError
 from transforms.core.granularity import GRANULARITIES
+from transforms.core.hash_slots import check_template, parse_slots
 from transforms.core.model import METRIC_TYPES
 
 
@@ -99,6 +100,22 @@ _WHAT: Final = (
     ),
     Option(name="org", many=True, metavar="NAME", help="only this organisation; may be given several times"),
     Option(name="series", many=True, metavar="GLOB", help="only series whose type/org/entity/name matches; may be given several times"),
+    Option(name="series-file", metavar="FILE", default="", help="and those that match a line of this file: a glob as of --series on each, # for comments"),
+    Option(
+        name="hash-slots",
+        metavar="LIST",
+        parse=parse_slots,
+        default=(),
+        help="only series whose key in the hot tier, a Redis or Valkey cluster, lies in these slots, such as 0-5460,10923-16383; needs --hash-key",
+    ),
+    Option(
+        name="hash-key",
+        metavar="TEMPLATE",
+        parse=check_template,
+        default="",
+        help="how the hot tier's key of a series is written: text with {type}, {org}, {entity}, {name}, {labels} (compact JSON), {host} (the label), "
+        "and {{ }} for braces, such as metric:{{{org}}}:{entity}:{name} for a key with the hash tag {acme}",
+    ),
     Option(
         name="edge",
         parse=one_of("edge policy", ("expand", "clip", "fail")),

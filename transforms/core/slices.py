@@ -207,9 +207,10 @@ class _SeriesTable:
     names: tuple[str, ...]
 
     def selected(self, selection: Selection) -> Bools:
-        if not selection.orgs and not selection.series:
+        if selection.is_of_all_series:
             return np.ones(len(self.identity), bool)
-        return np.array([selection.selects(*_path(self.identities[i], self.names[n])) for i, n in zip(self.identity, self.name, strict=True)], np.bool_)
+        labels, pairs = [labels_text(one.labels) for one in self.identities], zip(self.identity.tolist(), self.name.tolist(), strict=True)
+        return np.array([selection.selects(*_path(self.identities[i], self.names[n]), labels[i]) for i, n in pairs], np.bool_)
 
     def key_hashes(self) -> Ints:
         """CRC-32 of each series' `SeriesKey` bytes, put together from those of what precedes the name, the name, and the labels."""
