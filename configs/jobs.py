@@ -121,6 +121,19 @@ class ExportJob:
 
 
 @dataclass(frozen=True, kw_only=True)
+class InspectJob:
+    """Which object, folder or archive to look at, and as what: the decoding options are those of a run."""
+
+    object: str
+    objects: int
+    default_org: str
+    late_s: int
+    early_s: int
+    max_object_bytes: int
+    json: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunsJob:
     """Where runs are kept."""
 

@@ -223,6 +223,13 @@ EXPORT_OPTIONS: Final = (
     _CONFIG,
 )
 
+INSPECT_OPTIONS: Final = (
+    Option(name="objects", parse=whole_number(1), default=10, metavar="N", help="at most so many objects of a folder or archive are decoded (default: 10)"),
+    *(one for one in _WHAT if one.name in ("default-org", "late-s", "early-s", "max-object-bytes")),
+    _JSON,
+    _CONFIG,
+)
+
 RUNS_OPTIONS: Final = (_WORK_DIR, _JSON, _CONFIG)
 
 STATUS_OPTIONS: Final = (
@@ -273,5 +280,5 @@ def defaults(options: Iterable[Option]) -> Mapping[str, object]:
     return {one.key: () if one.many else one.default for one in options}
 
 
-EVERY_OPTION: Final = (*PLAN_OPTIONS, *BACKFILL_OPTIONS, *EXPORT_OPTIONS, *RUNS_OPTIONS, *STATUS_OPTIONS, *UNDO_OPTIONS)
+EVERY_OPTION: Final = (*PLAN_OPTIONS, *BACKFILL_OPTIONS, *EXPORT_OPTIONS, *INSPECT_OPTIONS, *RUNS_OPTIONS, *STATUS_OPTIONS, *UNDO_OPTIONS)
 """Options of all commands; those of one name mean the same."""
