@@ -47,7 +47,7 @@ class Listing:
         if shape not in self._chosen and len(self._chosen) >= _MAX_SHAPES:
             shape = _OTHERS
         chosen = self._chosen.setdefault(shape, [])
-        entry = (-zlib.crc32(one.key.encode()), one.key, one)
+        entry = (-zlib.crc32(one.key.encode("utf-8", "surrogatepass")), one.key, one)
         if len(chosen) < self.wanted:
             heapq.heappush(chosen, entry)
         else:

@@ -8,9 +8,17 @@ from typing import Any
 
 import pytest
 
-from tests.builders import NOON_S, write_archive
+from pipelines.advice import advice
+from pipelines.inspected import FormTally, Inspection, inspection_data
+from pipelines.inspection_text import inspection_text
+from pipelines.sampling import Listing
+from tests.builders import NOON_S, decoded, write_archive
 from tests.pipelines.test_cli import refused
 from tests.pipelines.worlds import Result, call, gauge, key, service_gauge
+from transforms.core.manifest import ArchiveObject
+from transforms.core.model import DeadLetter
+from transforms.core.survey import Survey
+from transforms.decode.forms import Form
 
 DATA = Path(__file__).parents[1] / "data"
 NOON = "2025-11-01T12:00:00Z"
@@ -221,11 +229,18 @@ def test_a_dead_letter_without_text_is_still_json(tmp_path: Path) -> None:
     assert [one["cause"] for one in found["dead_letters"]["by_cause"]] == ["bad JSON", "unknown type"]
 
 
-def test_a_file_name_that_is_not_utf_8(tmp_path: Path) -> None:
-    path = tmp_path / "caf\udce9"
-    path.write_bytes(gauge("x", [1.0]))
-    assert data(path)["object"] == f"{tmp_path}/caf\\udce9"
-    assert f"object      {tmp_path}/caf\\udce9" in inspect(path).out
+def test_a_file_name_that_is_not_utf_8() -> None:
+    """Made by hand: not every file system has such names."""
+    name = "caf\udce9"
+    listing, survey = Listing(1).add_all([ArchiveObject(name, 2, "", NOON_S)]), Survey()
+    survey.add(decoded([], [], letters=[DeadLetter(name, 0, "bad JSON", "", b"")]))
+    forms = {Form("none", "no JSON", "none"): FormTally(name, 1, 2, 2)}
+    advised = advice(survey, listing, "file:///x", sampled=1)
+    for is_object in (True, False):
+        found = Inspection(target=name, archive="file:///x", is_object=is_object, listing=listing, sampled=(name,), forms=forms, survey=survey, advice=advised)
+        assert inspection_data(found)["forms"][0]["example"] == "caf\\udce9"
+        assert b"caf\\udce9" in json.dumps(inspection_data(found), ensure_ascii=False).replace("\\\\", "\\").encode()
+        assert b"caf\\udce9" in inspection_text(found).encode()
 
 
 # --- nothing there ----------------------------------------------------------------------------------------------------
