@@ -1,10 +1,10 @@
 """What `inspect` found, and the same as data for `--json`."""
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pipelines.advice import Advice
+from pipelines.advice import Advice, advice
 from pipelines.sampling import Listing
 from transforms.core.model import DeadLetter, SeriesKey
 from transforms.core.survey import Span, Survey, quantile
@@ -30,21 +30,29 @@ class FormTally:
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """All that was found. `archive` is the URL for a run, `is_object` whether one object was asked for; `sampled` are the keys of those that were decoded."""
+    """All that was found. `archive` is the URL for a run, `is_object` whether one object was asked for.
+
+    `sampled` are the keys of the objects that were decoded; `unreadable` tells what is wrong with those of the sample that could not be had, by key.
+    """
 
     target: str
     archive: str
     is_object: bool
     listing: Listing
-    sampled: tuple[str, ...]
-    forms: dict[Form, FormTally]
     survey: Survey
-    advice: Advice
+    forms: dict[Form, FormTally] = field(default_factory=dict)
+    sampled: list[str] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def advice(self) -> Advice:
+        """What to type next."""
+        return advice(self.survey, self.listing, self.archive, sampled=len(self.sampled))
 
 
 def inspection_data(found: Inspection) -> dict[str, Any]:
     """The inspection for `--json`."""
-    survey, listing = found.survey, found.listing
+    survey, listing, advised = found.survey, found.listing, found.advice
     return {
         "object" if found.is_object else "archive": _text(found.target),
         "objects": listing.objects,
@@ -52,6 +60,7 @@ def inspection_data(found: Inspection) -> dict[str, Any]:
         "untimed_objects": listing.untimed,
         "named": None if listing.named is None else list(map(format_time, listing.named)),
         "sampled": list(map(_text, found.sampled)),
+        "unreadable": {_text(key): _text(problem) for key, problem in found.unreadable.items()},
         "forms": [_form(form, tally) for form, tally in found.forms.items()],
         "records": {"read": survey.records, "decoded": survey.decoded_records, "dead_letters": survey.dead_records},
         "points": dict(sorted(survey.points.items())),
@@ -64,7 +73,7 @@ def inspection_data(found: Inspection) -> dict[str, Any]:
         "series": len(survey.series),
         "series_sample": [_series(one) for one in series_sample(survey)],
         "dead_letters": {"total": survey.dead_records + survey.dead_points, "by_cause": [_cause(survey, one) for one in sorted(survey.causes)]},
-        "advice": {"command": found.advice.command, "options": [one._asdict() for one in found.advice.options], "notes": list(found.advice.notes)},
+        "advice": {"command": advised.command, "options": [one._asdict() for one in advised.options], "notes": list(advised.notes)},
     }
 
 

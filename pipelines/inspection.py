@@ -1,18 +1,18 @@
 """`rollups inspect OBJECT|PREFIX`: what an unknown archive, or one object of it, holds, and how to restore it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from configs.jobs import InspectJob
-from pipelines.advice import advice
 from pipelines.inspected import FormTally, Inspection, inspection_data
 from pipelines.inspection_text import inspection_text
-from pipelines.outcome import Outcome
+from pipelines.outcome import Outcome, human_number
 from pipelines.runtime import Runtime
 from pipelines.sampling import Listing
 from transforms.archive import Archive
-from transforms.core.errors import RefusedError, UsageError
+from transforms.core.errors import IncompleteError, RefusedError, UsageError
 from transforms.core.manifest import ArchiveObject, key_times
 from transforms.core.model import DecodedObject
 from transforms.core.selection import Reach
@@ -20,6 +20,9 @@ from transforms.core.survey import Survey
 from transforms.decode.containers import UnpackLimits, unpack
 from transforms.decode.forms import Form, form_of
 from transforms.decode.objects import DecodeRules, decode_object
+
+SHOWN_EVERY: Final = 1000
+"""Objects."""
 
 
 def run(job: InspectJob, runtime: Runtime) -> Outcome:
@@ -44,11 +47,15 @@ def _inspect(job: InspectJob, runtime: Runtime) -> Inspection:
         return _inspect_file(job, runtime, path)
     url = job.object if path is None else path.absolute().as_uri()
     archive = runtime.archive(url)
-    runtime.show(f"listing {url}")
-    listing = Listing(job.objects).add_all(archive.objects())
+    listing = Listing(job.objects).add_all(_shown(archive.objects(), runtime))
     if not listing.objects:
         raise RefusedError(f"{job.object!r} holds no object: name a file, or the folder above the YYYY/MM/dd/HH folders")
-    return _decoded(job, runtime, _bodies(archive, listing, runtime), listing, archive=url, is_object=False)
+    found = Inspection(target=job.object, archive=url, is_object=False, listing=listing, survey=_survey(job))
+    return _decoded(job, _bodies(archive, found, runtime), found)
+
+
+def _survey(job: InspectJob) -> Survey:
+    return Survey(Reach(late_s=job.late_s, early_s=job.early_s))
 
 
 def local_path(target: str) -> Path | None:
@@ -73,7 +80,8 @@ def _inspect_file(job: InspectJob, runtime: Runtime, path: Path) -> Inspection:
         raise RefusedError(f"{job.object!r} is empty (0 bytes): there is nothing to inspect; was the download cut?")
     runtime.show(f"decoding {path}")
     one = ArchiveObject(path.absolute().as_posix().lstrip("/"), len(body), "", int(path.stat().st_mtime))
-    return _decoded(job, runtime, iter([(one, body)]), Listing(1).add_all([one]), archive=_archive_above(path), is_object=True)
+    listing = Listing(1).add_all([one])
+    return _decoded(job, [(one, body)], Inspection(target=job.object, archive=_archive_above(path), is_object=True, listing=listing, survey=_survey(job)))
 
 
 def _archive_above(path: Path) -> str:
@@ -83,36 +91,39 @@ def _archive_above(path: Path) -> str:
     return (folder.parents[3] if is_dated else folder).as_uri()
 
 
-def _bodies(archive: Archive, listing: Listing, runtime: Runtime) -> Iterator[tuple[ArchiveObject, bytes]]:
-    chosen = listing.chosen()
+def _shown(objects: Iterator[ArchiveObject], runtime: Runtime) -> Iterator[ArchiveObject]:
+    for number, one in enumerate(objects, 1):
+        if number % SHOWN_EVERY == 0:
+            runtime.show(f"listing: {human_number(number)} objects, at {one.key}")
+        yield one
+
+
+def _bodies(archive: Archive, found: Inspection, runtime: Runtime) -> Iterator[tuple[ArchiveObject, bytes]]:
+    """The listing's chosen objects; one that can't be had, now or later, is noted in `found.unreadable`, and the others follow."""
+    chosen = found.listing.chosen()
     for number, one in enumerate(chosen, 1):
         runtime.show(f"object {number} of {len(chosen)}: {one.key}")
-        yield one, archive.read(one)
+        try:
+            body = archive.read(one)
+        except IncompleteError as error:
+            if error.retryable:
+                raise
+            found.unreadable[one.key] = str(error)
+        else:
+            yield one, body
 
 
-def _decoded(
-    job: InspectJob, runtime: Runtime, bodies: Iterator[tuple[ArchiveObject, bytes]], listing: Listing, *, archive: str, is_object: bool
-) -> Inspection:
+def _decoded(job: InspectJob, bodies: Iterable[tuple[ArchiveObject, bytes]], found: Inspection) -> Inspection:
+    """The inspection with what the objects hold."""
     rules = DecodeRules(org=job.default_org, max_object_bytes=job.max_object_bytes)
-    survey, forms, sampled = Survey(Reach(late_s=job.late_s, early_s=job.early_s)), dict[Form, FormTally](), list[str]()
     for one, body in bodies:
         form, inflated_bytes = _form(body, rules)
         decoded = decode_object(body, key=one.key, arrival_us=one.arrival_us, rules=rules)
         span = key_times(one.key)
-        survey.add(decoded, named_us=None if span is None else span[0] * 1_000_000)
-        _count(forms.setdefault(form, FormTally(one.key)), len(body), inflated_bytes, decoded)
-        sampled.append(one.key)
-    runtime.show("")
-    return Inspection(
-        target=job.object,
-        archive=archive,
-        is_object=is_object,
-        listing=listing,
-        sampled=tuple(sampled),
-        forms=forms,
-        survey=survey,
-        advice=advice(survey, listing, archive, sampled=len(sampled)),
-    )
+        found.survey.add(decoded, named_us=None if span is None else span[0] * 1_000_000)
+        _count(found.forms.setdefault(form, FormTally(one.key)), len(body), inflated_bytes, decoded)
+        found.sampled.append(one.key)
+    return found
 
 
 def _form(body: bytes, rules: DecodeRules) -> tuple[Form, int]:

@@ -41,9 +41,10 @@ def _archive(found: Inspection) -> Iterator[str]:
     yield _line("objects", f"{human_number(listing.objects)}, {human_bytes(listing.object_bytes)}")
     if listing.named:
         yield _line("named", f"{format_time(listing.named[0])} to {format_time(listing.named[1])}")
-    which = "all" if len(found.sampled) == listing.objects else "some of every shape of key; --objects N decodes more"
+    which = "all" if len(found.sampled) == listing.objects else "some of every shape of key, --objects N decodes more"
     yield _line("decoded", f"{human_number(len(found.sampled))} of them: {which}")
     yield from (_line("", printable(key)) for key in found.sampled)
+    yield from map(_line, _labels("unreadable"), (f"{printable(key)}: {printable(problem)}" for key, problem in found.unreadable.items()))
     yield ""
     rows = [
         (form.container, form.framing, form.schema, *map(human_number, (tally.objects, tally.records, tally.points, tally.dead_letters)))

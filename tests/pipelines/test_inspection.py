@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from pipelines.advice import advice
 from pipelines.inspected import FormTally, Inspection, inspection_data
 from pipelines.inspection_text import inspection_text
 from pipelines.sampling import Listing
 from tests.builders import NOON_S, decoded, write_archive
 from tests.pipelines.test_cli import refused
 from tests.pipelines.worlds import Result, call, gauge, key, service_gauge
+from transforms.archive.local import LocalArchive
+from transforms.core.errors import ObjectChanged
 from transforms.core.manifest import ArchiveObject
 from transforms.core.model import DeadLetter
 from transforms.core.survey import Survey
@@ -144,7 +145,7 @@ def test_a_sample_is_named_and_the_whole_archive_is_planned(tmp_path: Path) -> N
     assert set(found["sampled"]) < {path.relative_to(archive).as_posix() for path in archive.rglob("*") if path.is_file()}
     assert found["points"] == {"host": 3}
     assert f"--period {NOON}/2025-11-02T18:00:00Z" in found["advice"]["command"]
-    assert "decoded     3 of them: some of every shape of key; --objects N decodes more" in inspect(archive, "--objects", "3").out
+    assert "decoded     3 of them: some of every shape of key, --objects N decodes more" in inspect(archive, "--objects", "3").out
 
 
 def test_the_suggested_command_restores_what_was_seen(archive: Path, tmp_path: Path) -> None:
@@ -235,12 +236,28 @@ def test_a_file_name_that_is_not_utf_8() -> None:
     listing, survey = Listing(1).add_all([ArchiveObject(name, 2, "", NOON_S)]), Survey()
     survey.add(decoded([], [], letters=[DeadLetter(name, 0, "bad JSON", "", b"")]))
     forms = {Form("none", "no JSON", "none"): FormTally(name, 1, 2, 2)}
-    advised = advice(survey, listing, "file:///x", sampled=1)
     for is_object in (True, False):
-        found = Inspection(target=name, archive="file:///x", is_object=is_object, listing=listing, sampled=(name,), forms=forms, survey=survey, advice=advised)
+        found = Inspection(
+            target=name, archive="file:///x", is_object=is_object, listing=listing, sampled=[name], unreadable={name: name}, forms=forms, survey=survey
+        )
         assert inspection_data(found)["forms"][0]["example"] == "caf\\udce9"
         assert b"caf\\udce9" in json.dumps(inspection_data(found), ensure_ascii=False).replace("\\\\", "\\").encode()
         assert b"caf\\udce9" in inspection_text(found).encode()
+
+
+def test_an_object_that_cannot_be_had_does_not_keep_the_others_back(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = LocalArchive.read
+
+    def denying(self: LocalArchive, planned: ArchiveObject, *more: Any) -> bytes:
+        if planned.key == ONE:
+            raise ObjectChanged(f"reading {planned.key}: Permission denied")
+        return read(self, planned, *more)
+
+    monkeypatch.setattr(LocalArchive, "read", denying)
+    found = data(archive)
+    assert found["unreadable"] == {ONE: f"reading {ONE}: Permission denied"}
+    assert (found["objects"], found["sampled"]) == (2, [key(NOON_S + 3600, "b")])
+    assert f"unreadable  {ONE}: reading {ONE}: Permission denied" in inspect(archive).out.splitlines()
 
 
 # --- nothing there ----------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from transforms.decode.containers import Unpacked
 from transforms.decode.framing import Frame, frames
+from transforms.decode.otlp_forms import is_delimited, is_request
 from transforms.decode.scalars import Json
 
 SNIFFED_RECORDS: Final = 100
@@ -48,7 +49,7 @@ def form_of(unpacked: Unpacked) -> Form:
     if not found:
         return Form(unpacked.container, "nothing in it", "none")
     if not values:
-        return Form(unpacked.container, "no JSON", _binary(data))
+        return _binary(unpacked)
     schemas = sorted({schema_of(one.value) for one in values})
     return Form(unpacked.container, _framing(data, found), ", ".join(schemas))
 
@@ -66,7 +67,14 @@ def _framing(data: bytes, found: list[Frame]) -> str:
     return "JSON values joined" if not any(between) else "JSON values"
 
 
-def _binary(data: bytes) -> str:
+def _binary(unpacked: Unpacked) -> Form:
+    for framing, looks_so in (("one message", is_request), ("messages with lengths", is_delimited)):
+        if looks_so(unpacked.data):
+            return Form(unpacked.container, framing, "OTLP metrics protobuf")
+    return Form(unpacked.container, "no JSON", _unknown(unpacked.data))
+
+
+def _unknown(data: bytes) -> str:
     if named := next((name for magic, name in _MAGIC if data.startswith(magic)), ""):
         return f"looks like {named}"
     line = data[:_SHOWN_BYTES].split(b"\n")[0].rstrip(b"\r")
