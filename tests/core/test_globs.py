@@ -17,6 +17,15 @@ def test_many_globs_match_as_each_of_them_does(globs: list[str], paths: list[str
     assert [matches(path) for path in paths + globs] == [any(fnmatchcase(path, glob) for glob in globs) for path in paths + globs]
 
 
+SEGMENTS = st.lists(st.sampled_from(["a", "b", "", "*", "a*", "?", "[a]"]), min_size=3, max_size=6).map("/".join)
+
+
+@given(st.lists(SEGMENTS, max_size=12), st.lists(st.lists(st.sampled_from(["a", "b", "ab", ""]), min_size=2, max_size=6).map("/".join), max_size=12))
+def test_so_they_do_however_many_slashes_there_are(globs: list[str], paths: list[str]) -> None:
+    matches = matcher(tuple(globs))
+    assert [matches(path) for path in paths] == [any(fnmatchcase(path, glob) for glob in globs) for path in paths]
+
+
 def test_a_series_file() -> None:
     body = b"# shard 2\n\nhost/acme/*/load*\n  service/acme/shop/orders  \n\t# more\nhost/acme/*/load*\nrole/*\n*"
     assert read_series_file(body, "hit.txt") == ("host/acme/*/load*", "service/acme/shop/orders", "role/*", "*")

@@ -132,7 +132,8 @@ def test_files_and_slots_narrow_each_other(world: World, hit: Path) -> None:
 
 def test_a_file_that_changed_is_another_request_and_the_plan_keeps_what_it_read(world: World, hit: Path) -> None:
     hit.write_text("host/*/h1/*\n")
-    assert world.plan("--run-id", "r1", "--series-file", str(hit)).data["series"] == ["host/*/h1/*"]
+    planned = world.plan("--run-id", "r1", "--series-file", str(hit)).data
+    assert (planned["series"], planned["series_file"], planned["series_file_globs"]) == ([], str(hit), 1)
     hit.write_text("host/*/h2/*\n")
     line = refused(["backfill", *world.asking("--run-id", "r1", "--series-file", str(hit))])
     assert "was planned otherwise (series_file_digest was '" in line

@@ -1,7 +1,6 @@
 """Globs of series, `type/org/entity/name` as fnmatchcase understands them: many at once, and the files that list them."""
 
 import re
-from collections.abc import Callable
 from fnmatch import translate
 from functools import lru_cache
 from typing import Final
@@ -16,14 +15,42 @@ _SLASHES: Final = 3
 
 
 @lru_cache(maxsize=8)
-def matcher(globs: tuple[str, ...]) -> Callable[[str], bool]:
-    """Whether a path matches one of the globs; as quick for a thousand literal paths as for one."""
-    literal = frozenset(one for one in globs if not _SPECIAL.search(one))
-    others = [one for one in globs if one not in literal]
-    if not others:
-        return literal.__contains__
-    pattern = re.compile("|".join(map(translate, others)))
-    return lambda path: path in literal or pattern.match(path) is not None
+def matcher(globs: tuple[str, ...]) -> "Matcher":
+    """The matcher of these globs, made once."""
+    return Matcher(globs)
+
+
+class Matcher:
+    """Whether a path matches one of many globs.
+
+    As quick for a thousand as for one, if they are literal up to a third slash: only those that agree with the path up to there are tried.
+    """
+
+    def __init__(self, globs: tuple[str, ...]) -> None:
+        """Sorts the globs; each pattern is compiled when it is first needed."""
+        self._literal = frozenset(one for one in globs if not _SPECIAL.search(one))
+        self._by_head: dict[str, list[str]] = {}
+        self._patterns: dict[str, re.Pattern[str]] = {}
+        for one in globs:
+            if one not in self._literal:
+                self._by_head.setdefault(_head(_SPECIAL.split(one)[0]), []).append(one)
+
+    def __call__(self, path: str) -> bool:
+        """Tells it."""
+        return path in self._literal or self._matches(_head(path), path) or self._matches("", path)
+
+    def _matches(self, head: str, path: str) -> bool:
+        if head not in self._by_head:
+            return False
+        if head not in self._patterns:
+            self._patterns[head] = re.compile("|".join(map(translate, self._by_head[head])))
+        return self._patterns[head].match(path) is not None
+
+
+def _head(text: str) -> str:
+    """The text up to its third slash, empty if it has fewer."""
+    parts = text.split("/", _SLASHES)
+    return "/".join(parts[:_SLASHES]) if len(parts) > _SLASHES else ""
 
 
 def read_series_file(body: bytes, path: str) -> tuple[str, ...]:
