@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from transforms.core.errors import UsageError
-from transforms.core.globs import matcher
+from transforms.core.globs import Matcher, matcher
 from transforms.core.granularity import DAY_S, HOUR_S, WIDTH_S, Range
 from transforms.core.hash_slots import HashSlots
 from transforms.core.time import format_period, unite
@@ -46,6 +47,10 @@ class Selection:
     series: tuple[str, ...] = ()
     slots: HashSlots | None = None
 
+    @cached_property
+    def _matcher(self) -> Matcher:
+        return matcher(self.series)
+
     def needed(self) -> tuple[Range, ...]:
         """Times whose points go into at least one computed bucket."""
         return unite(one for ranges in self.computed.values() for one in ranges)
@@ -59,7 +64,7 @@ class Selection:
         """Whether this series is restored; `labels` as `labels_text` writes them."""
         if metric_type not in self.metric_types or (self.orgs and org not in self.orgs):
             return False
-        if self.series and not matcher(self.series)(f"{metric_type}/{org}/{entity}/{name}"):
+        if self.series and not self._matcher(f"{metric_type}/{org}/{entity}/{name}"):
             return False
         return self.slots is None or self.slots.holds(metric_type, org, entity, name, labels)
 
