@@ -179,8 +179,6 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
     yield f"records   {read} read from {human_number(report['objects'])} objects = {decoded} decoded + {dead} dead letters"
     if reasons := _dropped(report):
         yield "dropped   " + ", ".join(f"{reason} {human_number(number)}" for reason, number in sorted(reasons.items()))
-    if "lateness" in report:
-        yield from _lateness_lines(report["lateness"])
     for what, key in (("kept as the nearest number (beyond 2^53)", "inexact_values"), ("sums beyond the largest number", "overflowing_sums")):
         if report[key]:
             yield f"{what}: {human_number(report[key])}"
@@ -189,6 +187,8 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
     if letters := report["dead_letters"]["total"]:
         causes = ", ".join(f"{cause} {human_number(number)}" for cause, number in report["dead_letters"]["by_cause"].items())
         yield f"dead      {human_number(letters)} dead letters ({causes}): {report['dead_letters']['file']}"
+    if "lateness" in report:
+        yield from _lateness_lines(report["lateness"])
     yield from _change_lines("refused", report["refused"])
     if report["refused"]:
         yield f"          stored rollups of more minutes were kept; all of them: {report['refused_file']}; --allow-fewer replaces them"
