@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from transforms.core.errors import UsageError
 from transforms.core.granularity import WIDTH_S
+from transforms.core.hash_slots import SlotRange, format_slots, parse_slots
 from transforms.core.plan import Average, Request
 from transforms.core.selection import Edge, Reach
 
@@ -23,6 +24,9 @@ class PlanJob:
     granularities: tuple[str, ...]
     org: tuple[str, ...]
     series: tuple[str, ...]
+    series_file: str
+    hash_slots: tuple[SlotRange, ...]
+    hash_key: str
     edge: Edge
     average: Average
     role_membership: str
@@ -41,10 +45,14 @@ class PlanJob:
     json: bool
 
     def __post_init__(self) -> None:
-        """Check the run id: it becomes a folder name."""
+        """Check the run id, which becomes a folder name, and that hash slots and key come together."""
         check_run_id(self.run_id)
+        if bool(self.hash_slots) != bool(self.hash_key):
+            given, missing = ("--hash-slots", "--hash-key") if self.hash_slots else ("--hash-key", "--hash-slots")
+            msg = f"{given} without {missing}: slots say which series lost data, the key how the hot tier names a series, such as metric:{{org}}:{{name}}"
+            raise UsageError(msg)
 
-    def request(self, *, membership_digest: str, dry_run: bool) -> Request:
+    def request(self, *, membership_digest: str, dry_run: bool, series_file_digest: str = "", file_globs: tuple[str, ...] = ()) -> Request:
         """The part of the job that decides what is computed."""
         return Request(
             archive=self.archive,
@@ -54,6 +62,11 @@ class PlanJob:
             granularities=tuple(sorted(self.granularities, key=WIDTH_S.__getitem__)),
             orgs=self.org,
             series=self.series,
+            series_file=self.series_file,
+            series_file_digest=series_file_digest,
+            file_globs=file_globs,
+            hash_slots=format_slots(self.hash_slots),
+            hash_key=self.hash_key,
             edge=self.edge,
             average=self.average,
             allow_fewer=self.allow_fewer,
@@ -93,7 +106,8 @@ class BackfillJob(PlanJob):
 def values_of(request: Request) -> dict[str, Any]:
     """The values of a job's fields that ask for this request, so that another job can begin with them."""
     same = {field.name: getattr(request, field.name) for field in fields(request) if field.name in {one.name for one in fields(PlanJob)}}
-    return same | asdict(request.reach) | {"period": request.periods, "org": request.orgs}
+    slots = parse_slots(request.hash_slots) if request.hash_slots else ()
+    return same | asdict(request.reach) | {"period": request.periods, "org": request.orgs, "hash_slots": slots}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +129,19 @@ class ExportJob:
         if self.json and self.format == "parquet":
             msg = "--json and --format parquet differ: leave one of them out"
             raise UsageError(msg)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectJob:
+    """Which object, folder or archive to look at, and as what: the decoding options are those of a run."""
+
+    object: str
+    objects: int
+    default_org: str
+    late_s: int
+    early_s: int
+    max_object_bytes: int
+    json: bool
 
 
 @dataclass(frozen=True, kw_only=True)

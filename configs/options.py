@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from transforms.core.errors import UsageError
 from transforms.core.granularity import GRANULARITIES
+from transforms.core.hash_slots import check_template, parse_slots
 from transforms.core.model import METRIC_TYPES
 
 
@@ -111,6 +112,22 @@ _WHAT: Final = (
     ),
     Option(name="org", many=True, metavar="NAME", help="only this organisation; may be given several times"),
     Option(name="series", many=True, metavar="GLOB", help="only series whose type/org/entity/name matches; may be given several times"),
+    Option(name="series-file", metavar="FILE", default="", help="and those that match a line of this file: a glob as of --series on each, # for comments"),
+    Option(
+        name="hash-slots",
+        metavar="LIST",
+        parse=parse_slots,
+        default=(),
+        help="only series whose key in the hot tier, a Redis or Valkey cluster, lies in these slots, such as 0-5460,10923-16383; needs --hash-key",
+    ),
+    Option(
+        name="hash-key",
+        metavar="TEMPLATE",
+        parse=check_template,
+        default="",
+        help="how the hot tier's key of a series is written: text with {type}, {org}, {entity}, {name}, {labels} (compact JSON), {host} (the label), "
+        "and {{ }} for braces, such as metric:{{{org}}}:{entity}:{name} for a key with the hash tag {acme}",
+    ),
     Option(
         name="edge",
         parse=one_of("edge policy", ("expand", "clip", "fail")),
@@ -231,6 +248,13 @@ EXPORT_OPTIONS: Final = (
     _CONFIG,
 )
 
+INSPECT_OPTIONS: Final = (
+    Option(name="objects", parse=whole_number(1), default=10, metavar="N", help="at most so many objects of a folder or archive are decoded (default: 10)"),
+    *(one for one in _WHAT if one.name in ("default-org", "late-s", "early-s", "max-object-bytes")),
+    _JSON,
+    _CONFIG,
+)
+
 RUNS_OPTIONS: Final = (_WORK_DIR, _JSON, _CONFIG)
 
 STATUS_OPTIONS: Final = (
@@ -281,5 +305,5 @@ def defaults(options: Iterable[Option]) -> Mapping[str, object]:
     return {one.key: () if one.many else one.default for one in options}
 
 
-EVERY_OPTION: Final = (*PLAN_OPTIONS, *BACKFILL_OPTIONS, *EXPORT_OPTIONS, *RUNS_OPTIONS, *STATUS_OPTIONS, *UNDO_OPTIONS)
+EVERY_OPTION: Final = (*PLAN_OPTIONS, *BACKFILL_OPTIONS, *EXPORT_OPTIONS, *INSPECT_OPTIONS, *RUNS_OPTIONS, *STATUS_OPTIONS, *UNDO_OPTIONS)
 """Options of all commands."""

@@ -79,7 +79,7 @@ def _stored(job: BackfillJob, runtime: Runtime, ledger: Ledger) -> Plan:
 def _check_same(job: BackfillJob, runtime: Runtime, plan: Plan) -> None:
     asked = resolve(job, runtime, dry_run=job.dry_run)[0]
     if asked != plan.request:
-        names = [name for name in vars(asked) if getattr(asked, name) != getattr(plan.request, name)]
+        names = asked.differences(plan.request)
         told = "; ".join(f"{name} was {getattr(plan.request, name)!r}, now {getattr(asked, name)!r}" for name in names)
         msg = f"the run {plan.run_id!r} was planned otherwise ({told}): repeat its command to resume it, or leave --run-id out for a new run"
         raise UsageError(msg)

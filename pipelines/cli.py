@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, NoReturn
 
 from configs import options as table
-from configs.jobs import BackfillJob, ExportJob, PlanJob, RunsJob, StatusJob, UndoJob, check_run_id, values_of
+from configs.jobs import BackfillJob, ExportJob, InspectJob, PlanJob, RunsJob, StatusJob, UndoJob, check_run_id, values_of
 from configs.loader import load_config
 from configs.options import Option, nearest, parse_value
 from pipelines.outcome import Outcome
@@ -28,7 +28,10 @@ _WITH_PLAN: Final = ("plan", "run_id", "yes", "max_dead_letters", "max_attempts"
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """A subcommand: its module's `run(job, runtime)` does the work. `argument` is its one positional, `beam` whether unknown options may be Beam's."""
+    """A subcommand: its module's `run(job, runtime)` does the work.
+
+    `argument` is its one positional, `beam` whether unknown options may be Beam's, `module` the module's name where that is not the command's.
+    """
 
     name: str
     help: str
@@ -37,6 +40,7 @@ class Command:
     examples: tuple[str, ...]
     argument: str = ""
     beam: bool = False
+    module: str = ""
 
 
 COMMANDS: Final = (
@@ -65,6 +69,15 @@ COMMANDS: Final = (
         options=table.EXPORT_OPTIONS,
         job=ExportJob,
         examples=("rollups export --store parquet:///data/rollups --period 2025-11-01T00:00Z/PT6H --granularity 5m --series 'host/acme/*/loadavg5'",),
+    ),
+    Command(
+        name="inspect",
+        help="tell what an archive or one object of it holds, and how to restore it",
+        options=table.INSPECT_OPTIONS,
+        job=InspectJob,
+        argument="object",
+        module="inspection",
+        examples=("rollups inspect file:///data/archive", "rollups inspect /data/archive/2025/11 --objects 50"),
     ),
     Command(name="runs", help="list runs", options=table.RUNS_OPTIONS, job=RunsJob, examples=("rollups runs",)),
     Command(
@@ -124,7 +137,7 @@ def _main(argv: list[str]) -> int:
     given, rest = parser.parse_known_args(_join_values(argv))
     command = next(one for one in COMMANDS if one.name == given.command)
     job = _job(command, given, rest)
-    outcome: Outcome = import_module(f"pipelines.{command.name}").run(job, _runtime())
+    outcome: Outcome = import_module(f"pipelines.{command.module or command.name}").run(job, _runtime())
     _show("")
     if job.json and outcome.data is not None:
         print(_json(outcome.data))

@@ -1,5 +1,6 @@
 """`rollups plan`: everything a backfill will do, stored under the run id and shown."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from configs.jobs import PlanJob
@@ -37,6 +38,12 @@ def plan_data(plan: Plan) -> dict[str, Any]:
         "store": request.store,
         "periods": [format_period(one) for one in plan.periods],
         "metric_types": list(request.metric_types),
+        "orgs": list(request.orgs),
+        "series": list(request.series),
+        "series_file": request.series_file,
+        "series_file_globs": len(request.file_globs),
+        "hash_slots": request.hash_slots,
+        "hash_key": request.hash_key,
         "computed": {name: [format_period(one) for one in ranges] for name, ranges in plan.selection.computed.items()},
         "edge": request.edge,
         "edge_buckets": {name: [format_period(one) for one in ranges] for name, ranges in plan.edges().items()},
@@ -78,6 +85,7 @@ def plan_text(plan: Plan, execute: str) -> str:
         *(f"period      {format_period(one)}" for one in plan.periods),
         *(f"computed    {name}: {', '.join(map(format_period, ranges)) or 'nothing'}" for name, ranges in plan.selection.computed.items()),
         *(f"edges       {name}: {text}" for name, text in edge_texts(plan).items()),
+        *(f"only        {one}" for one in _only(plan)),
         f"objects     {human_number(objects)} of {human_number(plan.listed_objects)}, {human_bytes(plan.object_bytes)}",
         f"named       {', '.join(map(format_period, plan.object_times))}",
         f"            = computed times, less {human_duration(reach.lead_in_s)} for lead-in, {human_duration(reach.early_s)} for early points",
@@ -93,6 +101,20 @@ def plan_text(plan: Plan, execute: str) -> str:
         lines.append(f"warning     {human_number(plan.untimed_objects)} objects show no time in their key and are read in any case")
     lines.append(f"\nexecute it  {execute}")
     return "\n".join(lines)
+
+
+def _only(plan: Plan) -> Iterator[str]:
+    """What is selected of the metric types' series, if not all of them."""
+    request = plan.request
+    if request.orgs:
+        yield f"of org {', '.join(request.orgs)}"
+    if request.series:
+        yield f"series that match {', '.join(request.series)}"
+    if request.series_file:
+        also = "or match" if request.series else "series that match"
+        yield f"{also} one of {human_number(len(request.file_globs))} lines of {request.series_file}"
+    if request.hash_slots:
+        yield f"series whose key {request.hash_key} lies in the hash slots {request.hash_slots}"
 
 
 def edge_texts(plan: Plan) -> dict[str, str]:

@@ -17,6 +17,7 @@ from transforms.archive import Archive
 from transforms.core.counts import total
 from transforms.core.coverage import HourCoverage, coverage
 from transforms.core.errors import RefusedError
+from transforms.core.globs import read_series_file
 from transforms.core.granularity import Range
 from transforms.core.manifest import Manifest, cut_groups, key_times, may_hold
 from transforms.core.plan import Estimate, Plan, Request, object_times
@@ -86,9 +87,19 @@ def resolve(job: PlanJob, runtime: Runtime, *, dry_run: bool) -> tuple[Request, 
     periods = unite(parse_period(text, now_s) for text in job.period)
     body = runtime.read_file(job.role_membership, "role membership") if job.role_membership else b""
     membership = read_membership(body, job.role_membership) if job.role_membership else None
-    request = job.request(membership_digest=hashlib.sha256(body).hexdigest()[:16] if job.role_membership else "", dry_run=dry_run)
+    listed = runtime.read_file(job.series_file, "series file") if job.series_file else b""
+    request = job.request(
+        membership_digest=_digest(body) if job.role_membership else "",
+        series_file_digest=_digest(listed) if job.series_file else "",
+        file_globs=read_series_file(listed, job.series_file) if job.series_file else (),
+        dry_run=dry_run,
+    )
     request.selection(periods)
     return request, periods, membership
+
+
+def _digest(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:16]
 
 
 def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, meanwhile: Callable[[int], None] = lambda _: None) -> Planned:

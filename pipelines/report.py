@@ -13,6 +13,7 @@ from pipelines.outcome import human_duration, human_number, table
 from pipelines.plan import edge_texts
 from transforms.core.accounts import STORED, Account, BucketChange, UnitRecord, account
 from transforms.core.counts import INCOMING, Counts, total
+from transforms.core.lateness import Bin, bins, seems_cut
 from transforms.core.model import SERIES_COLUMNS, DeadLetter
 from transforms.core.outcome import LARGEST_CHANGES
 from transforms.core.plan import Plan
@@ -43,6 +44,7 @@ def finish(ledger: Ledger, plan: Plan, *, max_dead_letters: int, duration_s: flo
             "coverage": coverage_data(coverage_of(plan, staged)),
             "duration_s": round(duration_s, 3),
             "duration_s_estimated": round(plan.estimate.duration_s, 1),
+            "lateness": _lateness(bins([one.lateness for one in staged], plan.request.reach.late_s)),
             "steps": add_steps([*(one.steps for one in staged), *(one.steps for one in done)]),
         }
     report["exit_code"] = _exit_code(report, max_dead_letters)
@@ -51,6 +53,11 @@ def finish(ledger: Ledger, plan: Plan, *, max_dead_letters: int, duration_s: flo
     if report["exit_code"] in (0, 5):
         ledger.remove_staging()
     return report
+
+
+def _lateness(found: tuple[Bin, ...]) -> dict[str, Any]:
+    """Points by arrival - time; `seems_cut`: so many in the last bin that `--late-s` probably drops others of their kind."""
+    return {"bins": [one._asdict() for one in found], "last_points": found[-1].points, "seems_cut": seems_cut(found)}
 
 
 def _exit_code(report: dict[str, Any], max_dead_letters: int) -> int:
@@ -185,12 +192,27 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
     if letters := report["dead_letters"]["total"]:
         causes = ", ".join(f"{cause} {human_number(number)}" for cause, number in report["dead_letters"]["by_cause"].items())
         yield f"dead      {human_number(letters)} dead letters ({causes}): {report['dead_letters']['file']}"
+    if "lateness" in report:
+        yield from _lateness_lines(report["lateness"])
     yield from _change_lines("refused", report["refused"])
     if report["refused"]:
         held = "" if not report["min_coverage"] else f", or hours with a coverage below {report['min_coverage']:g} held back"
         yield f"          stored rollups of more minutes were kept{held}; all of them: {report['refused_file']}; --allow-fewer replaces the former"
     yield from _change_lines("changed", report["largest_changes"])
     yield from (f"SUMS DIFFER  {sentence}" for sentence in report["imbalances"])
+
+
+def _lateness_lines(lateness: dict[str, Any]) -> Iterator[str]:
+    found = [Bin(**one) for one in lateness["bins"]]
+    number = sum(one.points for one in found)
+    if shown := [f"up to {human_duration(one.up_to_s)} {human_number(one.points)}" for one in found if one.points]:
+        yield f"lateness  {', '.join(shown)} (arrival - time)"
+    if lateness["seems_cut"]:
+        last_s = found[-1].up_to_s - (found[-2].up_to_s if len(found) > 1 else 0)
+        yield (
+            f"warning   {human_number(found[-1].points)} of {human_number(number)} points came in the last {human_duration(last_s)} "
+            f"of --late-s {found[-1].up_to_s}: others may have come after it and are dropped, a larger --late-s brings them back"
+        )
 
 
 def _dropped(report: dict[str, Any]) -> Counter[str]:

@@ -476,5 +476,5 @@ def test_every_pipeline_is_a_module_too() -> None:
     """`python -m pipelines.COMMAND …`; each ends in the same two lines."""
     folder = Path(__file__).parents[2] / "pipelines"
     for one in COMMANDS:
-        text = (folder / f"{one.name}.py").read_text()
+        text = (folder / f"{one.module or one.name}.py").read_text()
         assert text.endswith(f'if __name__ == "__main__":\n    from pipelines.cli import run_as_module\n\n    run_as_module("{one.name}")\n')

@@ -119,6 +119,12 @@ def test_a_plan_says_everything_and_stores_the_same(world: World) -> None:
         "store": f"parquet://{world.store}",
         "periods": ["2025-11-01T11:30:30Z/2025-11-01T12:10:00Z"],
         "metric_types": ["host", "role"],
+        "orgs": [],
+        "series": [],
+        "series_file": "",
+        "series_file_globs": 0,
+        "hash_slots": "",
+        "hash_key": "",
         "computed": {
             "1m": ["2025-11-01T11:30:00Z/2025-11-01T12:10:00Z"],
             "5m": ["2025-11-01T11:30:00Z/2025-11-01T12:10:00Z"],

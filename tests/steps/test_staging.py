@@ -42,7 +42,10 @@ def test_slices_are_read_as_they_were_written(tmp_path: Path, staged: GroupSlice
     path = tmp_path / "000004.arrow"
     footer = write_staging(path, 4, staged, LETTERS)
     assert footer == Footer(
-        slices=tuple(Slice(one.unit, 4, place, one.points) for place, one in enumerate(staged.index)), counts=staged.counts, dead_letters=LETTERS
+        slices=tuple(Slice(one.unit, 4, place, one.points) for place, one in enumerate(staged.index)),
+        counts=staged.counts,
+        dead_letters=LETTERS,
+        lateness=(12, 0, 0, 0, 0, 0, 0, 0, 0),
     )
     assert read_footer(path) == footer
     assert len(footer.slices) > 3
@@ -65,7 +68,7 @@ def test_a_group_of_nothing_is_staged_too(tmp_path: Path) -> None:
     """All its points were dropped or outside, or its objects are empty."""
     path = tmp_path / "f"
     footer = write_staging(path, 0, group([], []), [])
-    assert footer == Footer(slices=(), counts={}, dead_letters=())
+    assert footer == Footer(slices=(), counts={}, dead_letters=(), lateness=(0,) * 9)
     assert read_footer(path) == footer
 
 

@@ -20,5 +20,8 @@ Range = tuple[int, int]
 
 def within(times: npt.NDArray[np.signedinteger], ranges: tuple[Range, ...]) -> npt.NDArray[np.bool_]:
     """True where a time lies in one of the sorted, disjoint ranges of the same unit."""
+    if len(ranges) == 1:
+        found: npt.NDArray[np.bool_] = (times >= ranges[0][0]) & (times < ranges[0][1])
+        return found
     edges = np.array([edge for one in ranges for edge in one], np.int64)
     return (np.searchsorted(edges, times, side="right") & 1).astype(bool)

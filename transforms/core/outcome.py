@@ -106,11 +106,12 @@ def _tally(granularity: str, merged: Merged, selection: Selection, metric_type: 
 def _absent(alone: pa.Table, selection: Selection, granularity: str, metric_type: str) -> int:
     """Stored rows without a new one that the run was asked to compute."""
     inside: pa.Table = alone.filter(pa.array(within(_starts_s(alone), selection.computed[granularity])))
-    if not selection.orgs and not selection.series:
+    if selection.is_of_all_series:
         return int(inside.num_rows)
-    series = inside.select(["org", "entity", "name"]).group_by(["org", "entity", "name"]).aggregate([([], "count_all")])
-    rows = zip(*(series[name].to_pylist() for name in ("org", "entity", "name", "count_all")), strict=True)
-    return sum(number for org, entity, name, number in rows if selection.selects(metric_type, org, entity, name))
+    names = ["org", "entity", "name", "labels"]
+    series = inside.select(names).group_by(names).aggregate([([], "count_all")])
+    rows = zip(*(series[name].to_pylist() for name in (*names, "count_all")), strict=True)
+    return sum(number for *one, number in rows if selection.selects(metric_type, *one))
 
 
 def _changes(granularity: str, new: pa.Table, merged: Merged) -> tuple[list[BucketChange], list[BucketChange]]:

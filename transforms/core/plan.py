@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from transforms.core.coverage import HourCoverage
 from transforms.core.errors import UsageError
 from transforms.core.granularity import Range
+from transforms.core.hash_slots import HashSlots, parse_slots
 from transforms.core.manifest import Manifest
 from transforms.core.selection import Edge, Reach, Selection, computed_ranges, edge_buckets
 from transforms.core.time import days_of, format_period, unite
@@ -23,7 +24,8 @@ Average = Literal["cascade", "flat"]
 class Request:
     """What the user asked for: the part of a command that decides what is computed. A run id stands for one request.
 
-    `periods` are as typed, `archive` and `store` URLs without secrets.
+    `periods` are as typed, `archive` and `store` URLs without secrets. `file_globs` are what the series file holds; in comparisons its digest stands for them.
+    `hash_slots` are written as by `format_slots`.
     """
 
     archive: str
@@ -33,6 +35,11 @@ class Request:
     granularities: tuple[str, ...]
     orgs: tuple[str, ...] = ()
     series: tuple[str, ...] = ()
+    series_file: str = ""
+    series_file_digest: str = ""
+    file_globs: tuple[str, ...] = field(default=(), compare=False)
+    hash_slots: str = ""
+    hash_key: str = ""
     edge: Edge = "expand"
     average: Average = "cascade"
     allow_fewer: bool = False
@@ -52,7 +59,12 @@ class Request:
             asked = f"{', '.join(self.granularities)} in {', '.join(map(format_period, united))}"
             msg = f"--edge clip leaves no whole bucket of {asked}: ask for more or for --edge expand"
             raise UsageError(msg)
-        return Selection(metric_types=self.metric_types, computed=computed, orgs=self.orgs, series=self.series)
+        slots = HashSlots(ranges=parse_slots(self.hash_slots), template=self.hash_key) if self.hash_slots else None
+        return Selection(metric_types=self.metric_types, computed=computed, orgs=self.orgs, series=self.series + self.file_globs, slots=slots)
+
+    def differences(self, other: "Request") -> tuple[str, ...]:
+        """Names of the fields in which another request asks for something else."""
+        return tuple(one.name for one in dataclasses.fields(self) if one.compare and getattr(self, one.name) != getattr(other, one.name))
 
 
 @dataclass(frozen=True, kw_only=True)

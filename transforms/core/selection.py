@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Literal
 
 from transforms.core.errors import UsageError
+from transforms.core.globs import Matcher, matcher
 from transforms.core.granularity import DAY_S, HOUR_S, WIDTH_S, Range
+from transforms.core.hash_slots import HashSlots
 from transforms.core.time import format_period, unite
 
 Edge = Literal["expand", "clip", "fail"]
@@ -36,24 +38,35 @@ class Selection:
     """The buckets and series that a run computes.
 
     `computed` maps each asked granularity to its sorted, disjoint, aligned ranges. A series is selected if its type is, its org is (none given: all) and one of
-    the globs matches `type/org/entity/name` as fnmatchcase does (none given: all).
+    the globs matches `type/org/entity/name` as fnmatchcase does (none given: all), and the hot tier's key of it lies in one of the slots (None: all).
     """
 
     metric_types: tuple[str, ...]
     computed: Mapping[str, tuple[Range, ...]]
     orgs: tuple[str, ...] = ()
     series: tuple[str, ...] = ()
+    slots: HashSlots | None = None
+
+    @cached_property
+    def _matcher(self) -> Matcher:
+        return matcher(self.series)
 
     def needed(self) -> tuple[Range, ...]:
         """Times whose points go into at least one computed bucket."""
         return unite(one for ranges in self.computed.values() for one in ranges)
 
-    def selects(self, metric_type: str, org: str, entity: str, name: str) -> bool:
-        """Whether this series is restored."""
+    @property
+    def is_of_all_series(self) -> bool:
+        """Whether no series of the types is left out."""
+        return not self.orgs and not self.series and self.slots is None
+
+    def selects(self, metric_type: str, org: str, entity: str, name: str, labels: str = "{}") -> bool:
+        """Whether this series is restored; `labels` as `labels_text` writes them."""
         if metric_type not in self.metric_types or (self.orgs and org not in self.orgs):
             return False
-        path = f"{metric_type}/{org}/{entity}/{name}"
-        return not self.series or any(fnmatchcase(path, glob) for glob in self.series)
+        if self.series and not self._matcher(f"{metric_type}/{org}/{entity}/{name}"):
+            return False
+        return self.slots is None or self.slots.holds(metric_type, org, entity, name, labels)
 
 
 def computed_ranges(periods: Sequence[Range], granularity: str, edge: Edge) -> tuple[Range, ...]:

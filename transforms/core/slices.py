@@ -18,6 +18,7 @@ from transforms.core.counts import Counts, count, imbalances
 from transforms.core.crc import crc32_of_joined
 from transforms.core.errors import ConservationError
 from transforms.core.granularity import DAY_S, MINUTE_S, Range, within
+from transforms.core.lateness import BINS, histogram
 from transforms.core.model import METRIC_TYPES, SLICE_SCHEMA, Bools, DeadLetter, DecodedObject, Floats, Ints, Points, Postings, labels_text
 from transforms.core.roles import Membership, RoleCopies, role_copies
 from transforms.core.selection import Reach, Selection
@@ -57,11 +58,15 @@ class SliceIndex(NamedTuple):
 
 @dataclass(frozen=True)
 class GroupSlices:
-    """A read group ready to be staged: rows of SLICE_SCHEMA in unit order, where each unit's rows are, and what was counted."""
+    """A read group ready to be staged: rows of SLICE_SCHEMA in unit order, where each unit's rows are, and what was counted.
+
+    `lateness` is the histogram (transforms.core.lateness) of the decoded points that were not dropped and lie in the needed times.
+    """
 
     batch: pa.RecordBatch
     index: tuple[SliceIndex, ...]
     counts: Counts
+    lateness: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,7 @@ class GroupColumns:
     _identities: dict[Identity, int] = field(default_factory=dict)
     _names: dict[str, int] = field(default_factory=dict)
     _parts: list[_Columns] = field(default_factory=list)
+    _lateness: Ints = field(default_factory=lambda: np.zeros(BINS, np.int64))
 
     def add(self, decoded: DecodedObject) -> tuple[DeadLetter, ...]:
         """Takes one object's points in, less what is dropped or outside; hands its dead letters on."""
@@ -107,7 +113,8 @@ class GroupColumns:
         if (is_dropped := is_late | is_early).any():
             self._count_types("dropped.late", columns.identity, is_late)
             self._count_types("dropped.early", columns.identity, is_early)
-            columns, posting = columns.take(~is_dropped), posting[~is_dropped]
+            columns, posting, lag_us = columns.take(~is_dropped), posting[~is_dropped], lag_us[~is_dropped]
+        self._lateness += histogram(lag_us[within(columns.minute, self._needed_minutes)], self.reach.late_s)
         self._parts.append(self._inside(columns))
         if "role" in self.selection.metric_types and len((copies := role_copies(decoded.postings, self.membership)).posting):
             self._parts.append(self._inside(self._copied(decoded.postings, copies, columns, posting)))
@@ -131,7 +138,7 @@ class GroupColumns:
         self._count_types("staged", columns.identity, np.ones(len(series), bool))
         if found := imbalances(self.counts, ("dropped", "outside", "staged")):
             raise ConservationError("while staging a read group: " + "; ".join(found))
-        return GroupSlices(*_cut(columns, series, table, self.shards), self.counts)
+        return GroupSlices(*_cut(columns, series, table, self.shards), self.counts, tuple(self._lateness.tolist()))
 
     def _count_decoded(self, decoded: DecodedObject) -> None:
         tally = decoded.tally
@@ -207,9 +214,10 @@ class _SeriesTable:
     names: tuple[str, ...]
 
     def selected(self, selection: Selection) -> Bools:
-        if not selection.orgs and not selection.series:
+        if selection.is_of_all_series:
             return np.ones(len(self.identity), bool)
-        return np.array([selection.selects(*_path(self.identities[i], self.names[n])) for i, n in zip(self.identity, self.name, strict=True)], np.bool_)
+        labels, pairs = [labels_text(one.labels) for one in self.identities], zip(self.identity.tolist(), self.name.tolist(), strict=True)
+        return np.array([selection.selects(*_path(self.identities[i], self.names[n]), labels[i]) for i, n in pairs], np.bool_)
 
     def key_hashes(self) -> Ints:
         """CRC-32 of each series' `SeriesKey` bytes, put together from those of what precedes the name, the name, and the labels."""

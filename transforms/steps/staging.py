@@ -34,12 +34,13 @@ class Slice(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Footer:
-    """What a staging file says of itself; `steps` is the time that was spent before writing it."""
+    """What a staging file says of itself; `steps` is the time that was spent before writing it, `lateness` a histogram (transforms.core.lateness)."""
 
     slices: tuple[Slice, ...]
     counts: Counts
     dead_letters: tuple[DeadLetter, ...]
     steps: Steps = field(default_factory=dict)
+    lateness: tuple[int, ...] = ()
 
 
 def write_staging(path: Path, group: int, staged: GroupSlices, dead_letters: Sequence[DeadLetter], steps: Steps | None = None) -> Footer:
@@ -48,7 +49,7 @@ def write_staging(path: Path, group: int, staged: GroupSlices, dead_letters: Seq
     What a power failure takes of it is its end, and with that the footer: it is staged again then.
     """
     slices = tuple(Slice(one.unit, group, offset, one.points) for offset, one in enumerate(staged.index))
-    footer = Footer(slices=slices, counts=staged.counts, dead_letters=tuple(dead_letters), steps=steps or {})
+    footer = Footer(slices=slices, counts=staged.counts, dead_letters=tuple(dead_letters), steps=steps or {}, lateness=staged.lateness)
 
     def write(temporary: Path) -> None:
         with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, SLICE_SCHEMA, metadata={_KEY: _to_json(footer)}) as writer:
@@ -91,4 +92,5 @@ def _from_json(text: bytes) -> Footer:
         counts=data["counts"],
         dead_letters=tuple(DeadLetter(*fields)._replace(raw=base64.b64decode(fields[-1])) for fields in data["dead_letters"]),
         steps=data["steps"],
+        lateness=tuple(data.get("lateness", ())),
     )

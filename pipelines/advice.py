@@ -1,0 +1,92 @@
+"""What to type next, from what an inspection found: a plan of the whole archive, the options it needs, and what to know before."""
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from pipelines.outcome import human_duration, human_number
+from pipelines.sampling import Listing
+from transforms.core.granularity import HOUR_S, Range
+from transforms.core.survey import Survey
+from transforms.core.time import format_period
+from transforms.decode.causes import TOO_LARGE, TRUNCATED
+
+STORE: Final = "parquet:///data/rollups"
+_US: Final = 1_000_000
+_CLOCKS_APART_S: Final = 300
+
+
+class AdvisedOption(NamedTuple):
+    """An option, as it would be written, and why. A `needed` one stands in the command; others change what is restored and are the user's choice."""
+
+    option: str
+    why: str
+    needed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """`command` is empty if no point counts for any run."""
+
+    command: str
+    options: tuple[AdvisedOption, ...]
+    notes: tuple[str, ...]
+
+
+def advice(survey: Survey, listing: Listing, archive: str, *, sampled: int) -> Advice:
+    """What to type next for the archive of this URL, of which `sampled` objects were decoded."""
+    options = tuple(_options(survey))
+    period = _period(survey, listing, is_whole=sampled == listing.objects)
+    if period is None:
+        return Advice(command="", options=options, notes=tuple(_notes(survey, listing)))
+    words = ["rollups plan", f"--archive {shlex.quote(archive)}", f"--store {STORE}", f"--period {format_period(period)}"]
+    return Advice(command=" ".join([*words, *(one.option for one in options if one.needed)]), options=options, notes=tuple(_notes(survey, listing)))
+
+
+def _period(survey: Survey, listing: Listing, *, is_whole: bool) -> Range | None:
+    """Whole hours with the points that count and, unless every object was decoded, the times by which objects are named."""
+    if survey.counted is None:
+        return None
+    first, last = survey.counted.first, survey.counted.last + 1
+    if listing.named and not is_whole:
+        first, last = min(first, listing.named[0]), max(last, listing.named[1])
+    return first // HOUR_S * HOUR_S, _up_to_hour(last)
+
+
+def _up_to_hour(number: int) -> int:
+    return -(-number // HOUR_S) * HOUR_S
+
+
+def _options(survey: Survey) -> Iterator[AdvisedOption]:
+    reach = survey.reach
+    if survey.unsaid_orgs:
+        yield AdvisedOption("--default-org NAME", f"{human_number(survey.unsaid_orgs)} points name no organisation", needed=True)
+    if survey.unsaid_roles:
+        why = f"{human_number(survey.unsaid_roles)} host postings name no roles: a table of them restores role series"
+        yield AdvisedOption("--role-membership FILE", why, needed=False)
+    if survey.delays_us and survey.delays_us.last > reach.object_span_s * _US:
+        delay_s = survey.delays_us.last // _US + 1
+        why = f"records arrived up to {human_duration(delay_s)} after the time in their object's key"
+        yield AdvisedOption(f"--object-span-s {_up_to_hour(delay_s)}", why, needed=True)
+    if survey.late:
+        why = f"{human_number(survey.late)} points came more than {human_duration(reach.late_s)} after their time and are dropped, the last after "
+        yield AdvisedOption(f"--late-s {_up_to_hour(max(survey.lateness) + 1)}", why + human_duration(max(survey.lateness)), needed=False)
+    if survey.early:
+        why = f"{human_number(survey.early)} points came more than {human_duration(reach.early_s)} before their time and are dropped, the first "
+        yield AdvisedOption(f"--early-s {_up_to_hour(-min(survey.lateness))}", why + f"{human_duration(-min(survey.lateness))} before", needed=False)
+    if TOO_LARGE in survey.causes:
+        yield AdvisedOption("--max-object-bytes BYTES", f"{survey.causes[TOO_LARGE]} objects are larger, decompressed", needed=True)
+
+
+def _notes(survey: Survey, listing: Listing) -> Iterator[str]:
+    if letters := survey.dead_records + survey.dead_points:
+        yield f"a run with dead letters ends with exit code 3 until --max-dead-letters accepts them; here are {human_number(letters)}"
+    if survey.delays_us and survey.delays_us.first < -_CLOCKS_APART_S * _US:
+        early_s = -survey.delays_us.first // _US
+        yield f"records arrived up to {human_duration(early_s)} before the time in their object's key: keys should be named in UTC"
+    if listing.untimed:
+        yield f"{human_number(listing.untimed)} of {human_number(listing.objects)} objects show no time in their key: every run reads them,"
+        yield "and their postings without a receivedAt count as arrived when the object was last changed"
+    if TRUNCATED in survey.causes:
+        yield "an object ends early: compare its size with the archive's before you take it for all there is"

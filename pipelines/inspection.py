@@ -1,0 +1,146 @@
+"""`rollups inspect OBJECT|PREFIX`: what an unknown archive, or one object of it, holds, and how to restore it."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from configs.jobs import InspectJob
+from pipelines.inspected import FormTally, Inspection, inspection_data
+from pipelines.inspection_text import inspection_text
+from pipelines.outcome import Outcome, human_number
+from pipelines.runtime import Runtime
+from pipelines.sampling import Listing
+from transforms.archive import Archive
+from transforms.core.errors import IncompleteError, RefusedError, UsageError
+from transforms.core.manifest import ArchiveObject, key_times
+from transforms.core.model import DecodedObject
+from transforms.core.selection import Reach
+from transforms.core.survey import Survey
+from transforms.decode.containers import UnpackLimits, unpack
+from transforms.decode.forms import Form, form_of
+from transforms.decode.objects import DecodeRules, decode_object
+
+SHOWN_EVERY: Final = 1000
+"""Objects."""
+
+
+def run(job: InspectJob, runtime: Runtime) -> Outcome:
+    """Decodes an object, or a sample of a folder's or archive's, and shows what it found.
+
+    Exit code 5 if nothing of it could be decoded or there is nothing to decode, 2 if there is no such object or archive; dead letters alone are no failure.
+    """
+    found = _inspect(job, runtime)
+    code = 0
+    if not found.survey.decoded_records:
+        runtime.say(f"rollups: nothing of {job.object!r} could be decoded: its form is none of those that are known, or it is damaged")
+        code = RefusedError.exit_code
+    return Outcome(exit_code=code, data=inspection_data(found), text=inspection_text(found))
+
+
+def _inspect(job: InspectJob, runtime: Runtime) -> Inspection:
+    path = local_path(job.object)
+    if path is not None and not _is_there(path):
+        msg = f"{job.object!r} is not there: name a file, a folder, or an archive's URL such as file:///data/archive"
+        raise UsageError(msg)
+    if path is not None and not path.is_dir():
+        return _inspect_file(job, runtime, path)
+    url = job.object if path is None else path.absolute().as_uri()
+    archive = runtime.archive(url)
+    listing = Listing(job.objects).add_all(_shown(archive.objects(), runtime))
+    if not listing.objects:
+        raise RefusedError(f"{job.object!r} holds no object: name a file, or the folder above the YYYY/MM/dd/HH folders")
+    found = Inspection(target=job.object, archive=url, is_object=False, listing=listing, survey=_survey(job))
+    return _decoded(job, _bodies(archive, found, runtime), found)
+
+
+def _survey(job: InspectJob) -> Survey:
+    return Survey(Reach(late_s=job.late_s, early_s=job.early_s))
+
+
+def local_path(target: str) -> Path | None:
+    """The path of a local file or folder, written as a path or as a `file://` URL; None for another URL."""
+    parts = urlsplit(target)
+    if parts.scheme == "file" and not parts.netloc:
+        return Path(unquote(parts.path))
+    return None if "://" in target else Path(target)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        msg = f"looking for {str(path)[:200]!r}: {error.strerror}"
+        raise UsageError(msg) from None
+
+
+def _inspect_file(job: InspectJob, runtime: Runtime, path: Path) -> Inspection:
+    body = runtime.read_file(str(path), "object")
+    if not body:
+        raise RefusedError(f"{job.object!r} is empty (0 bytes): there is nothing to inspect; was the download cut?")
+    runtime.show(f"decoding {path}")
+    one = ArchiveObject(path.absolute().as_posix().lstrip("/"), len(body), "", int(path.stat().st_mtime))
+    listing = Listing(1).add_all([one])
+    return _decoded(job, [(one, body)], Inspection(target=job.object, archive=_archive_above(path), is_object=True, listing=listing, survey=_survey(job)))
+
+
+def _archive_above(path: Path) -> str:
+    """The folder above the YYYY/MM/dd/HH folders, if the file lies in such, else its folder."""
+    folder = path.absolute().parent
+    is_dated = len(folder.parts) > 4 and all(part.isdigit() for part in folder.parts[-4:])
+    return (folder.parents[3] if is_dated else folder).as_uri()
+
+
+def _shown(objects: Iterator[ArchiveObject], runtime: Runtime) -> Iterator[ArchiveObject]:
+    for number, one in enumerate(objects, 1):
+        if number % SHOWN_EVERY == 0:
+            runtime.show(f"listing: {human_number(number)} objects, at {one.key}")
+        yield one
+
+
+def _bodies(archive: Archive, found: Inspection, runtime: Runtime) -> Iterator[tuple[ArchiveObject, bytes]]:
+    """The listing's chosen objects; one that can't be had, now or later, is noted in `found.unreadable`, and the others follow."""
+    chosen = found.listing.chosen()
+    for number, one in enumerate(chosen, 1):
+        runtime.show(f"object {number} of {len(chosen)}: {one.key}")
+        try:
+            body = archive.read(one)
+        except IncompleteError as error:
+            if error.retryable:
+                raise
+            found.unreadable[one.key] = str(error)
+        else:
+            yield one, body
+
+
+def _decoded(job: InspectJob, bodies: Iterable[tuple[ArchiveObject, bytes]], found: Inspection) -> Inspection:
+    """The inspection with what the objects hold."""
+    rules = DecodeRules(org=job.default_org, max_object_bytes=job.max_object_bytes)
+    for one, body in bodies:
+        form, inflated_bytes = _form(body, rules)
+        decoded = decode_object(body, key=one.key, arrival_us=one.arrival_us, rules=rules)
+        span = key_times(one.key)
+        found.survey.add(decoded, named_us=None if span is None else span[0] * 1_000_000)
+        _count(found.forms.setdefault(form, FormTally(one.key)), len(body), inflated_bytes, decoded)
+        found.sampled.append(one.key)
+    return found
+
+
+def _form(body: bytes, rules: DecodeRules) -> tuple[Form, int]:
+    unpacked = unpack(body, UnpackLimits(max_bytes=rules.max_object_bytes, max_expansion=rules.max_expansion))
+    return form_of(unpacked), len(unpacked.data)
+
+
+def _count(tally: FormTally, stored_bytes: int, inflated_bytes: int, decoded: DecodedObject) -> None:
+    tally.objects += 1
+    tally.object_bytes += stored_bytes
+    tally.inflated_bytes += inflated_bytes
+    tally.records += decoded.tally.records
+    tally.points += sum(decoded.tally.points.values())
+    tally.dead_letters += len(decoded.dead_letters)
+
+
+if __name__ == "__main__":
+    from pipelines.cli import run_as_module
+
+    run_as_module("inspect")
