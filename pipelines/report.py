@@ -78,6 +78,7 @@ def _report(plan: Plan, ledger: Ledger, sums: Account, done: list[UnitRecord]) -
         "points": _points(counts, plan),
         "inexact_values": total(counts, "inexact"),
         "overflowing_sums": total(counts, "overflows"),
+        "rebinned_histograms": total(counts, "rebinned"),
         "imbalances": list(sums.imbalances()),
         "buckets": {metric_type: {name: asdict(tally) for name, tally in of_type.items()} for metric_type, of_type in sums.tallies.items()},
         "dead_letters": {"total": total(counts, "dead_records", "dead_points"), "by_cause": _by_cause(counts), "file": str(ledger.path / "dead_letters.jsonl")},
@@ -172,7 +173,11 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
     yield f"records   {read} read from {human_number(report['objects'])} objects = {decoded} decoded + {dead} dead letters"
     if reasons := _dropped(report):
         yield "dropped   " + ", ".join(f"{reason} {human_number(number)}" for reason, number in sorted(reasons.items()))
-    for what, key in (("kept as the nearest number (beyond 2^53)", "inexact_values"), ("sums beyond the largest number", "overflowing_sums")):
+    for what, key in (
+        ("kept as the nearest number (beyond 2^53)", "inexact_values"),
+        ("sums beyond the largest number", "overflowing_sums"),
+        ("histograms with wider buckets than they came with", "rebinned_histograms"),
+    ):
         if report[key]:
             yield f"{what}: {human_number(report[key])}"
     if report["untimed_objects"]:

@@ -129,6 +129,7 @@ class Worker:
             computed=self._selection.computed,
             average=self.plan.request.average,
             generation=self.plan.generation,
+            lead_in_s=self.plan.request.reach.lead_in_s,
         )
         with watch.step("roll up"):
             return list(passes)
