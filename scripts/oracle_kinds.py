@@ -211,6 +211,7 @@ def finished(merged: Histogram, total: float | None, minutes: int, points: int, 
 
 def merge(members: list[Histogram]) -> tuple[Histogram, bool]:
     """One histogram of all observations, and whether a bucket became wider. Its `sum` is not made here."""
+    members = [one._replace(bounds=tuple(map(zero, one.bounds))) for one in members]
     counted = [one for one in members if one.count != 0]
     low = None if not counted or any(one.min is None for one in counted) else zero(min(one.min for one in counted if one.min is not None))
     high = None if not counted or any(one.max is None for one in counted) else zero(max(one.max for one in counted if one.max is not None))

@@ -22,6 +22,14 @@ def sizes_of(starts: Ints, rows: int) -> Ints:
     return sizes
 
 
+def concatenated_ranges(starts: Ints, sizes: Ints) -> Ints:
+    """The numbers of the ranges `[start, start + size)`, one range after another."""
+    ends = np.cumsum(sizes)
+    ranges: Ints = np.repeat(starts - ends + sizes, sizes)
+    ranges += np.arange(len(ranges))
+    return ranges
+
+
 def left_folds(values: Floats, starts: Ints) -> Floats:
     """Sum of every group (none is empty) from left to right, bit for bit as a loop would. A sum that became infinite stays so.
 

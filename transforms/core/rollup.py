@@ -15,6 +15,7 @@ from transforms.core.canonical import canonical
 from transforms.core.errors import RollupsError
 from transforms.core.fold import Average, Buckets
 from transforms.core.granularity import MINUTE_S, WIDTH_S, Range, within
+from transforms.core.histogram_kinds import fold_histogram_points
 from transforms.core.kinds import Fold, Laid, Rules, fold_counter_points, fold_delta_points, fold_gauge_points
 from transforms.core.model import Bools, Ints
 from transforms.core.rows import Owners, table_of
@@ -200,5 +201,6 @@ FOLDS: Final[dict[str, Fold]] = {
     "counter": fold_counter_points,
     "delta": fold_delta_points,
     "gauge": fold_gauge_points,
+    "histogram": fold_histogram_points,
 }
 """The kinds that can be rolled up. A new kind is a new function and its table of hand-computed rows in the tests."""
