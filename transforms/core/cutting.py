@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from transforms.core.granularity import DAY_S
+from transforms.core.histograms import take_points
 from transforms.core.lead_in import DAY_MINUTES
 from transforms.core.model import METRIC_TYPES, SLICE_SCHEMA, Bools, Ints
 from transforms.core.point_columns import Numbers, PointColumns
@@ -91,7 +92,7 @@ def _lists(given: Cut, position: npt.NDArray[np.intp], series: npt.NDArray[np.in
 
 def _histograms_at(histograms: pa.ChunkedArray, at: Ints) -> pa.StructArray:
     whole = histograms.combine_chunks() if histograms.num_chunks != 1 else histograms.chunk(0)
-    return whole.take(pa.array(at))
+    return take_points(whole, at)
 
 
 def _sparse(items: pa.Array, rows: Bools, sizes: Ints, kind: pa.ListType) -> pa.ListArray:

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from transforms.core.intervals import Intervals, united
-from transforms.core.model import Bools, Floats, Ints
-from transforms.core.ragged import concatenated_ranges, sizes_of
+from transforms.core.model import HISTOGRAM, Bools, Floats, Ints
+from transforms.core.ragged import concatenated_ranges, sizes_of, taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class Shapes:
 
     def at(self, shape: Ints) -> tuple[Ints, Floats]:
         """The bounds of these shapes one after another, with offsets."""
-        sizes = self.sizes[shape]
-        return offsets_of(sizes), self.edges[concatenated_ranges(self.offsets[shape], sizes)]
+        edges, offsets = taken(self.edges, self.offsets, shape)
+        return offsets, edges
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,9 @@ class Histograms:
 
     def take(self, at: Ints) -> "Histograms":
         """These rows."""
-        sizes = np.diff(self.offsets)[at]
-        counts = self.counts[concatenated_ranges(self.offsets[:-1][at], sizes)]
+        counts, offsets = taken(self.counts, self.offsets, at)
         numbers = self.count[at], self.total[at], self.low[at], self.high[at]
-        return Histograms(*numbers, self.shape[at], offsets_of(sizes), counts, self.shapes)
+        return Histograms(*numbers, self.shape[at], offsets, counts, self.shapes)
 
     def bounds_lists(self) -> pa.ListArray:
         """The bounds of every row."""
@@ -88,6 +87,17 @@ def histograms_of(points: pa.StructArray) -> Histograms:
     total, low, high = (_floats(points.field(name)) for name in ("sum", "min", "max"))
     low, high = (np.where(count == 0, np.nan, column) for column in (low, high))
     return Histograms(count, total, low, high, shape, _offsets(buckets), buckets.flatten().to_numpy(), shapes)
+
+
+def take_points(points: pa.StructArray, at: Ints) -> pa.StructArray:
+    """HISTOGRAMs at these places; `take` of Arrow copies lists in several times the time."""
+    columns = [_taken_lists(column, at) if pa.types.is_list(column.type) else column.take(pa.array(at)) for column in map(points.field, range(len(HISTOGRAM)))]
+    return pa.StructArray.from_arrays(columns, fields=list(HISTOGRAM))
+
+
+def _taken_lists(lists: pa.ListArray, at: Ints) -> pa.ListArray:
+    values, offsets = taken(lists.flatten().to_numpy(), _offsets(lists), at)
+    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), pa.array(values))
 
 
 def _offsets(lists: pa.ListArray) -> Ints:
@@ -178,7 +188,7 @@ def _added(given: Histograms, starts: Ints, sizes: Ints) -> Histograms:
     buckets = given.shapes.sizes[shape] + 1
     offsets = offsets_of(buckets)
     counts = np.zeros(offsets[-1], np.int64)
-    for width in np.unique(buckets).tolist():
+    for width in np.flatnonzero(np.bincount(buckets)).tolist():
         groups = np.flatnonzero(buckets == width)
         rows = concatenated_ranges(starts[groups], sizes[groups])
         matrix = given.counts.reshape(-1, width) if len(rows) == len(given) else given.counts[given.offsets[rows][:, None] + np.arange(width)]
@@ -195,11 +205,13 @@ def _united(given: Histograms, starts: Ints, sizes: Ints) -> tuple[Histograms, B
     filled = np.flatnonzero(given.counts[at])
     owner = np.repeat(np.arange(len(rows)), buckets)[filled]
     place = (concatenated_ranges(np.zeros_like(buckets), buckets))[filled]
-    edge = given.shapes.offsets[given.shape[rows]][owner] + place
-    edges = given.shapes.edges
-    below = np.where(place == 0, -np.inf, edges.take(edge - 1, mode="clip") if len(edges) else -np.inf)
-    above = np.where(place == buckets[owner] - 1, np.inf, edges.take(edge, mode="clip") if len(edges) else np.inf)
+    edges, ranks = np.unique(given.shapes.edges, return_inverse=True)
+    lists = given.shapes.offsets[given.shape[rows]]
+    above = lists[owner] + place
+    is_first, is_last = place == 0, place == buckets[owner] - 1
+    padded = np.concatenate([[0], ranks + 1, [len(edges) + 1]])  # the rank of edge i stands at i + 1
+    low, high = np.where(is_first, 0, padded[above]), np.where(is_last, len(edges) + 1, padded[above + 1])
     group = np.repeat(np.arange(len(starts)), sizes)[owner]
-    result, rebinned = united(Intervals(group, below, above, given.counts[at][filled]), len(starts))
+    result, rebinned = united(Intervals(group, low, high, given.counts[at][filled], edges), len(starts))
     shape, shapes = encoded(result.bound_offsets, result.bounds)
     return _bare(shape, np.diff(result.bound_offsets) + 1, result.counts, shapes), rebinned

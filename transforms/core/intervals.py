@@ -8,12 +8,16 @@ from transforms.core.model import Bools, Floats, Ints
 
 
 class Intervals(NamedTuple):
-    """Parallel columns: the group, the edges (infinite at the ends of the line) and what is counted in every interval. No interval is empty."""
+    """Parallel columns: the group, the edges and what is counted in every interval. No interval is empty.
+
+    An edge is the rank of its value: 0 is -inf, i is `edges[i - 1]` (finite, increasing), the one after the last is inf.
+    """
 
     group: Ints
-    below: Floats
-    above: Floats
+    below: Ints
+    above: Ints
     number: Ints
+    edges: Floats
 
 
 class Buckets(NamedTuple):
@@ -27,13 +31,10 @@ class Buckets(NamedTuple):
 def united(given: Intervals, groups: int) -> tuple[Buckets, Bools]:
     """Buckets of groups 0 to `groups` - 1, and for each whether an interval is narrower than the bucket that it went into.
 
-    Edges are ranked, so that one sort of integers puts the intervals in order; then an interval begins a bucket if none before it in its group reaches beyond
-    its lower edge.
+    One sort of integers puts the intervals in order; then an interval begins a bucket if none before it in its group reaches beyond its lower edge.
     """
-    edges, ranks = np.unique(np.concatenate([given.below, given.above, [-np.inf, np.inf]]), return_inverse=True)
-    width, last = len(edges), len(edges) - 1
-    low = given.group * width + ranks[: len(given.group)]
-    high = given.group * width + ranks[len(given.group) : -2]
+    width = len(given.edges) + 2
+    low, high = given.group * width + given.below, given.group * width + given.above
     order = np.argsort(low, kind="stable")
     low, reach = low[order], np.maximum.accumulate(high[order])
     begins = np.ones(len(order), bool)
@@ -46,15 +47,15 @@ def united(given: Intervals, groups: int) -> tuple[Buckets, Bools]:
     rebinned = np.zeros(groups, bool)
     rebinned[low[narrower] // width] = True
     counts = np.add.reduceat(given.number[order], first) if len(first) else np.zeros(0, np.int64)
-    return _filled(bottom, top, counts, np.arange(groups) * width, edges[:last]), rebinned
+    return _filled(bottom, top, counts, np.arange(groups) * width, given.edges), rebinned
 
 
 def _filled(bottom: Ints, top: Ints, counts: Ints, floors: Ints, edges: Floats) -> Buckets:
     """Buckets of disjoint intervals, ascending: those and an empty one below each that does not touch what is below it, and above the last of a group.
 
-    Edges are numbers: that of the group's floor, which is -inf, and the rank of the edge; the rank of inf is the number of `edges`.
+    Edges are numbers: that of the group's floor, which is -inf, and the rank of the edge added.
     """
-    width = len(edges) + 1
+    width = len(edges) + 2
     touches = bottom % width == 0
     touches[1:] |= bottom[1:] == top[:-1]
     gaps = bottom[~touches]
@@ -68,4 +69,4 @@ def _filled(bottom: Ints, top: Ints, counts: Ints, floors: Ints, edges: Floats) 
     rank = above % width
     number = np.bincount(above // width, minlength=len(floors))
     inner = rank != width - 1
-    return Buckets(np.append(0, np.cumsum(number - 1)), edges[rank[inner]] + 0.0, every[order])
+    return Buckets(np.append(0, np.cumsum(number - 1)), edges[rank[inner] - 1], every[order])

@@ -1,11 +1,15 @@
 """Columns in groups of different lengths: consecutive rows of a group, cut at `starts`."""
 
+from typing import Final, TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
 from transforms.core.model import Bools, Floats, Ints
 
-_LONG = 64
+_Number = TypeVar("_Number", np.int64, np.float64)
+
+_LONG: Final = 64
 
 
 def starts_of(*keys: npt.NDArray[np.integer]) -> Ints:
@@ -28,6 +32,16 @@ def concatenated_ranges(starts: Ints, sizes: Ints) -> Ints:
     ranges: Ints = np.repeat(starts - ends + sizes, sizes)
     ranges += np.arange(len(ranges))
     return ranges
+
+
+def taken(values: npt.NDArray[_Number], offsets: Ints, at: Ints) -> tuple[npt.NDArray[_Number], Ints]:
+    """The lists at these places and their offsets; list i is `values[offsets[i] : offsets[i + 1]]`. Quick where all lists are of one size."""
+    sizes = np.diff(offsets)
+    width = int(sizes[0]) if len(sizes) else 0
+    if width and (sizes == width).all():
+        return values.reshape(-1, width).take(at, axis=0).reshape(-1), np.arange(len(at) + 1) * width
+    chosen = sizes[at]
+    return values[concatenated_ranges(offsets[at], chosen)], np.append(0, np.cumsum(chosen, dtype=np.int64))
 
 
 def left_folds(values: Floats, starts: Ints) -> Floats:

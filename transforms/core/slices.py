@@ -15,6 +15,7 @@ from transforms.core.counts import Counts, count, imbalances
 from transforms.core.cutting import Cut, Shards, SliceIndex, cut
 from transforms.core.errors import ConservationError
 from transforms.core.granularity import MINUTE_S, Range, within
+from transforms.core.histograms import take_points
 from transforms.core.lead_in import LeadIn
 from transforms.core.model import HISTOGRAM, POINT_KINDS, Bools, DeadLetter, DecodedObject, Ints, Points, Postings
 from transforms.core.point_columns import Numbers, PointColumns, concatenated
@@ -150,10 +151,14 @@ class GroupColumns:
         """The parts, with places in the group's histograms instead of the object's; of these, those that are left are kept."""
         if histograms is None or all(part.histogram is None for part in parts):
             return parts
-        used = np.unique(np.concatenate([part.histogram[part.histogram >= 0] for part in parts if part.histogram is not None]))
-        place = np.full(len(histograms) + 1, -1, np.int64)
-        place[used] = sum(map(len, self._histograms)) + np.arange(len(used))
-        self._histograms.append(histograms if len(used) == len(histograms) else histograms.take(pa.array(used)))
+        is_used = np.zeros(len(histograms) + 1, bool)  # the last place is that of -1: none
+        for part in parts:
+            if part.histogram is not None:
+                is_used[part.histogram] = True
+        is_used[-1] = False
+        used = np.flatnonzero(is_used)
+        place = np.where(is_used, np.cumsum(is_used) - 1 + sum(map(len, self._histograms)), -1)
+        self._histograms.append(histograms if len(used) == len(histograms) else take_points(histograms, used))
         return [part if part.histogram is None else replace(part, histogram=place[part.histogram]) for part in parts]
 
     def _selected(self, columns: PointColumns, series: Numbers, table: SeriesTable) -> tuple[PointColumns, Numbers]:
