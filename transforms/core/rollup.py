@@ -63,13 +63,13 @@ def roll_up(slices: Sequence[pa.RecordBatch], *, computed: Computed, average: Av
 def roll_up_in_passes(
     slices: Sequence[pa.RecordBatch], *, max_points: int, computed: Computed, average: Average, generation: int, lead_in_s: int = Reach.lead_in_s
 ) -> Iterator[UnitRollups]:
-    """As `roll_up`, in passes over consecutive series of at most `max_points` points each (or one larger series), in sorted order.
+    """As `roll_up`, in passes over consecutive series of at most `max_points` points each (or one larger series; histograms weigh more), in sorted order.
 
     The tables of all passes joined (`rows.joined`) are `roll_up`'s, the counts add up to its. Memory beyond the slices is bounded by a pass.
     Where there are no series there is no pass.
     """
     united = unite(slices)
-    for first, end in _ranges(_points_of_series(slices, united), max_points):
+    for first, end in _ranges(_weight_of_series(slices, united), max_points):
         chosen = [(first <= series) & (series < end) for series in united.of_row]
         part = [one if rows.all() else one.filter(pa.array(rows)) for one, rows in zip(slices, chosen, strict=True)]
         yield _roll_up(part, _narrow(united, first, end, chosen), computed, Rules(average, lead_in_s), generation)
@@ -85,11 +85,22 @@ def _ranges(sizes: Ints, max_points: int) -> Iterator[tuple[int, int]]:
         first, done = end, int(ends[end - 1])
 
 
-def _points_of_series(slices: Sequence[pa.RecordBatch], united: UnitedSeries) -> Ints:
-    sizes = np.zeros(len(united), np.int64)
+def _weight_of_series(slices: Sequence[pa.RecordBatch], united: UnitedSeries) -> Ints:
+    """What the series take in memory, in points: four buckets of a histogram count as one more."""
+    weights = np.zeros(len(united), np.int64)
     for one, series in zip(slices, united.of_row, strict=True):
-        np.add.at(sizes, series, _sizes(one))
-    return sizes
+        np.add.at(weights, series, _sizes(one) + _buckets(one) // 4)
+    return weights
+
+
+def _buckets(one: pa.RecordBatch) -> Ints:
+    """Buckets of the histograms in every row."""
+    histograms = one.column("histogram")
+    if histograms.null_count == len(histograms):
+        return np.zeros(len(histograms), np.int64)
+    counts: pa.ListArray = histograms.values.field("bucket_counts")
+    buckets: Ints = np.diff(counts.offsets.to_numpy()[histograms.offsets.to_numpy()]).astype(np.int64)
+    return buckets
 
 
 def _narrow(united: UnitedSeries, first: int, end: int, chosen: Sequence[Bools]) -> UnitedSeries:

@@ -48,12 +48,21 @@ class Selection:
         """Times whose points go into at least one computed bucket."""
         return unite(one for ranges in self.computed.values() for one in ranges)
 
+    def computed_within(self, window: Range) -> dict[str, tuple[Range, ...]]:
+        """`computed` as far as it lies in a store window: a unit also gets points of others, as lead-in, and computes none of their buckets."""
+        return {name: tuple(cut for one in ranges if (cut := _overlap(one, window))) for name, ranges in self.computed.items()}
+
     def selects(self, metric_type: str, org: str, entity: str, name: str) -> bool:
         """Whether this series is restored."""
         if metric_type not in self.metric_types or (self.orgs and org not in self.orgs):
             return False
         path = f"{metric_type}/{org}/{entity}/{name}"
         return not self.series or any(fnmatchcase(path, glob) for glob in self.series)
+
+
+def _overlap(one: Range, other: Range) -> Range | None:
+    from_s, to_s = max(one[0], other[0]), min(one[1], other[1])
+    return (from_s, to_s) if from_s < to_s else None
 
 
 def computed_ranges(periods: Sequence[Range], granularity: str, edge: Edge) -> tuple[Range, ...]:
