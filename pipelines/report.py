@@ -155,8 +155,11 @@ def _buckets_table(report: dict[str, Any]) -> str:
 
 
 def _points_table(report: dict[str, Any]) -> str:
-    heads = ("decoded", "role copies", "stored", "superseded", "outside", "dropped", "refused")
-    terms = ("points", "role_copies", "stored", "superseded", "outside", "dropped", "refused")
+    heads = ["decoded", "role copies", "stored", "superseded", "outside", "dropped", "refused"]
+    terms = ["points", "role_copies", "stored", "superseded", "outside", "dropped", "refused"]
+    if any("lead_in_copies" in of_type for of_type in report["points"].values()):
+        heads.insert(2, "lead-in copies")
+        terms.insert(2, "lead_in_copies")
     rows = [
         (metric_type, *(human_number(sum(number for name, number in of_type.items() if name.split(".")[0] == term)) for term in terms))
         for metric_type, of_type in report["points"].items()
