@@ -5,10 +5,15 @@ It shares no code with what it checks. DESIGN §3, the table of kinds, says what
 
 import math
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 WIDTH_S = {"1m": 60, "5m": 300, "1h": 3600}
 INF = math.inf
+COLUMNS = (
+    "metric_type", "org", "entity", "name", "labels", "kind", "granularity", "bucket_start", "minutes",
+    "count", "sum", "min", "max", "avg", "last", "increase", "p50", "p90", "p95", "p99",
+)  # fmt: skip
 
 Series = tuple[str, ...]
 Row = dict[str, Any]
@@ -52,6 +57,18 @@ def roll_up(points: Iterable[Point], average: str, lead_in_s: int) -> dict[str, 
         for name, rows in (("1m", ones), ("5m", fives), ("1h", coarser(fives, ones, 3600, kind, average))):
             result[name][*series, kind] = rows
     return result
+
+
+def export_rows(points: Iterable[Point], periods_s: Sequence[tuple[int, int]], granularity: str, average: str = "cascade", lead_in_s: int = 600) -> list[Row]:
+    """The columns of the buckets that overlap a period (none given: all), as `rollups export` sorts them; series are (type, org, entity, name, labels)."""
+    width, rows = WIDTH_S[granularity], []
+    for (*series, kind), buckets in roll_up(points, average, lead_in_s)[granularity].items():
+        for start, row in buckets.items():
+            if not periods_s or any(a < start + width and start < b for a, b in periods_s):
+                begin = datetime.fromtimestamp(start, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+                identity = dict(zip(COLUMNS[:8], (*series, kind, granularity, begin), strict=True))
+                rows.append(identity | {name: row.get(name) for name in COLUMNS[8:]})
+    return sorted(rows, key=lambda row: [str(row[name]) for name in COLUMNS[:8]])
 
 
 def minutes_of(points: list[Point], kind: str, lead_in_s: int) -> Rows:

@@ -13,6 +13,7 @@ from scripts import oracle_kinds
 from scripts.oracle_kinds import Histogram
 from tests.core.kind_slices import COLUMNS, Sample, bits, expected, minutes_within, oracle, rows_of, slice_of
 from tests.core.unit_slices import START_S, WHOLE_DAY
+from transforms.core.errors import RollupsError
 from transforms.core.fold import Average
 from transforms.core.rollup import Computed, UnitRollups, roll_up, roll_up_in_passes
 from transforms.core.rows import joined
@@ -134,6 +135,11 @@ def test_a_percentile_is_off_by_a_buckets_width_at_most(observed: list[float], e
         lo, hi = next((lo, hi) for lo, hi in itertools.pairwise(ends) if lo < true <= hi)
         width = (max(observed) if hi == math.inf else hi) - (min(observed) if lo == -math.inf else lo)
         assert abs(value - true) <= width + 1e-9
+
+
+def test_a_histogram_without_one_bucket_more_than_bounds_is_no_success() -> None:
+    with pytest.raises(RollupsError, match=r"'bounds': \[1.0, 2.0\], 'bucket_counts': \[1, 2\]} has not one bucket more than bounds"):
+        rolled(sample(0, of(1, 2, bounds=(1.0, 2.0))), sample(60, of(1, 2, 3, bounds=(1.0, 2.0))))
 
 
 def test_huge_counts_fit() -> None:

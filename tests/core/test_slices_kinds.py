@@ -146,3 +146,10 @@ def test_a_hosts_points_in_a_role_keep_their_labels_and_kind() -> None:
         ("role", "web:app", '{"host":"h1","z":"1"}', "counter"),
         ("role", "web:app", '{"host":"h1"}', "gauge"),
     ]
+
+
+def test_gauges_among_themselves_carry_no_columns_of_other_kinds() -> None:
+    columns = GroupColumns(Selection(metric_types=METRIC_TYPES, computed={"1m": ALWAYS}), Reach(), lambda _type, _window: 1)
+    columns.add(decoded([Posting("labeled")], [Point(labels='{"a":"b"}', start_us=5)]))
+    (part,) = columns._parts
+    assert (part.start_us, part.time_us, part.histogram) == (None, None, None)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
+from transforms.core.errors import RollupsError
 from transforms.core.intervals import Intervals, united
 from transforms.core.model import HISTOGRAM, Bools, Floats, Ints
 from transforms.core.ragged import concatenated_ranges, sizes_of, taken
@@ -80,13 +81,16 @@ def offsets_of(sizes: Ints) -> Ints:
 
 
 def histograms_of(points: pa.StructArray) -> Histograms:
-    """Histograms of an array of HISTOGRAM without nulls."""
+    """Histograms of an array of HISTOGRAM without nulls. Raises RollupsError if one has not one bucket more than bounds."""
     bounds, buckets = points.field("bounds"), points.field("bucket_counts")
     shape, shapes = encoded(_offsets(bounds), bounds.flatten().to_numpy() + 0.0)
+    offsets = _offsets(buckets)
+    if (wrong := np.flatnonzero(np.diff(offsets) != shapes.sizes[shape] + 1)).size:
+        raise RollupsError(f"rolling up a histogram: {points[int(wrong[0])].as_py()} has not one bucket more than bounds")
     count = points.field("count").to_numpy()
     total, low, high = (_floats(points.field(name)) for name in ("sum", "min", "max"))
     low, high = (np.where(count == 0, np.nan, column) for column in (low, high))
-    return Histograms(count, total, low, high, shape, _offsets(buckets), buckets.flatten().to_numpy(), shapes)
+    return Histograms(count, total, low, high, shape, offsets, buckets.flatten().to_numpy(), shapes)
 
 
 def take_points(points: pa.StructArray, at: Ints) -> pa.StructArray:

@@ -112,7 +112,7 @@ class GroupColumns:
             (points.time_s // MINUTE_S).astype(np.int32),
             postings.arrival_us[points.posting],
             points.value,
-            *(() if points.kind is None else _more(points)),
+            *(() if points.kind is None or not points.kind.any() else _more(points)),
         )
 
     def _copied(self, copies: RoleCopies, columns: PointColumns, posting: npt.NDArray[np.int32], of_posting: Numbers | None) -> PointColumns:
@@ -186,11 +186,11 @@ class GroupColumns:
             count(self.counts, term, one, number)
 
 
-def _more(points: Points) -> tuple[Ints, Ints, Ints]:
-    """`start_us`, `time_us` and places of histograms of points that may be more than gauges."""
+def _more(points: Points) -> tuple[Ints, Ints, Ints | None]:
+    """`start_us`, `time_us` and places of histograms of points that are not all gauges."""
     number = len(points.value)
     start_us = np.zeros(number, np.int64) if points.start_us is None else points.start_us
     time_us = points.time_s * _US if points.time_us is None else points.time_us
     if points.histogram is None:
-        return start_us, time_us, np.full(number, -1, np.int64)
+        return start_us, time_us, None
     return start_us, time_us, np.where(points.histogram.is_valid().to_numpy(zero_copy_only=False), np.arange(number), -1)
