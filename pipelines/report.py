@@ -88,6 +88,7 @@ def _report(plan: Plan, ledger: Ledger, sums: Account, done: list[UnitRecord]) -
         "points": _points(counts, plan),
         "inexact_values": total(counts, "inexact"),
         "overflowing_sums": total(counts, "overflows"),
+        "rebinned_histograms": total(counts, "rebinned"),
         "imbalances": list(sums.imbalances()),
         "buckets": {metric_type: {name: asdict(tally) for name, tally in of_type.items()} for metric_type, of_type in sums.tallies.items()},
         "dead_letters": {"total": total(counts, "dead_records", "dead_points"), "by_cause": _by_cause(counts), "file": str(ledger.path / "dead_letters.jsonl")},
@@ -164,8 +165,11 @@ def _buckets_table(report: dict[str, Any]) -> str:
 
 
 def _points_table(report: dict[str, Any]) -> str:
-    heads = ("decoded", "role copies", "stored", "superseded", "outside", "dropped", "refused")
-    terms = ("points", "role_copies", "stored", "superseded", "outside", "dropped", "refused")
+    heads = ["decoded", "role copies", "stored", "superseded", "outside", "dropped", "refused"]
+    terms = ["points", "role_copies", "stored", "superseded", "outside", "dropped", "refused"]
+    if any("lead_in_copies" in of_type for of_type in report["points"].values()):
+        heads.insert(2, "lead-in copies")
+        terms.insert(2, "lead_in_copies")
     rows = [
         (metric_type, *(human_number(sum(number for name, number in of_type.items() if name.split(".")[0] == term)) for term in terms))
         for metric_type, of_type in report["points"].items()
@@ -184,7 +188,11 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
         yield from coverage_lines(report["coverage"])
     if reasons := _dropped(report):
         yield "dropped   " + ", ".join(f"{reason} {human_number(number)}" for reason, number in sorted(reasons.items()))
-    for what, key in (("kept as the nearest number (beyond 2^53)", "inexact_values"), ("sums beyond the largest number", "overflowing_sums")):
+    for what, key in (
+        ("kept as the nearest number (beyond 2^53)", "inexact_values"),
+        ("sums beyond the largest number", "overflowing_sums"),
+        ("histograms with wider buckets than they came with", "rebinned_histograms"),
+    ):
         if report[key]:
             yield f"{what}: {human_number(report[key])}"
     if report["untimed_objects"]:

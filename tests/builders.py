@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from transforms.core.manifest import Manifest
-from transforms.core.model import DeadLetter, DecodedObject, DecodeTally, Points, Postings
+from transforms.core.model import HISTOGRAM, POINT_KINDS, DeadLetter, DecodedObject, DecodeTally, Points, Postings
 from transforms.core.plan import Estimate, Plan, Request
 
 NOON_S = 1_761_998_400
@@ -31,12 +31,17 @@ class Posting(NamedTuple):
 
 
 class Point(NamedTuple):
-    """A row of `Points`; `posting` is a row number."""
+    """A row of `Points`; `posting` is a row number, `kind` one of POINT_KINDS, `time_us` of None the whole second, `histogram` a dict of HISTOGRAM."""
 
     posting: int = 0
     name: str = "cpu"
     time_s: int = NOON_S
     value: float = 1.0
+    labels: str = "{}"
+    kind: str = "gauge"
+    start_us: int = 0
+    time_us: int | None = None
+    histogram: dict[str, Any] | None = None
 
 
 def decoded(postings: Sequence[Posting], points: Sequence[Point], tally: DecodeTally | None = None, letters: Sequence[DeadLetter] = ()) -> DecodedObject:
@@ -52,9 +57,23 @@ def decoded(postings: Sequence[Posting], points: Sequence[Point], tally: DecodeT
             pa.array([one.name for one in points], pa.string()).dictionary_encode(),
             np.array([one.time_s for one in points], np.int64),
             np.array([one.value for one in points], np.float64),
+            *_more_columns(points),
         ),
         tally or DecodeTally(records=1, decoded_records=1, points=by_type),
         tuple(letters),
+    )
+
+
+def _more_columns(points: Sequence[Point]) -> tuple[Any, ...]:
+    """The columns of points that are more than gauges without labels; none where all are."""
+    if all(one[4:] == Point()[4:] for one in points):
+        return ()
+    return (
+        pa.array([one.labels for one in points], pa.string()).dictionary_encode(),
+        np.array([POINT_KINDS.index(one.kind) for one in points], np.int8),
+        np.array([one.start_us for one in points], np.int64),
+        np.array([one.time_s * 1_000_000 if one.time_us is None else one.time_us for one in points], np.int64),
+        pa.array([one.histogram for one in points], HISTOGRAM),
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tests.contracts import behaviours, undo_behaviours
+from tests.contracts import behaviours, kind_behaviours, undo_behaviours
 from tests.contracts.harness import FolderPlace, NewPlace
 from transforms.core.units import Unit
 from transforms.core.versions import Merged, merge
@@ -16,7 +16,7 @@ from transforms.stores.protocol import RollupStore
 
 BEHAVIOURS = [
     one
-    for module in (behaviours, undo_behaviours)
+    for module in (behaviours, kind_behaviours, undo_behaviours)
     for name, one in vars(module).items()
     if callable(one) and getattr(one, "__module__", "") == module.__name__ and not name.startswith("_")
 ]

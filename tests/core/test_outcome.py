@@ -108,6 +108,18 @@ def test_of_a_refused_bucket_that_expand_completed_the_minutes_asked_for_are_sto
     assert record_of(stored, new, asked, kept=7).counts == {"stored": {"host": 1}, "refused": {"host": 6}}
 
 
+def test_refused_deltas_count_as_many_points_as_went_into_them() -> None:
+    """Two minutes of 6 and 5 points and a 5m bucket that was kept back; the first minute alone is computed at 1m."""
+    stored = {"5m": rows(row(minutes=5))}
+    new = {"1m": rows(row()), "5m": rows(row(minutes=2, generation=2))}
+    of_rows = {"1m": np.array([6]), "5m": np.array([11])}
+    rolled_up = replace(rollups_of(new, kept=11), row_points=of_rows, lead_in=4, no_predecessor=3, rebinned=2)
+    counts = unit_record(UNIT, [rolled_up], new, merged_of(stored, new), ALL).counts
+    assert {term: by_type["host"] for term, by_type in counts.items()} == {
+        "outside.lead-in": 4, "dropped.no predecessor": 3, "refused": 5, "stored": 6, "rebinned": 2,
+    }  # fmt: skip
+
+
 def test_only_what_was_asked_for_is_absent() -> None:
     here, next_hour = [row(entity, at) for entity in ("h1", "h2") for at in (0, 60)], [row("h1", 3_600), row("h2", 3_600)]
     stored, nothing = {"1m": rows(*here, *next_hour)}, {"1m": rows()}
@@ -157,7 +169,7 @@ def test_rollups_that_hold_fewer_points_than_survived_are_no_success() -> None:
     new = {"1m": rows(row(), row(bucket_s=60))}
     lost = rows(row())
     with pytest.raises(
-        ConservationError, match=r"unit host-2025-11-01-0000, 1m: 2 points survived, the rollups hold 1; 1 rollups went to the store, it answered for 1"
+        ConservationError, match=r"unit host-2025-11-01-0000, 1m: 2 minutes have points, the rollups hold 1; 1 rollups went to the store, it answered for 1"
     ):
         unit_record(UNIT, [rollups_of(new)], {"1m": lost}, merged_of({}, {"1m": lost}), ALL)
 

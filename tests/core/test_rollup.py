@@ -162,9 +162,9 @@ def test_a_bucket_is_computed_if_its_start_is() -> None:
     assert ([row[:2] for row in rows_of(result.tables["5m"])], result.survivors) == ([(5, 2)], {"5m": 2})
 
 
-def test_superseded_points_outside_the_computed_buckets_count_too() -> None:
+def test_points_outside_the_computed_buckets_are_lead_in_whether_superseded_or_not() -> None:
     result = rolled([slice_of([Sample(0, 1.0, 1), Sample(0, 2.0, 2), Sample(9, 3.0)])], computed={"5m": ((START_S + 300, START_S + 600),)})
-    assert (result.points, result.superseded, result.kept) == (3, 1, 1)
+    assert (result.points, result.superseded, result.lead_in, result.kept) == (3, 0, 2, 1)
 
 
 def test_dictionaries_hold_only_what_the_rows_have() -> None:
@@ -219,10 +219,10 @@ def test_parts_of_larger_batches_are_read_as_they_are() -> None:
     assert rolled([whole.slice(1, 2)]).tables["1m"].equals(rolled([slice_of(samples[3:9])]).tables["1m"])
 
 
-@pytest.mark.parametrize("kind", ["counter", "histogram", "Gauge"])
+@pytest.mark.parametrize("kind", ["summary", "Gauge"])
 def test_other_kinds_are_refused(kind: str) -> None:
     slices = [slice_of([Sample(0, 1.0), Sample(0, 1.0, 0, (*LOAD[:4], kind))])]
-    with pytest.raises(RollupsError, match=f"series of kind '{kind}': only gauge can be"):
+    with pytest.raises(RollupsError, match=f"series of kind '{kind}': only counter, delta, gauge, histogram can be"):
         rolled(slices)
 
 

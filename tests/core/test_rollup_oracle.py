@@ -76,7 +76,9 @@ def check(result: UnitRollups, slices: Slices, computed: Computed, average: Aver
     everywhere = expected(slices, WHOLE_DAY, average)["1m"]
     inside = {name: {row[:5] for row in everywhere if _within(row[4], name, computed)} for name in computed}
     assert result.points == sum(map(len, slices))
-    assert result.superseded == result.points - len(everywhere)
+    inner = [sample for one in slices for sample in one if any(_within(START_S + 60 * sample.minute, name, computed) for name in computed)]
+    assert result.superseded == len(inner) - len(set().union(*inside.values()))
+    assert result.lead_in == result.points - len(inner)
     assert result.survivors == {name: len(some) for name, some in inside.items()}
     assert result.survivors == {name: sum(table["minutes"].to_pylist()) for name, table in result.tables.items()}
     assert result.kept == len(set().union(*inside.values()))

@@ -162,3 +162,8 @@ def test_within_is_half_open(times: list[int], cuts: list[tuple[int, int]]) -> N
     ranges = unite((a, a + b) for a, b in cuts)
     expected = [any(from_s <= time < to_s for from_s, to_s in ranges) for time in times]
     assert within(np.array(times, np.int64), ranges).tolist() == expected
+
+
+def test_a_window_computes_what_lies_in_it() -> None:
+    selection = Selection(metric_types=("host",), computed={"1m": ((T - 60, T + 60), (T + 600, T + 660)), "5m": ((T - 300, T),), "1h": ()})
+    assert selection.computed_within((T, T + 630)) == {"1m": ((T, T + 60), (T + 600, T + 630)), "5m": (), "1h": ()}

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from tests.builders import DAY_START_S, NOON_S, Point, Posting, decoded
+from transforms.core.cutting import Shards
 from transforms.core.errors import ConservationError
 from transforms.core.granularity import DAY_S, Range
 from transforms.core.model import METRIC_TYPES, SLICE_SCHEMA, DeadLetter, DecodedObject, DecodeTally, SeriesKey
 from transforms.core.roles import Membership
 from transforms.core.selection import Reach, Selection
-from transforms.core.slices import GroupColumns, GroupSlices, Shards
+from transforms.core.slices import GroupColumns, GroupSlices
 from transforms.core.units import Unit
 
 US = 1_000_000
@@ -183,13 +184,12 @@ def objects(draw: st.DrawFn, late_s: int, early_s: int) -> Object:
         org = draw(st.sampled_from(["acme", "acme", ""]))
         roles = draw(st.sampled_from([None, None, (), ("web:app",), ("web:app", "db:é", "web:app")]))
         postings += [Posting(name, org, entity, roles if name == "host" else None, time_s * US + lag_us) for name, entity in entities]
-        mixed = st.builds(
-            Point,
+        mixed = st.tuples(
             st.integers(first, len(postings) - 1),
             st.sampled_from(["cpu", "load", 'é"\\']),
             st.sampled_from([time_s, time_s, time_s + 1 if time_s + 1 < max(DAYS.values()) + DAY_S else time_s]),
             st.integers(0, 10_000).map(float),
-        )
+        ).map(lambda fields: Point(*fields))
         points += draw(st.lists(mixed, max_size=6))
     return postings, points
 
@@ -254,7 +254,7 @@ def test_points_of_one_minute_stay_in_the_order_of_object_and_position() -> None
 
 
 def test_more_series_than_a_table_of_all_pairs_would_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("transforms.core.slices._LUT_LIMIT", 3)
+    monkeypatch.setattr("transforms.core.series._LUT_LIMIT", 3)
     postings = [Posting(entity=f"h{number}") for number in range(1, 3)]
     points = [Point(number, name, value=float(number)) for number in (0, 1) for name in ("cpu", "load")]
     case = Case(shards=lambda _type, _window: 4)

@@ -45,7 +45,8 @@ def slice_of(samples: Iterable[Sample]) -> pa.RecordBatch:
         "value": [[one.value for one in row] for row in rows.values()],
     }
     identity = [["host"] * len(rows), *([series[at] for series in rows] for at in range(5))]
-    arrays = [pa.array(column, field.type) for column, field in zip([*identity, *lists.values()], SLICE_SCHEMA, strict=True)]
+    more = [[None] * len(rows)] * 3
+    arrays = [pa.array(column, field.type) for column, field in zip([*identity, *lists.values(), *more], SLICE_SCHEMA, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=SLICE_SCHEMA)
 
 

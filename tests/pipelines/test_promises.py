@@ -215,8 +215,8 @@ def lose_points_while_staging(patch: pytest.MonkeyPatch) -> None:
     [
         (lose_a_slice, "host: 4 points came in and 2 are accounted for"),
         (lose_rows_of_a_slice, "host: 4 points came in and 0 are accounted for"),
-        (lose_a_rollup, "5m: 4 points survived, the rollups hold 3"),
-        (lose_a_verdict, "1m: 4 points survived, the rollups hold 4; 4 rollups went to the store, it answered for 3"),
+        (lose_a_rollup, "5m: 4 minutes have points, the rollups hold 3"),
+        (lose_a_verdict, "1m: 4 minutes have points, the rollups hold 4; 4 rollups went to the store, it answered for 3"),
         (lose_points_while_staging, "host: 2 points came in and 1 are accounted for"),
     ],
 )

@@ -1,14 +1,15 @@
-"""Folds of tiles into buckets, one function per kind.
+"""Folds of tiles into buckets: gauges, and what other kinds share with them.
 
 Every sum is a left fold in time order in float64: the bits of `total = first; total = total + next`, on every machine and for any grouping of series.
 NumPy's own `sum` pairs its summands and is not used. Absent minutes hold 0.0, and adding that changes no bit of a sum that is never -0.0.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import numpy as np
+import pyarrow as pa
 
 from transforms.core.model import Bools, Floats, Ints
 from transforms.core.tiles import Tiles
@@ -24,16 +25,18 @@ class Buckets:
     """Buckets of one granularity, tile by tile: every array is of shape (tiles, buckets in an hour).
 
     `values` are float columns of ROLLUP_SCHEMA by name; what a kind doesn't have is left out. What an array holds where not `present` means nothing.
+    With `gaps` a NaN stands for a null. `columns` are Arrow columns of ROLLUP_SCHEMA, one element per bucket, tile after tile. `points` are those that went
+    into a bucket; None: one a minute. `rebinned`: whether a histogram's buckets became wider (None: never).
     """
 
     present: Bools
     minutes: Ints
     count: Ints
     values: Mapping[str, Floats]
-
-
-Fold = Callable[[Tiles, Average], dict[str, Buckets]]
-"""Tiles of series of one kind → buckets by granularity, `1m`, `5m` and `1h`."""
+    gaps: bool = False
+    columns: Mapping[str, pa.Array] = field(default_factory=dict)
+    points: Ints | None = None
+    rebinned: Bools | None = None
 
 
 def fold_gauges(tiles: Tiles, average: Average) -> dict[str, Buckets]:
@@ -61,6 +64,7 @@ def _fold_values(tiles: Tiles) -> Buckets:
         np.minimum(low, np.where(there, value, np.inf), out=low)
         np.maximum(high, np.where(there, value, -np.inf), out=high)
         np.copyto(last, value, where=there)
+    _mend(total, values)
     return _buckets(count.reshape(-1, 12), total, low, high, _mean(total, count), last)
 
 
@@ -83,17 +87,18 @@ def left_fold(values: Floats) -> Floats:
     total = values[:, 0].copy()
     for column in range(1, values.shape[1]):
         total += values[:, column]
+    _mend(total, values)
+    return total
+
+
+def _mend(total: Floats, values: Floats) -> None:
+    """Sums that met infinities of both signs stay at the first one."""
     torn = np.flatnonzero(np.isnan(total))
     if len(torn):
         steps = np.add.accumulate(values[torn], axis=1)
         total[torn] = steps[np.arange(len(torn)), np.isinf(steps).argmax(axis=1)]
-    return total
 
 
 def _mean(total: Floats, count: Ints) -> Floats:
     """`total / count`, 0.0 where the count is 0. Adding 0.0 keeps a tiny negative mean from being stored as -0.0."""
     return total / np.maximum(count, 1) + 0.0
-
-
-FOLDS: Final[dict[str, Fold]] = {"gauge": fold_gauges}
-"""The kinds that can be rolled up. A new kind is a new function here and its table of hand-computed rows in the tests."""

@@ -102,11 +102,15 @@ SLICE_SCHEMA: Final = pa.schema(
         pa.field("minute", pa.list_(pa.field("item", pa.int32(), nullable=False)), nullable=False),
         pa.field("arrival_us", pa.list_(pa.field("item", pa.int64(), nullable=False)), nullable=False),
         pa.field("value", pa.list_(pa.field("item", pa.float64(), nullable=False)), nullable=False),
+        pa.field("start_us", pa.list_(pa.field("item", pa.int64(), nullable=False))),
+        pa.field("time_us", pa.list_(pa.field("item", pa.int64(), nullable=False))),
+        pa.field("histogram", pa.list_(pa.field("item", HISTOGRAM, nullable=False))),
     ]
 )
 """One unit's part of a staged read group: a row per series, its points as parallel lists in (object, position) order.
 
-`minute` counts minutes since the epoch. Series appear once per slice, in no promised order.
+`kind` is one of POINT_KINDS; `minute` counts minutes since the epoch. `start_us` and `time_us` are null for gauges, `histogram` for all but histograms. Series
+appear once per slice and kind, in no promised order.
 """
 
 

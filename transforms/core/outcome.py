@@ -32,12 +32,15 @@ def unit_record(unit: Unit, rollups: Sequence[UnitRollups], tables: Mapping[str,
     _check_survivors(unit, rollups, tables, merged)
     counts: Counts = {}
     kept = sum(one.kept for one in rollups)
-    refused = _refused_points(tables, merged)
+    refused = _refused_points({name: (table, _row_points(name, table, rollups)) for name, table in tables.items()}, merged)
     for term, number in {
         "superseded": sum(one.superseded for one in rollups),
+        "outside.lead-in": sum(one.lead_in for one in rollups),
+        "dropped.no predecessor": sum(one.no_predecessor for one in rollups),
         "refused": refused,
         "stored": kept - refused,
         "overflows": sum(one.overflows for one in rollups),
+        "rebinned": sum(one.rebinned for one in rollups),
     }.items():
         count(counts, term, unit.metric_type, number)
     lists = {name: _changes(name, tables[name], merged[name]) for name in tables}
@@ -57,35 +60,45 @@ def _check_survivors(unit: Unit, rollups: Sequence[UnitRollups], tables: Mapping
         verdicts = len(merged[granularity].verdicts)
         if survivors != minutes or verdicts != table.num_rows:
             msg = (
-                f"unit {unit}, {granularity}: {survivors} points survived, the rollups hold {minutes}; "
+                f"unit {unit}, {granularity}: {survivors} minutes have points, the rollups hold {minutes}; "
                 f"{table.num_rows} rollups went to the store, it answered for {verdicts}"
             )
             raise ConservationError(msg)
 
 
-def _refused_points(tables: Mapping[str, pa.Table], merged: Mapping[str, Merged]) -> int:
-    """Points of refused rows, each counted at the finest granularity that has its bucket.
+def _row_points(granularity: str, table: pa.Table, rollups: Sequence[UnitRollups]) -> Ints:
+    """Points that went into each row of a unit's table, the tables of all passes joined."""
+    if not any(granularity in one.row_points for one in rollups):
+        minutes: Ints = table["minutes"].to_numpy().astype(np.int64)
+        return minutes
+    return np.concatenate([one.row_points.get(granularity, one.tables[granularity]["minutes"].to_numpy()) for one in rollups])
 
-    Of a refused row that are its minutes less those which rows of a finer granularity hold: ranges of granularities lie within each other, whatever the edges.
+
+def _refused_points(given: Mapping[str, tuple[pa.Table, Ints]], merged: Mapping[str, Merged]) -> int:
+    """Points of refused rows, each counted at the finest granularity that has its bucket. Tables come with the points of each row.
+
+    Of a refused row that are its points less those which rows of a finer granularity hold: ranges of granularities lie within each other, whatever the edges.
     """
     number = 0
-    finer: list[pa.Table] = []
-    for granularity in sorted(tables, key=WIDTH_S.__getitem__):
-        refused = tables[granularity].filter(pa.array(merged[granularity].verdicts == Verdict.REFUSED))
-        if refused.num_rows:
-            held = [_minutes_within(refused, other, WIDTH_S[granularity]) for other in finer]
-            number += int((refused["minutes"].to_numpy() - np.max([np.zeros(refused.num_rows, np.int64), *held], axis=0)).sum())
-        finer.append(tables[granularity])
+    finer: list[tuple[pa.Table, Ints]] = []
+    for granularity in sorted(given, key=WIDTH_S.__getitem__):
+        table, points = given[granularity]
+        is_refused = merged[granularity].verdicts == Verdict.REFUSED
+        if is_refused.any():
+            refused = table.filter(pa.array(is_refused))
+            held = [_points_within(refused, *other, WIDTH_S[granularity]) for other in finer]
+            number += int((points[is_refused] - np.max([np.zeros(refused.num_rows, np.int64), *held], axis=0)).sum())
+        finer.append((table, points))
     return number
 
 
-def _minutes_within(rows: pa.Table, finer: pa.Table, width_s: int) -> Ints:
-    """How many minutes the finer rows of the same series hold in the bucket of each row."""
+def _points_within(rows: pa.Table, finer: pa.Table, points: Ints, width_s: int) -> Ints:
+    """How many points the finer rows of the same series hold in the bucket of each row."""
     field = ROLLUP_SCHEMA.field("bucket_start")
     starts = pa.array(_starts_s(finer) // width_s * width_s * 1000).cast(field.type)
     floored = finer.set_column(finer.schema.get_field_index(field.name), field, starts)
     rows_keys, finer_keys = keys_of([canonical(rows), canonical(floored)])
-    sums = np.concatenate([[0], np.cumsum(finer["minutes"].to_numpy(), dtype=np.int64)])
+    sums = np.concatenate([[0], np.cumsum(points, dtype=np.int64)])
     first, last = (np.searchsorted(finer_keys, rows_keys, side) for side in ("left", "right"))
     held: Ints = sums[last] - sums[first]
     return held

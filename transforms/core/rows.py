@@ -35,8 +35,9 @@ def table_of(buckets: Buckets, chosen: Bools, starts_s: Ints, owners: Owners, ge
     columns["minutes"] = pa.array(_picked(buckets.minutes, chosen).astype(np.int32))
     columns["count"] = pa.array(_picked(buckets.count, chosen))
     columns["generation"] = pa.array(np.full(rows, generation))
-    floats = {id(values): pa.array(_picked(values, chosen)) for values in buckets.values.values()}
+    floats = {id(values): pa.array(_picked(values, chosen), from_pandas=buckets.gaps) for values in buckets.values.values()}
     columns |= {name: floats[id(values)] for name, values in buckets.values.items()}
+    columns |= {name: _filtered(values, chosen) for name, values in buckets.columns.items()}
     absent = (field for field in ROLLUP_SCHEMA if field.name not in columns)
     columns |= {field.name: _nulls(field.type, rows, zeros) for field in absent}
     return pa.table([columns[name] for name in ROLLUP_SCHEMA.names], schema=ROLLUP_SCHEMA)
@@ -65,6 +66,10 @@ def _sorted_dictionary(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _picked(values: _Values, chosen: Bools) -> _Values:
     return values.reshape(-1) if chosen.all() else values[chosen]
+
+
+def _filtered(values: pa.Array, chosen: Bools) -> pa.Array:
+    return values if chosen.all() else values.filter(pa.array(chosen.reshape(-1)))
 
 
 def _dictionary(values: pa.Array, codes: npt.NDArray[np.int32], sizes: Ints, zeros: pa.Buffer) -> pa.DictionaryArray:

@@ -55,6 +55,10 @@ class Selection:
         """Times whose points go into at least one computed bucket."""
         return unite(one for ranges in self.computed.values() for one in ranges)
 
+    def computed_within(self, window: Range) -> dict[str, tuple[Range, ...]]:
+        """`computed` as far as it lies in a store window: a unit also gets points of others, as lead-in, and computes none of their buckets."""
+        return {name: tuple(cut for one in ranges if (cut := _overlap(one, window))) for name, ranges in self.computed.items()}
+
     @property
     def is_of_all_series(self) -> bool:
         """Whether no series of the types is left out."""
@@ -67,6 +71,11 @@ class Selection:
         if self.series and not self._matcher(f"{metric_type}/{org}/{entity}/{name}"):
             return False
         return self.slots is None or self.slots.holds(metric_type, org, entity, name, labels)
+
+
+def _overlap(one: Range, other: Range) -> Range | None:
+    from_s, to_s = max(one[0], other[0]), min(one[1], other[1])
+    return (from_s, to_s) if from_s < to_s else None
 
 
 def computed_ranges(periods: Sequence[Range], granularity: str, edge: Edge) -> tuple[Range, ...]:

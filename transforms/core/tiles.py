@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from transforms.core.granularity import HOUR_S
 from transforms.core.model import Bools, Floats, Ints
@@ -19,7 +20,8 @@ _NEVER: Final = np.iinfo(np.int64).min
 class Part(NamedTuple):
     """Points of one slice: `series` and `sizes` per row, the others per point, the rows' points one after another.
 
-    `series` are numbers below the count of series, `minute` counts from the epoch. A row's points are in (object, position) order.
+    `series` are numbers below the count of series, `minute` counts from the epoch. A row's points are in (object, position) order. What may be None is so for
+    gauges; `histogram` (HISTOGRAM) for all but histograms, and of these `is_cumulative` (per row) says which are.
     """
 
     series: Ints
@@ -27,6 +29,10 @@ class Part(NamedTuple):
     minute: npt.NDArray[np.int32]
     arrival_us: Ints
     value: Floats
+    start_us: Ints | None = None
+    time_us: Ints | None = None
+    histogram: pa.StructArray | None = None
+    is_cumulative: Bools | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +40,32 @@ class Tiles:
     """Surviving points of some series, in tiles that have at least one, sorted by series, then hour.
 
     `series` and `hour` (since the epoch) are of shape (tiles,); `values` and `present` of shape (tiles, 60). A value is 0.0 where absent and never -0.0.
+    `start_us`, where asked for, is the start of the stream of the point that holds the minute, 0 where absent or unknown.
     """
 
     series: Ints
     hour: Ints
     values: Floats
     present: Bools
+    start_us: Ints | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Points by the minute they belong to: index 0 is `first_minute`, since the epoch. Counted on the points, not on the tiles."""
+    """Points by the minute they belong to: index 0 is `first_minute`, since the epoch. Counted on the points, not on the tiles.
+
+    Of the points that were not superseded, `left_out` went into no rollup and `merged` into the minute of another one of their series.
+    """
 
     first_minute: int
     points: Ints
     superseded: Ints
+    left_out: Ints | None = None
+    merged: Ints | None = None
 
 
-def lay(parts: Sequence[Part], series: int) -> tuple[Tiles, Counts]:
-    """Lay out the points of series 0 to `series` - 1 and count them.
+def lay(parts: Sequence[Part], series: int, *, starts: bool = False) -> tuple[Tiles, Counts]:
+    """Lay out the points of series 0 to `series` - 1 and count them; with `starts`, the starts of their streams too.
 
     Of the points of one (series, minute) the last by (arrival_us, part, position in the part) survives.
     """
@@ -62,12 +75,12 @@ def lay(parts: Sequence[Part], series: int) -> tuple[Tiles, Counts]:
     slots = _occupied(parts, series, first_hour, hours)
     shift = np.zeros(series * hours, np.int64)
     shift[slots] = MINUTES * (np.arange(len(slots)) - slots % hours - first_hour)
-    board = _Board(MINUTES * len(slots))
+    board = _Board(MINUTES * len(slots), starts=starts)
     counts = Counts(first_hour * MINUTES, np.zeros(MINUTES * hours, np.int64), np.zeros(MINUTES * hours, np.int64))
     for part in parts:
         cell = shift.take(_slot(part, first_hour, hours))
         cell += part.minute
-        beaten = board.enter(cell, part.arrival_us, part.value)
+        beaten = board.enter(cell, part)
         counts.points[:] += _by_minute(part.minute, counts)
         counts.superseded[:] += _by_minute(part.minute.take(beaten), counts)
     return board.tiles(slots // hours, slots % hours + first_hour), counts
@@ -95,13 +108,15 @@ def _by_minute(minute: npt.NDArray[np.int32], counts: Counts) -> Ints:
 class _Board:
     """Cells that points compete for, part after part."""
 
-    def __init__(self, cells: int) -> None:
+    def __init__(self, cells: int, *, starts: bool) -> None:
         self._values = np.zeros(cells)
+        self._start_us = np.zeros(cells, np.int64) if starts else None
         self._arrival_us = np.full(cells, _NEVER, np.int64)
         self._seat = np.empty(cells, np.int32)
 
-    def enter(self, cell: Ints, arrival_us: Ints, value: Floats) -> Ints:
+    def enter(self, cell: Ints, part: Part) -> Ints:
         """Let a part's points compete. Returns positions in the part, one for each point beaten: itself, or the one that took its cell from an earlier part."""
+        arrival_us, value, start_us = part.arrival_us, part.value, part.start_us
         beaten = self._beaten(cell, arrival_us)
         held = self._arrival_us.take(cell)
         if len(beaten):
@@ -112,8 +127,11 @@ class _Board:
             wins[beaten] = False
         if not wins.all():
             cell, arrival_us, value = cell[wins], arrival_us[wins], value[wins]
+            start_us = None if start_us is None else start_us[wins]
         self._arrival_us[cell] = arrival_us
         self._values[cell] = value
+        if self._start_us is not None and start_us is not None:
+            self._start_us[cell] = start_us
         return np.concatenate([beaten, met])
 
     def _beaten(self, cell: Ints, arrival_us: Ints) -> Ints:
@@ -133,7 +151,8 @@ class _Board:
         """What the competition ended with."""
         self._values += 0.0  # turns -0.0 into 0.0
         present = self._arrival_us != _NEVER
-        return Tiles(series, hour, self._values.reshape(-1, MINUTES), present.reshape(-1, MINUTES))
+        start_us = None if self._start_us is None else self._start_us.reshape(-1, MINUTES)
+        return Tiles(series, hour, self._values.reshape(-1, MINUTES), present.reshape(-1, MINUTES), start_us)
 
 
 def _outranked(lost: Ints, seated: npt.NDArray[np.int32], cell: Ints, arrival_us: Ints) -> Ints:

@@ -14,6 +14,8 @@ from transforms.core.model import SERIES_COLUMNS, Ints
 IDENTITY: Final = tuple(name for name in SERIES_COLUMNS if name != "metric_type")
 """What tells the series of one metric type apart, in the order they are sorted by."""
 
+CUMULATIVE: Final = "cumulative histogram"
+
 
 @dataclass(frozen=True, slots=True)
 class UnitedSeries:
@@ -33,8 +35,11 @@ class UnitedSeries:
 
 
 def unite(slices: Sequence[pa.RecordBatch]) -> UnitedSeries:
-    """Number the series of slices of one metric type (SLICE_SCHEMA). Costs a few sorts of the slices' rows, whatever the number of points."""
-    ranked = {name: _ranked([part.column(name) for part in slices]) for name in IDENTITY}
+    """Number the series of slices of one metric type (SLICE_SCHEMA), by the kinds that their rollups have.
+
+    Costs a few sorts of the slices' rows, whatever the number of points.
+    """
+    ranked = {name: _ranked([_rolled_kind(part) if name == "kind" else part.column(name) for part in slices]) for name in IDENTITY}
     key: Ints = np.zeros(sum(part.num_rows for part in slices), np.int64)
     for values, codes in ranked.values():
         if len(values) > 1:  # the key is a dense rank and at most 2**31, so the product fits
@@ -46,6 +51,12 @@ def unite(slices: Sequence[pa.RecordBatch]) -> UnitedSeries:
         codes={name: codes[row] for name, (_, codes) in ranked.items()},
         of_row=tuple(np.split(key, ends)[:-1]),
     )
+
+
+def _rolled_kind(part: pa.RecordBatch) -> pa.Array:
+    """The kind of the rollups of every row: one for histograms of both temporalities."""
+    kind = part.column("kind")
+    return pc.if_else(pc.equal(kind, CUMULATIVE), "histogram", kind)
 
 
 def _ranked(chunks: Sequence[pa.Array]) -> tuple[pa.Array, npt.NDArray[np.int32]]:

@@ -24,6 +24,7 @@ from transforms.core.rows import joined
 from transforms.core.selection import Selection
 from transforms.core.slices import GroupColumns
 from transforms.core.stopwatch import Stopwatch
+from transforms.core.time import day_range
 from transforms.core.units import Unit
 from transforms.core.versions import Merged
 from transforms.decode.objects import DecodeRules, decode_object
@@ -117,7 +118,7 @@ class Worker:
             self._stages = False
             give_memory_back()
         watch = Stopwatch()
-        rollups = self._rolled_up(slices, watch)
+        rollups = self._rolled_up(unit, slices, watch)
         with watch.step("upsert"):
             tables = {name: joined([one.tables[name] for one in rollups]) for name in self._selection.computed}
             record = unit_record(unit, rollups, tables, self._merge(unit, tables), self._selection)
@@ -125,16 +126,17 @@ class Worker:
         self.ledger.record(record)
         return record
 
-    def _rolled_up(self, slices: Iterable[Slice], watch: Stopwatch) -> list[UnitRollups]:
+    def _rolled_up(self, unit: Unit, slices: Iterable[Slice], watch: Stopwatch) -> list[UnitRollups]:
         """The rollups of each pass; the slices' memory is free again on return."""
         with watch.step("read slices"):
             batches = [read_slice(self.ledger.staging_file(one.group), one.offset) for one in sorted(set(slices))]
         passes = roll_up_in_passes(
             batches,
             max_points=PASS_POINTS,
-            computed=self._selection.computed,
+            computed=self._selection.computed_within(day_range(unit.window)),
             average=self.plan.request.average,
             generation=self.plan.generation,
+            lead_in_s=self.plan.request.reach.lead_in_s,
         )
         with watch.step("roll up"):
             return list(passes)

@@ -1,0 +1,179 @@
+"""How points of histograms become buckets (DESIGN §3, table of kinds). A percentile is never made of percentiles: buckets are merged."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from transforms.core.fold import Buckets
+from transforms.core.granularity import WIDTH_S
+from transforms.core.histograms import Histograms, histograms_of, joined, merge
+from transforms.core.kinds import Folded, Gathered, Laid, Rules, count_minutes, followers, gather, is_young
+from transforms.core.model import Bools, Floats, Ints
+from transforms.core.percentiles import percentiles
+from transforms.core.ragged import latest, left_folds, sizes_of, starts_of
+from transforms.core.tiles import Part
+
+
+class _Summands(NamedTuple):
+    """What points add to minutes: the position of each point, its histogram, and whether making it rebinned a bucket."""
+
+    at: Ints
+    histograms: Histograms
+    rebinned: Bools
+
+
+class _Rows(NamedTuple):
+    """Histograms of one granularity by series and bucket number, sorted by both; `minutes` and `points` that went into each, and whether one was rebinned."""
+
+    series: Ints
+    bucket: Ints
+    histograms: Histograms
+    minutes: Ints
+    points: Ints
+    rebinned: Bools
+
+
+def fold_histogram_points(parts: Sequence[Part], series: int, rules: Rules) -> Folded:
+    """Deltas: last arrival per (start, time). Cumulative: last arrival per minute, less its predecessor. What a minute has of both is merged, in that order."""
+    del series
+    points = gather(parts)
+    histograms = histograms_of(pa.concat_arrays([part.histogram for part in parts]))
+    is_cumulative = np.concatenate([np.repeat(part.is_cumulative, part.sizes) for part in parts if part.is_cumulative is not None])
+    deltas, lost = _deltas(points, histograms, np.flatnonzero(~is_cumulative))
+    grown, also_lost, left_out = _growths(points, histograms, np.flatnonzero(is_cumulative), rules.lead_in_s)
+    summands = _in_order(points, [deltas, grown])
+    ones = _minutes(points, summands)
+    first = np.zeros(len(summands.at), bool)
+    first[starts_of(points.series[summands.at], points.minute[summands.at])] = True
+    fives = _coarser(ones, ones, 5)
+    laid = {"1m": ones, "5m": fives, "1h": _coarser(ones, fives, 60)}
+    counts = count_minutes(points.minute, superseded=np.concatenate([lost, also_lost]), merged=summands.at[~first], left_out=left_out)
+    return Folded({name: _laid(rows, WIDTH_S[name]) for name, rows in laid.items()}, counts)
+
+
+def _deltas(points: Gathered, histograms: Histograms, at: Ints) -> tuple[_Summands, Ints]:
+    """The points that stand, and the positions of the others."""
+    order, stands = latest(points.series[at], points.time_us[at], points.start_us[at], points.arrival_us[at])
+    kept = at[order[stands]]
+    return _Summands(kept, histograms.take(kept), np.zeros(len(kept), bool)), at[order[~stands]]
+
+
+def _growths(points: Gathered, histograms: Histograms, at: Ints, lead_in_s: int) -> tuple[_Summands, Ints, Ints]:
+    """What was observed since the predecessors; the positions of points that did not stand, and of those without a predecessor that are left out.
+
+    If the start is known to have changed or a count would be negative, the histogram was reset: it counts as it is. So it does without a predecessor at most
+    `lead_in_s` back if its start lies at most `lead_in_s` before the minute. The least and largest of a difference are unknown.
+    """
+    order, stands = latest(points.series[at], points.minute[at], np.zeros(len(at), np.int64), points.arrival_us[at])
+    kept = at[order[stands]]
+    minute, start_us = points.minute[kept], points.start_us[kept]
+    follows, changed = followers(points.series[kept], minute, start_us, lead_in_s)
+    later = np.flatnonzero(follows & ~changed)
+    differences, rebinned = _differences(histograms, kept[later], kept[later - 1])
+    grew = ~_negative(differences)
+    whole = follows | is_young(minute, start_us, lead_in_s)
+    whole[later[grew]] = False
+    anew = kept[whole]
+    summands = _joined(
+        _Summands(kept[later[grew]], differences.take(np.flatnonzero(grew)), rebinned[grew]),
+        _Summands(anew, histograms.take(anew), np.zeros(len(anew), bool)),
+    )
+    left_out = ~follows & ~whole
+    return summands, at[order[~stands]], kept[left_out]
+
+
+def _differences(histograms: Histograms, later: Ints, earlier: Ints) -> tuple[Histograms, Bools]:
+    """Each later histogram less the earlier one, by the rule of `merge` with negative counts."""
+    pairs = histograms.take(np.stack([later, earlier], axis=1).ravel())
+    sign = np.tile(np.array([1, -1]), len(later))
+    signed = replace(pairs, count=pairs.count * sign, counts=pairs.counts * np.repeat(sign, np.diff(pairs.offsets)))
+    merged, rebinned = merge(signed, 2 * np.arange(len(later)))
+    totals = _known_totals(pairs)
+    with np.errstate(over="ignore"):
+        total = totals[::2] - totals[1::2]
+    unknown = np.full(len(later), np.nan)
+    return replace(merged, total=total, low=unknown, high=unknown), rebinned
+
+
+def _negative(given: Histograms) -> Bools:
+    """Whether a count is below 0."""
+    if not len(given):
+        return np.zeros(0, bool)
+    negative: Bools = (given.count < 0) | (np.minimum.reduceat(given.counts, given.offsets[:-1]) < 0)
+    return negative
+
+
+def _known_totals(given: Histograms) -> Floats:
+    """The sums, 0.0 where nothing was observed and none is known."""
+    return np.where((given.count == 0) & np.isnan(given.total), 0.0, given.total)
+
+
+def _joined(*parts: _Summands) -> _Summands:
+    at, rebinned = (np.concatenate([part[place] for part in parts]) for place in (0, 2))
+    return _Summands(at, joined([part.histograms for part in parts]), rebinned)
+
+
+def _in_order(points: Gathered, parts: Sequence[_Summands]) -> _Summands:
+    """By series and minute, then part, then as they stand: deltas are in the order of their times."""
+    filled = [part for part in parts if len(part.at)] or parts[:1]
+    whole = _joined(*filled)
+    series, minute = points.series[whole.at], points.minute[whole.at]
+    if len(filled) == 1 and not (((series[1:] == series[:-1]) & (minute[1:] < minute[:-1])) | (series[1:] < series[:-1])).any():
+        return whole
+    order = np.lexsort((minute, series))
+    return _Summands(whole.at[order], whole.histograms.take(order), whole.rebinned[order])
+
+
+def _minutes(points: Gathered, given: _Summands) -> _Rows:
+    series, minute = points.series[given.at], points.minute[given.at]
+    starts = starts_of(series, minute)
+    merged, rebinned = _merged(given.histograms, given.rebinned, starts)
+    merged = replace(merged, total=_folded(given.histograms, starts))
+    return _Rows(series[starts], minute[starts], merged, np.ones(len(starts), np.int64), sizes_of(starts, len(given.at)), rebinned)
+
+
+def _coarser(ones: _Rows, finer: _Rows, minutes: int) -> _Rows:
+    """Buckets of so many minutes: the 1m histograms merged, the finer sums folded."""
+    bucket = ones.bucket // minutes
+    starts = starts_of(ones.series, bucket)
+    merged, rebinned = _merged(ones.histograms, ones.rebinned, starts)
+    width = 1 if finer is ones else 5
+    total = _folded(finer.histograms, starts_of(finer.series, finer.bucket // (minutes // width)))
+    points = np.add.reduceat(ones.points, starts) if len(starts) else ones.points
+    return _Rows(ones.series[starts], bucket[starts], replace(merged, total=total), sizes_of(starts, len(bucket)), points, rebinned)
+
+
+def _merged(given: Histograms, rebinned: Bools, starts: Ints) -> tuple[Histograms, Bools]:
+    merged, anew = merge(given, starts)
+    return merged, anew | np.logical_or.reduceat(rebinned, starts) if len(starts) else anew
+
+
+def _folded(given: Histograms, starts: Ints) -> Floats:
+    """Sums folded from left to right, unknown if one is unknown."""
+    totals = _known_totals(given)
+    unknown = np.isnan(totals)
+    folded = left_folds(np.where(unknown, 0.0, totals), starts) + 0.0
+    if unknown.any():
+        folded[np.logical_or.reduceat(unknown, starts)] = np.nan
+    return folded
+
+
+def _laid(rows: _Rows, width_s: int) -> Laid:
+    given = rows.histograms
+    with np.errstate(invalid="ignore", divide="ignore"):
+        average = np.where(given.count > 0, given.total / given.count, np.nan) + 0.0
+    values = {"sum": given.total, "min": given.low, "max": given.high, "avg": average} | percentiles(given)
+    buckets = Buckets(
+        present=np.ones((len(given), 1), bool),
+        minutes=rows.minutes[:, None],
+        count=given.count[:, None],
+        values={name: column[:, None] for name, column in values.items()},
+        gaps=True,
+        columns={"bounds": given.bounds_lists(), "bucket_counts": given.counts_lists()},
+        points=rows.points[:, None],
+        rebinned=rows.rebinned[:, None],
+    )
+    return Laid(buckets, rows.series, rows.bucket[:, None] * width_s)

@@ -1,0 +1,96 @@
+"""Columns in groups of different lengths: consecutive rows of a group, cut at `starts`."""
+
+from typing import Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from transforms.core.model import Bools, Floats, Ints
+
+_Number = TypeVar("_Number", np.int64, np.float64)
+
+_LONG: Final = 64
+
+
+def starts_of(*keys: npt.NDArray[np.integer]) -> Ints:
+    """Where a new group begins: the first row, and each row that differs from the one before in one of the parallel columns."""
+    if not len(keys[0]):
+        return np.zeros(0, np.int64)
+    differs = np.logical_or.reduce([key[1:] != key[:-1] for key in keys])
+    return np.append(0, np.flatnonzero(differs) + 1)
+
+
+def sizes_of(starts: Ints, rows: int) -> Ints:
+    """Rows of every group."""
+    sizes: Ints = np.diff(np.append(starts, rows))
+    return sizes
+
+
+def concatenated_ranges(starts: Ints, sizes: Ints) -> Ints:
+    """The numbers of the ranges `[start, start + size)`, one range after another."""
+    ends = np.cumsum(sizes)
+    ranges: Ints = np.repeat(starts - ends + sizes, sizes)
+    ranges += np.arange(len(ranges))
+    return ranges
+
+
+def taken(values: npt.NDArray[_Number], offsets: Ints, at: Ints) -> tuple[npt.NDArray[_Number], Ints]:
+    """The lists at these places and their offsets; list i is `values[offsets[i] : offsets[i + 1]]`. Quick where all lists are of one size."""
+    sizes = np.diff(offsets)
+    width = int(sizes[0]) if len(sizes) else 0
+    if width and (sizes == width).all():
+        return values.reshape(-1, width).take(at, axis=0).reshape(-1), np.arange(len(at) + 1) * width
+    chosen = sizes[at]
+    return values[concatenated_ranges(offsets[at], chosen)], np.append(0, np.cumsum(chosen, dtype=np.int64))
+
+
+def left_folds(values: Floats, starts: Ints) -> Floats:
+    """Sum of every group (none is empty) from left to right, bit for bit as a loop would. A sum that became infinite stays so.
+
+    Costs one array operation per row of the longest group up to 64, and one per longer group.
+    """
+    sizes = sizes_of(starts, len(values))
+    total: Floats = values.take(starts)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for place in range(1, min(_LONG, int(sizes.max(initial=0)))):
+            more = np.flatnonzero(sizes > place)
+            total[more] = _added(total[more], values[starts[more] + place])
+        for group in np.flatnonzero(sizes > _LONG).tolist():
+            steps = np.add.accumulate(np.append(total[group], values[starts[group] + _LONG : starts[group] + sizes[group]]))
+            infinite = np.flatnonzero(np.isinf(steps))
+            total[group] = steps[infinite[0]] if len(infinite) else steps[-1]
+    return total
+
+
+def _added(total: Floats, value: Floats) -> Floats:
+    added = total + value
+    infinite = np.isinf(total)
+    return np.where(infinite, total, added) if infinite.any() else added
+
+
+def latest(series: Ints, time: Ints, tie: Ints, arrival_us: Ints) -> tuple[Ints, Bools]:
+    """Positions of all points sorted by (series, time, tie, arrival, position), and for each whether it is the last of its (series, time, tie)."""
+    span = int(time.max(initial=0)) - int(low := time.min(initial=np.iinfo(np.int64).max)) + 1 if len(time) else 1
+    if not len(time) or int(series.max()) * span >= 1 << 62:
+        order: Ints = np.lexsort((arrival_us, tie, time, series))
+        key = series
+        stands = _ends(series[order], time[order], tie[order])
+        return order, stands
+    key = series * span + (time - low)
+    order = np.argsort(key, kind="stable")
+    ranked = key[order]
+    same = np.flatnonzero(ranked[1:] == ranked[:-1])
+    if len(same):
+        rivals = np.zeros(len(order), bool)
+        rivals[same] = rivals[same + 1] = True
+        slots = np.flatnonzero(rivals)
+        disputed = order[slots]
+        order[slots] = disputed[np.lexsort((arrival_us[disputed], tie[disputed], key[disputed]))]
+    return order, _ends(ranked, tie[order])
+
+
+def _ends(*keys: Ints) -> Bools:
+    """Whether a row is the last of its group of consecutive equal rows."""
+    ends = np.ones(len(keys[0]), bool)
+    ends[:-1] = np.logical_or.reduce([key[1:] != key[:-1] for key in keys])
+    return ends
