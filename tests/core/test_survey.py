@@ -28,8 +28,8 @@ postings = st.builds(
 @st.composite
 def objects(draw: st.DrawFn) -> tuple[list[Posting], list[Point]]:
     rows = draw(st.lists(postings, min_size=1, max_size=4))
-    point = st.builds(Point, posting=st.integers(0, len(rows) - 1), name=st.sampled_from(["x", "y"]), time_s=st.integers(NOON_S - 60, NOON_S + 60))
-    return rows, draw(st.lists(point, max_size=10))
+    fields = st.tuples(st.integers(0, len(rows) - 1), st.sampled_from(["x", "y"]), st.integers(NOON_S - 60, NOON_S + 60))
+    return rows, [Point(*one) for one in draw(st.lists(fields, max_size=10))]
 
 
 @given(st.lists(objects(), max_size=4))
