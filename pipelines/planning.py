@@ -22,9 +22,10 @@ from transforms.core.plan import Estimate, Plan, Request, object_times
 from transforms.core.selection import Selection
 from transforms.core.slices import GroupColumns
 from transforms.core.time import format_period, format_time, parse_period, unite
-from transforms.decode.containers import UnpackLimits, unpack
+from transforms.decode.containers import unpack
 from transforms.decode.framing import whole_records
 from transforms.decode.objects import DecodeRules, decode_object
+from transforms.decode.unpacked import UnpackLimits
 from transforms.steps.membership import membership_from_arrow, read_membership
 from transforms.stores.protocol import RollupStore
 

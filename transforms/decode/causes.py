@@ -12,6 +12,7 @@ CORRUPT: Final = "corrupt container"
 TRAILING: Final = "trailing garbage"
 TOO_LARGE: Final = "object too large"
 EXPANSION: Final = "expansion too large"
+UNSUPPORTED_CONTAINER: Final = "unsupported container"
 
 UNKNOWN_TYPE: Final = "unknown type"
 UNSUPPORTED_TYPE: Final = "unsupported type"
@@ -34,7 +35,7 @@ BAD_VALUE: Final = _POINT + "value"
 
 CAUSES: Final = (
     BAD_JSON, TOO_DEEP, TOO_LONG, TOO_MANY,
-    TRUNCATED, CORRUPT, TRAILING, TOO_LARGE, EXPANSION,
+    TRUNCATED, CORRUPT, TRAILING, TOO_LARGE, EXPANSION, UNSUPPORTED_CONTAINER,
     UNKNOWN_TYPE, UNSUPPORTED_TYPE,
     NOT_A_POSTING, BAD_IDENTITY, BAD_ORG, BAD_ROLES, BAD_RECEIVED_AT, BAD_METRICS, BAD_POINTS,
     BAD_ELEMENT, BAD_HOST, BAD_NAME, BAD_TIME, BAD_VALUE,

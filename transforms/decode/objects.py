@@ -13,9 +13,10 @@ from transforms.core.errors import DecodeError
 from transforms.core.model import DeadLetter, DecodedObject, DecodeTally, Points, Postings
 from transforms.decode import columnar, strict
 from transforms.decode.causes import DETAIL_CHARS, TOO_MANY
-from transforms.decode.containers import Unpacked, UnpackLimits, unpack
+from transforms.decode.containers import unpack
 from transforms.decode.framing import border
 from transforms.decode.strict import Source
+from transforms.decode.unpacked import Unpacked, UnpackLimits
 
 _LARGE_BYTES: Final = 1 << 20
 _SMALL_BYTES: Final = 1 << 16
@@ -74,6 +75,8 @@ class _Stretches:
             stop = border(self._data, self._at + _LARGE_BYTES)
             part = self._columnar(stop)
             yield from [part] if part else self._small_parts(stop)
+        for lost in self._unpacked.lost:
+            yield _dead_record(self._source, lost.offset, lost.problem, lost.raw)
         if self._unpacked.problem:
             yield self._letter(self._unpacked.problem, self._tail, self._unpacked.rest)
 
@@ -108,8 +111,12 @@ class _Stretches:
 
     def _letter(self, problem: DecodeError, offset: int, rest: bytes) -> DecodedObject:
         """What stands for all from `offset` on, and for what follows the container."""
-        letter = DeadLetter(self._source.key, offset, problem.cause, problem.detail[:DETAIL_CHARS], self._data[offset:] + rest)
-        return replace(_NOTHING, tally=DecodeTally(records=1, dead_records=1), dead_letters=(letter,))
+        return _dead_record(self._source, offset, problem, self._data[offset:] + rest)
+
+
+def _dead_record(source: Source, offset: int, problem: DecodeError, raw: bytes) -> DecodedObject:
+    letter = DeadLetter(source.key, offset, problem.cause, problem.detail[:DETAIL_CHARS], raw)
+    return replace(_NOTHING, tally=DecodeTally(records=1, dead_records=1), dead_letters=(letter,))
 
 
 def _joined(parts: Sequence[DecodedObject]) -> DecodedObject:
