@@ -15,6 +15,8 @@ EXPANSION: Final = "expansion too large"
 UNSUPPORTED_CONTAINER: Final = "unsupported container"
 
 UNKNOWN_TYPE: Final = "unknown type"
+UNSUPPORTED_PAYLOAD: Final = "unsupported payload"
+ERROR_OUTPUT: Final = "Firehose error output"
 UNSUPPORTED_TYPE: Final = "unsupported type"
 
 _ENVELOPE: Final = "broken envelope: "
@@ -25,6 +27,13 @@ BAD_ROLES: Final = _ENVELOPE + "roles"
 BAD_RECEIVED_AT: Final = _ENVELOPE + "receivedAt"
 BAD_METRICS: Final = _ENVELOPE + "metrics"
 BAD_POINTS: Final = _ENVELOPE + "too many broken points"
+BAD_RECORD: Final = _ENVELOPE + "record"
+BAD_DATA: Final = _ENVELOPE + "data"
+BAD_ARRIVAL: Final = _ENVELOPE + "arrival"
+
+_AGGREGATE: Final = "broken aggregate: "
+BAD_DIGEST: Final = _AGGREGATE + "MD5"
+BAD_AGGREGATE: Final = _AGGREGATE + "protobuf"
 
 _POINT: Final = "broken point: "
 BAD_ELEMENT: Final = _POINT + "not an object"
@@ -36,8 +45,9 @@ BAD_VALUE: Final = _POINT + "value"
 CAUSES: Final = (
     BAD_JSON, TOO_DEEP, TOO_LONG, TOO_MANY,
     TRUNCATED, CORRUPT, TRAILING, TOO_LARGE, EXPANSION, UNSUPPORTED_CONTAINER,
-    UNKNOWN_TYPE, UNSUPPORTED_TYPE,
+    UNKNOWN_TYPE, UNSUPPORTED_TYPE, UNSUPPORTED_PAYLOAD, ERROR_OUTPUT,
     NOT_A_POSTING, BAD_IDENTITY, BAD_ORG, BAD_ROLES, BAD_RECEIVED_AT, BAD_METRICS, BAD_POINTS,
+    BAD_RECORD, BAD_DATA, BAD_ARRIVAL, BAD_DIGEST, BAD_AGGREGATE,
     BAD_ELEMENT, BAD_HOST, BAD_NAME, BAD_TIME, BAD_VALUE,
 )  # fmt: skip
 """All of them."""

@@ -6,6 +6,7 @@ fields, and fields missing that may be. Whatever would become a dead letter is a
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import arro3.core
@@ -18,6 +19,7 @@ import pyarrow.compute as pc
 from transforms.core.errors import DecodeError
 from transforms.core.model import Bools, DecodedObject, DecodeTally, Floats, Ints, Points, Postings
 from transforms.decode.framing import BOM
+from transforms.decode.payload import Payload
 from transforms.decode.proof import DOUBT, count_records, require_plain_numbers
 from transforms.decode.scalars import EXACT_BELOW, TIME_FROM_S, TIME_TO_S, arrival_us
 from transforms.decode.strict import IDENTITY, Source
@@ -44,14 +46,31 @@ _BARE_BORDER: Final = re.compile(rb"\](?=[ \t\r\n]*+\[)[ \t\r\n]*+")
 def read(piece: bytes, source: Source) -> DecodedObject:
     """Decode records that stand one after the other. Raises `DecodeError` unless sure that the strict reader would say the same."""
     text = piece.removeprefix(BOM)
+    records = count_records(text, source.max_record_bytes)
+    return _read(text, np.full(records, source.arrival_us, np.int64), source)
+
+
+def read_payloads(payloads: Sequence[Payload], source: Source) -> DecodedObject:
+    """Decode payloads that are records one after the other, each on its own, as one text; records that don't tell their arrival have their payload's.
+
+    Raises `DecodeError` unless sure that the strict reader would say the same.
+    """
+    texts = [payload.data for payload in payloads]
+    records = [count_records(text, source.max_record_bytes) for text in texts]
+    arrivals = np.array([payload.arrival_us for payload in payloads], np.int64)
+    return _read(b"\n".join(texts), np.repeat(arrivals, records), source)
+
+
+def _read(text: bytes, arrivals: Ints, source: Source) -> DecodedObject:
+    """Decode a text of as many records as there are arrivals."""
     is_bare = text[:64].lstrip().startswith(b"[")
-    batch = _parsed(text, count_records(text, source.max_record_bytes), is_bare=is_bare)
+    batch = _parsed(text, len(arrivals), is_bare=is_bare)
     lengths, points = _points(batch.column("metrics"))
     _require_plain_numbers(text, batch, points, is_bare=is_bare)
     if is_bare:
-        postings, posting = _bare_postings(points.field("hostId"), lengths, source)
+        postings, posting = _bare_postings(points.field("hostId"), lengths, arrivals, source)
     else:
-        postings, posting = _typed_postings(batch, source), np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+        postings, posting = _typed_postings(batch, arrivals, source), np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
     return _decoded(batch.num_rows, postings, posting, points)
 
 
@@ -109,7 +128,7 @@ def _numbers(column: pa.DoubleArray) -> Floats:
     return numbers
 
 
-def _typed_postings(batch: pa.RecordBatch, source: Source) -> Postings:
+def _typed_postings(batch: pa.RecordBatch, arrivals: Ints, source: Source) -> Postings:
     kind, roles = batch.column("type"), batch.column("roles")
     distinct = set(kind.unique().to_pylist())
     _require(distinct <= IDENTITY.keys(), "a type is missing or unknown")
@@ -121,24 +140,25 @@ def _typed_postings(batch: pa.RecordBatch, source: Source) -> Postings:
     # Copies: a view of a column would keep the whole batch in memory.
     owned = pa.table([kind, pc.fill_null(batch.column("org"), source.org), entity, roles], ["type", "org", "entity", "roles"]).take(np.arange(batch.num_rows))
     kinds, orgs, entities, roles = (owned.column(name).combine_chunks() for name in owned.column_names)
-    return Postings(kinds, orgs, entities, roles, _arrivals(batch.column("receivedAt"), source))
+    return Postings(kinds, orgs, entities, roles, _arrivals(batch.column("receivedAt"), arrivals))
 
 
-def _arrivals(received: pa.DoubleArray, source: Source) -> Ints:
+def _arrivals(received: pa.DoubleArray, default: Ints) -> Ints:
     seconds = _numbers(received)
     is_given = received.is_valid().to_numpy(zero_copy_only=False)
     given = seconds[is_given]
     _require(bool(((given >= TIME_FROM_S) & (given < TIME_TO_S)).all()), "a receivedAt is out of range")
-    arrivals = np.full(len(seconds), source.arrival_us, np.int64)
+    arrivals = default.copy()
     arrivals[is_given] = arrival_us(given)
     return arrivals
 
 
-def _bare_postings(hosts: pa.StringArray, lengths: Ints, source: Source) -> tuple[Postings, npt.NDArray[np.int32]]:
+def _bare_postings(hosts: pa.StringArray, lengths: Ints, arrivals: Ints, source: Source) -> tuple[Postings, npt.NDArray[np.int32]]:
     """A posting per record and host, in the order in which the hosts first appear in the record; and the posting of each point."""
     _require(hosts.null_count == 0, "a hostId is missing")
     encoded = hosts.dictionary_encode()
-    pairs = np.repeat(np.arange(len(lengths)), lengths) * len(encoded.dictionary) + encoded.indices.to_numpy()
+    record = np.repeat(np.arange(len(lengths)), lengths)
+    pairs = record * len(encoded.dictionary) + encoded.indices.to_numpy()
     is_start = np.ones(len(pairs), np.bool_)
     is_start[1:] = pairs[1:] != pairs[:-1]
     starts = np.flatnonzero(is_start)
@@ -149,8 +169,8 @@ def _bare_postings(hosts: pa.StringArray, lengths: Ints, source: Source) -> tupl
     posting = rank[inverse][np.cumsum(is_start) - 1]
     rows = len(order)
     kinds, orgs = (pa.repeat(pa.scalar(text, _TEXT), rows) for text in ("host", source.org))
-    entities = hosts.take(starts[first[order]])
-    return Postings(kinds, orgs, entities, pa.nulls(rows, pa.list_(_TEXT)), np.full(rows, source.arrival_us, np.int64)), posting
+    at = starts[first[order]]
+    return Postings(kinds, orgs, hosts.take(at), pa.nulls(rows, pa.list_(_TEXT)), arrivals[record[at]]), posting
 
 
 def _decoded(records: int, postings: Postings, posting: npt.NDArray[np.int32], points: pa.StructArray) -> DecodedObject:

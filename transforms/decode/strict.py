@@ -18,6 +18,7 @@ import pyarrow as pa
 from transforms.core.errors import DecodeError
 from transforms.core.model import DeadLetter, DecodedObject, DecodeTally, Points, Postings
 from transforms.decode import causes
+from transforms.decode.envelopes import is_envelope
 from transforms.decode.framing import Frame, element_spans, frames
 from transforms.decode.scalars import EXACT_BELOW, TIME_FROM_S, TIME_TO_S, Json, arrival_us, is_text, number, time_s
 
@@ -60,14 +61,17 @@ class StrictPart:
 def read(data: bytes, start: int, stop: int, source: Source, *, is_cut: bool = False, max_cost: int = 1_000_000) -> StrictPart:
     """Read the records that start in [start, stop); `start` must be a record's border.
 
+    An envelope is not read: it ends the part, `end` is its start.
     With `is_cut` the object is known to end early: a last record that is incomplete is not a dead letter here, its start is returned as `tail`.
     Reading ends early after the record that brings the cost of dead letters to its maximum.
     """
-    columns = _Columns(source)
+    columns = Columns(source)
     end, in_vain = stop, 0
     for frame in frames(data, start, stop, source.max_record_bytes):
         if is_cut and frame.incomplete:
             return StrictPart(columns.decoded(), len(data), len(columns.dead_letters), frame.start)
+        if is_envelope(frame.value):
+            return StrictPart(columns.decoded(), frame.start, len(columns.dead_letters) + in_vain)
         columns.add_record(frame, data[frame.start : frame.end])
         end = max(stop, frame.end)
         in_vain += frame.in_vain >> 10
@@ -77,10 +81,11 @@ def read(data: bytes, start: int, stop: int, source: Source, *, is_cut: bool = F
 
 
 @dataclass(slots=True)
-class _Columns:
-    """Postings, points, counts and dead letters as they are collected."""
+class Columns:
+    """Postings, points, counts and dead letters as they are collected; dead letters at `offset`, if there is one, wherever they are found."""
 
     source: Source
+    offset: int | None = None
     postings: list[tuple[str, str, str, list[str] | None, int]] = field(default_factory=list)
     points: list[tuple[int, str, int, float]] = field(default_factory=list)
     records: int = 0
@@ -102,7 +107,15 @@ class _Columns:
         else:
             self.decoded_records += 1
 
+    def give_up(self, rest: bytes) -> None:
+        """Count what is left of a payload as one record, unless nothing is."""
+        if rest.strip():
+            self.records += 1
+            self.dead_records += 1
+            self._bury(0, DecodeError(causes.TOO_MANY, f"{len(rest)} bytes of the payload are left"), rest)
+
     def _bury(self, offset: int, broken: DecodeError, raw: bytes) -> None:
+        offset = offset if self.offset is None else self.offset
         self.dead_letters.append(DeadLetter(self.source.key, offset, broken.cause, broken.detail[: causes.DETAIL_CHARS], raw))
 
     def _bury_points(self, broken: dict[int, DecodeError], array: str | None, offset: int, raw: bytes) -> None:
