@@ -1,15 +1,15 @@
 """JSON envelopes around Kinesis records: what Lambda and Firehose put about the data.
 
-* Lambda's event for a Kinesis stream, `{"Records": [{"kinesis": {…}, "eventID": …}]}`: `kinesis.data`, arrived at `kinesis.approximateArrivalTimestamp`, seconds
-  with a fraction.
+* Lambda's event for a Kinesis stream, `{"Records": [{"kinesis": {…}, "eventID": …}]}`: `kinesis.data`, arrived at
+  `kinesis.approximateArrivalTimestamp`, seconds with a fraction.
 * Firehose's event for a transform, or the transform's output, `{"records": [{"recordId": …}]}`: `data`, arrived at
   `kinesisRecordMetadata.approximateArrivalTimestamp`, else `approximateArrivalTimestamp`, milliseconds.
 * Firehose's error output, an object a record: `rawData`, arrived at `arrivalTimestamp`, milliseconds.
 
 Data are base64. A record of either list may also stand alone. The units are the vendor's (AWS Lambda Developer Guide, "Using Lambda to process records from
 Amazon Kinesis Data Streams"; Amazon Data Firehose Developer Guide, "Transform source data", "Handle failure in data transformation" and "Handling errors for
-data format conversion"), but others write these envelopes, too: an arrival is taken by its magnitude (scalars.arrival_of). An object whose `type` is a string is
-a posting, whatever else it has.
+data format conversion"), but others write these envelopes, too: an arrival is taken by its magnitude (scalars.arrival_of). An object whose `type` is a string
+is a posting, whatever else it has.
 
 An envelope is no record, what is in it is: each becomes a `Payload` or a dead letter. Error output is what Firehose could not deliver, perhaps because it was
 not fit to be: unless asked for, it is a dead letter.

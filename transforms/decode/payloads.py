@@ -30,7 +30,10 @@ _JSON: Final = re.compile(rb"(?:[ \t\r\n\x0b\x0c]++|\xef\xbb\xbf)*+(?:[{\[]|\Z)"
 
 @dataclass(slots=True)
 class Allowance:
-    """What an object may still cost: `letters` as `DecodeRules.max_dead_letters` counts them, and the inflated bytes of all its payloads together."""
+    """What an object may still cost: `letters` as `DecodeRules.max_dead_letters` counts them, and the inflated bytes of all its payloads together.
+
+    A batch of payloads is read to its end: of each payload that is too much one dead letter is left.
+    """
 
     letters: int
     inflated_bytes: int
