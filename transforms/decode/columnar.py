@@ -27,7 +27,7 @@ from transforms.decode.strict import IDENTITY, Source
 _TEXT: Final = pa.string()
 _NUMBER: Final = pa.float64()
 _POINT: Final = (("name", _TEXT), ("time", _NUMBER), ("value", _NUMBER))
-_TYPED: Final = pa.schema(
+TYPED: Final = pa.schema(
     [
         ("type", _TEXT),
         ("org", _TEXT),
@@ -37,6 +37,8 @@ _TYPED: Final = pa.schema(
         ("metrics", pa.list_(pa.struct(_POINT))),
     ]
 )
+"""Columns of records of type host and service."""
+
 _BARE: Final = pa.schema([("metrics", pa.list_(pa.struct([("hostId", _TEXT), *_POINT])))])
 _UNSAFE_ESCAPE: Final = re.compile(rb"\\u(?:0000|[dD](?:8[4-9a-fA-F]|[9abAB]))")
 """U+0000, because an error message of arro3 0.9 that quotes it aborts the process; surrogate pairs above U+1FFFF, because it makes other characters of them."""
@@ -61,6 +63,18 @@ def read_payloads(payloads: Sequence[Payload], source: Source) -> DecodedObject:
     return _read(b"\n".join(texts), np.repeat(arrivals, records), source)
 
 
+def read_columns(batch: pa.RecordBatch, source: Source) -> DecodedObject:
+    """Decode records that are columns already, of schema TYPED.
+
+    Raises `DecodeError` unless sure that the strict reader would say the same of the rows as JSON.
+    """
+    lengths, points = _points(batch.column("metrics"))
+    _require(batch.column("roles").values.null_count == 0, "a role is null")
+    arrivals = np.full(batch.num_rows, source.arrival_us, np.int64)
+    posting = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+    return _decoded(batch.num_rows, _typed_postings(batch, arrivals, source), posting, points)
+
+
 def _read(text: bytes, arrivals: Ints, source: Source) -> DecodedObject:
     """Decode a text of as many records as there are arrivals."""
     is_bare = text[:64].lstrip().startswith(b"[")
@@ -77,7 +91,7 @@ def _read(text: bytes, arrivals: Ints, source: Source) -> DecodedObject:
 def _parsed(text: bytes, records: int, *, is_bare: bool) -> pa.RecordBatch:
     """One row per record; bare arrays become the `metrics` of an object each."""
     wrapped = b'{"metrics":' + _BARE_BORDER.sub(b']}{"metrics":', text) + b"}" if is_bare else text
-    schema = _BARE if is_bare else _TYPED
+    schema = _BARE if is_bare else TYPED
     _require(b"\\" not in text or not _UNSAFE_ESCAPE.search(text), "an escape that arrow-json can't be trusted with")
     try:
         batches = pa.table(arro3.io.read_json(arro3.core.Buffer(wrapped), schema, batch_size=max(records, 1))).to_batches()
