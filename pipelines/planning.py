@@ -23,6 +23,7 @@ from transforms.core.selection import Selection
 from transforms.core.slices import GroupColumns
 from transforms.core.time import format_period, format_time, parse_period, unite
 from transforms.decode.containers import WHOLE_ONLY, unpack
+from transforms.decode.envelopes import seems_envelope
 from transforms.decode.framing import whole_records
 from transforms.decode.objects import DecodeRules, decode_object
 from transforms.decode.unpacked import UnpackLimits
@@ -166,9 +167,11 @@ def _beginning(body: bytes, rules: DecodeRules) -> tuple[bytes, int]:
     if len(body) <= SAMPLE_BYTES:
         return body, len(body)
     unpacked = unpack(body[:SAMPLE_BYTES], UnpackLimits(max_bytes=rules.max_object_bytes, max_expansion=rules.max_expansion))
-    if unpacked.container in WHOLE_ONLY:
+    records = whole_records(unpacked.data)
+    is_one_envelope = len(records) == len(unpacked.data) and seems_envelope(records, 0)
+    if unpacked.container in WHOLE_ONLY or is_one_envelope:
         return body, len(body)
-    return whole_records(unpacked.data), SAMPLE_BYTES
+    return records, SAMPLE_BYTES
 
 
 def _groups(manifest: Manifest, min_groups: int) -> tuple[tuple[int, int], ...]:
