@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from tests.decode.readings import ARRIVAL_US, RULES, Reading, strictly, whole
+from tests.decode.readings import ARRIVAL_US, RULES, hosts, strictly, whole
 from transforms.core.model import DecodeTally
 from transforms.decode import tables
 from transforms.decode.causes import (
@@ -83,10 +83,6 @@ def as_json(rows: list[dict[str, Any]]) -> bytes:
     """The rows as JSON postings."""
     names = {"hostid": "hostId", "receivedat": "receivedAt"}
     return "\n".join(json.dumps({names.get(name, name): value for name, value in row.items()}) for row in rows).encode()
-
-
-def hosts(found: Reading) -> str:
-    return "".join(row[2] for row in found.postings)
 
 
 @pytest.mark.parametrize("write", [parquet, orc])
