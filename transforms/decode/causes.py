@@ -15,6 +15,8 @@ EXPANSION: Final = "expansion too large"
 
 UNKNOWN_TYPE: Final = "unknown type"
 UNSUPPORTED_TYPE: Final = "unsupported type"
+BAD_OTLP: Final = "bad OTLP"
+UNKNOWN_SCHEMA: Final = "unknown schema"
 
 _ENVELOPE: Final = "broken envelope: "
 NOT_A_POSTING: Final = _ENVELOPE + "not a posting"
@@ -31,13 +33,19 @@ BAD_HOST: Final = _POINT + "hostId"
 BAD_NAME: Final = _POINT + "name"
 BAD_TIME: Final = _POINT + "time"
 BAD_VALUE: Final = _POINT + "value"
+BAD_LABELS: Final = _POINT + "labels"
+BAD_TEMPORALITY: Final = _POINT + "temporality"
+BAD_ENTITY: Final = _POINT + "entity"
+BAD_POINT_ORG: Final = _POINT + "org"
+BAD_POINT_TYPE: Final = _POINT + "type"
 
 CAUSES: Final = (
     BAD_JSON, TOO_DEEP, TOO_LONG, TOO_MANY,
     TRUNCATED, CORRUPT, TRAILING, TOO_LARGE, EXPANSION,
-    UNKNOWN_TYPE, UNSUPPORTED_TYPE,
+    UNKNOWN_TYPE, UNSUPPORTED_TYPE, BAD_OTLP, UNKNOWN_SCHEMA,
     NOT_A_POSTING, BAD_IDENTITY, BAD_ORG, BAD_ROLES, BAD_RECEIVED_AT, BAD_METRICS, BAD_POINTS,
-    BAD_ELEMENT, BAD_HOST, BAD_NAME, BAD_TIME, BAD_VALUE,
+    BAD_ELEMENT, BAD_HOST, BAD_NAME, BAD_TIME, BAD_VALUE, BAD_LABELS, BAD_TEMPORALITY,
+    BAD_ENTITY, BAD_POINT_ORG, BAD_POINT_TYPE,
 )  # fmt: skip
 """All of them."""
 
