@@ -41,21 +41,21 @@ def in_record_order(parts: Sequence[Part]) -> Part:
     if len(filled) == 1:
         return filled[0]
     whole = joined([part.decoded for part in filled])
-    posting_record, letter_record = (
-        np.concatenate([np.empty(0, np.int64), *columns]) for columns in list(zip(*(part[1:] for part in filled), strict=True)) or [(), ()]
-    )
+    posting_record, letter_record = _records([part.posting_record for part in filled]), _records([part.letter_record for part in filled])
+    letters = np.argsort(letter_record, kind="stable")
+    whole = replace(whole, dead_letters=tuple(whole.dead_letters[one] for one in letters.tolist()))
+    if not (posting_record[1:] < posting_record[:-1]).any():
+        return Part(whole, posting_record, letter_record[letters])
     order = np.argsort(posting_record, kind="stable")
     place = np.empty(len(order), np.int32)
     place[order] = np.arange(len(order), dtype=np.int32)
     points = taken(whole.points, np.argsort(posting_record[whole.points.posting], kind="stable"))
-    letters = np.argsort(letter_record, kind="stable")
-    decoded = DecodedObject(
-        _taken_postings(whole.postings, order),
-        replace(points, posting=place[points.posting]),
-        whole.tally,
-        tuple(whole.dead_letters[one] for one in letters.tolist()),
-    )
-    return Part(decoded, posting_record[order], letter_record[letters])
+    whole = replace(whole, postings=_taken_postings(whole.postings, order), points=replace(points, posting=place[points.posting]))
+    return Part(whole, posting_record[order], letter_record[letters])
+
+
+def _records(columns: Sequence[Ints]) -> Ints:
+    return np.concatenate([np.empty(0, np.int64), *columns])
 
 
 def taken(points: Points, rows: npt.NDArray[np.intp]) -> Points:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from transforms.core.errors import DecodeError
 from transforms.core.model import Bools, Ints
-from transforms.decode.wire import BYTES, FIXED32, FIXED64, VARINT, Field, varint
+from transforms.decode.wire import BYTES, FIXED32, FIXED64, VARINT, Field, as_signed, varint
 
 Bits = npt.NDArray[np.uint64]
 
@@ -171,16 +171,13 @@ def packed_varints(octets: Octets, start: Ints, stop: Ints) -> tuple[Bits, Ints,
 
 def _one_by_one(data: bytes, owner: npt.NDArray[np.int32], at: Ints, end: Ints, bad: Bools) -> Fields:
     rows: list[tuple[int, int, int, int, int, int, int]] = []
-    for message, begin, stop in zip(owner.tolist(), at.tolist(), end.tolist(), strict=True):
+    for one, first, last in zip(owner.tolist(), at.tolist(), end.tolist(), strict=True):
         try:
-            _walk(data, message, begin, stop, rows)
+            _walk(data, one, first, last, rows)
         except DecodeError:
-            bad[message] = True
-    columns = zip(*rows, strict=True) if rows else ((),) * 7
-    return Fields(*(np.array(column, kind) for column, kind in zip(columns, _KINDS, strict=True)))
-
-
-_KINDS: Final = (np.int32, np.int32, np.uint8, np.uint64, np.int64, np.int64, np.int64)
+            bad[one] = True
+    message, number, wire, value, begin, at, stop = np.array(rows, np.int64).reshape(-1, 7).T
+    return Fields(message.astype(np.int32), number.astype(np.int32), wire.astype(np.uint8), value.astype(np.uint64), begin, at, stop)
 
 
 def _walk(data: bytes, message: int, at: int, end: int, rows: list[tuple[int, int, int, int, int, int, int]]) -> None:
@@ -196,7 +193,7 @@ def _walk(data: bytes, message: int, at: int, end: int, rows: list[tuple[int, in
                 at = content + length
                 continue
         field = _field(data, at, end)
-        rows.append((message, field.number, field.wire, field.value, at, field.at, field.stop))
+        rows.append((message, field.number, field.wire, as_signed(field.value), at, field.at, field.stop))
         at = field.stop
 
 
