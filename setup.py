@@ -14,6 +14,7 @@ setup(
         "arro3-core>=0.8",
         "arro3-io>=0.8",
         "boto3>=1.36",
+        "cramjam>=2.9",
         "isal>=1.7",
         "msgspec>=0.19",
         "numpy>=2.1",

@@ -32,6 +32,7 @@ class PlanJob:
     lead_in_s: int
     object_span_s: int
     max_object_bytes: int
+    read_firehose_errors: bool
     allow_fewer: bool
     allow_empty: bool
     run_id: str
@@ -61,6 +62,7 @@ class PlanJob:
             role_membership=self.role_membership,
             role_membership_digest=membership_digest,
             max_object_bytes=self.max_object_bytes,
+            read_firehose_errors=self.read_firehose_errors,
             reach=Reach(late_s=self.late_s, early_s=self.early_s, lead_in_s=self.lead_in_s, object_span_s=self.object_span_s),
         )
 

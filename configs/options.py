@@ -149,6 +149,12 @@ _WHAT: Final = (
         metavar="BYTES",
         help="a larger object, decompressed, is a dead letter (default: 1073741824)",
     ),
+    Option(
+        name="read-firehose-errors",
+        flag=True,
+        default=False,
+        help="read what Firehose could not deliver (its error output) as well; without it, such a record is a dead letter",
+    ),
 )
 _HOW: Final = (
     Option(name="allow-fewer", flag=True, default=False, help="let a rollup of fewer minutes replace one of more"),

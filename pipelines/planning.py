@@ -22,9 +22,10 @@ from transforms.core.plan import Estimate, Plan, Request, object_times
 from transforms.core.selection import Selection
 from transforms.core.slices import GroupColumns
 from transforms.core.time import format_period, format_time, parse_period, unite
-from transforms.decode.containers import UnpackLimits, unpack
+from transforms.decode.containers import unpack
 from transforms.decode.framing import whole_records
 from transforms.decode.objects import DecodeRules, decode_object
+from transforms.decode.unpacked import UnpackLimits
 from transforms.steps.membership import membership_from_arrow, read_membership
 from transforms.stores.protocol import RollupStore
 
@@ -133,7 +134,7 @@ def take_sample(request: Request, selection: Selection, archive: Archive, manife
     number = min(SAMPLE_OBJECTS, len(near))
     chosen = [near[(2 * place + 1) * len(near) // (2 * number)] for place in range(number)]
     columns = GroupColumns(selection, request.reach, lambda _type, _window: 1, membership_from_arrow(membership) if membership is not None else None)
-    rules = DecodeRules(org=request.default_org, max_object_bytes=request.max_object_bytes)
+    rules = DecodeRules(org=request.default_org, max_object_bytes=request.max_object_bytes, read_error_output=request.read_firehose_errors)
     cpu_s: list[float] = []
     for planned in chosen:
         body = _beginning(archive.read(planned), rules)

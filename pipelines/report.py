@@ -75,6 +75,7 @@ def _report(plan: Plan, ledger: Ledger, sums: Account, done: list[UnitRecord]) -
         "object_bytes": plan.object_bytes,
         "untimed_objects": plan.untimed_objects,
         "records": {"read": total(counts, "records"), "decoded": total(counts, "decoded_records"), "dead_letters": total(counts, "dead_records")},
+        "firehose_error_records": total(counts, "error_output"),
         "points": _points(counts, plan),
         "inexact_values": total(counts, "inexact"),
         "overflowing_sums": total(counts, "overflows"),
@@ -172,6 +173,8 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
     yield f"records   {read} read from {human_number(report['objects'])} objects = {decoded} decoded + {dead} dead letters"
     if reasons := _dropped(report):
         yield "dropped   " + ", ".join(f"{reason} {human_number(number)}" for reason, number in sorted(reasons.items()))
+    if report["firehose_error_records"]:
+        yield f"of these, {human_number(report['firehose_error_records'])} are what Firehose could not deliver"
     for what, key in (("kept as the nearest number (beyond 2^53)", "inexact_values"), ("sums beyond the largest number", "overflowing_sums")):
         if report[key]:
             yield f"{what}: {human_number(report[key])}"

@@ -40,6 +40,7 @@ class Request:
     role_membership: str = ""
     role_membership_digest: str = ""
     max_object_bytes: int = 1 << 30
+    read_firehose_errors: bool = False
     reach: Reach = field(default_factory=Reach)
 
     def selection(self, periods: tuple[Range, ...]) -> Selection:

@@ -28,12 +28,26 @@ class Message(NamedTuple):
     raw: bytes
 
 
+class Envelope(NamedTuple):
+    """A JSON record: its bytes, what it holds, and what is true of it where it doesn't say so itself."""
+
+    raw: bytes
+    value: object
+    org: str
+    arrival_us: int
+
+
 class Part(NamedTuple):
     """What some records of an object hold; `posting_record` and `letter_record` tell of which record (by its place in a list) each is, in rising order."""
 
     decoded: DecodedObject
     posting_record: Ints
     letter_record: Ints
+
+    def numbered(self, records: Sequence[int]) -> "Part":
+        """The same when the record at a place has this number."""
+        numbers = np.array(records, np.int64)
+        return self._replace(posting_record=numbers[self.posting_record], letter_record=numbers[self.letter_record])
 
 
 @dataclass(slots=True)
@@ -58,9 +72,8 @@ class Record:
 
 @dataclass(slots=True)
 class Collected:
-    """Records as they are read, those of the object `key`."""
+    """Records as they are read."""
 
-    key: str
     postings: list[tuple[str, str, str, int]] = field(default_factory=list)
     posting_record: list[int] = field(default_factory=list)
     points: list[tuple[int, Row]] = field(default_factory=list)
@@ -72,8 +85,8 @@ class Collected:
     records: int = 0
     dead_records: int = 0
 
-    def add_record(self, ordinal: int, offset: int, record: Record) -> None:
-        """A record that could be read."""
+    def add_record(self, ordinal: int, key: str, offset: int, record: Record) -> None:
+        """A record of the object `key` that could be read."""
         self.records += 1
         first = len(self.postings)
         self.postings += record.postings
@@ -81,16 +94,16 @@ class Collected:
         for posting, row in record.rows:
             self._add_row(first + posting, row)
         for error, raw in record.broken:
-            self._bury(ordinal, offset, error, raw)
+            self._bury(ordinal, key, offset, error, raw)
 
-    def bury_record(self, ordinal: int, offset: int, error: DecodeError, raw: bytes) -> None:
+    def bury_record(self, ordinal: int, key: str, offset: int, error: DecodeError, raw: bytes) -> None:
         """A record that could not."""
         self.records += 1
         self.dead_records += 1
-        self._bury(ordinal, offset, error, raw)
+        self._bury(ordinal, key, offset, error, raw)
 
-    def _bury(self, ordinal: int, offset: int, error: DecodeError, raw: bytes) -> None:
-        self.letters.append(DeadLetter(self.key, offset, error.cause, error.detail[: causes.DETAIL_CHARS], raw))
+    def _bury(self, ordinal: int, key: str, offset: int, error: DecodeError, raw: bytes) -> None:
+        self.letters.append(DeadLetter(key, offset, error.cause, error.detail[: causes.DETAIL_CHARS], raw))
         self.letter_record.append(ordinal)
 
     def _add_row(self, posting: int, row: Row) -> None:

@@ -1,16 +1,18 @@
-"""Decoded parts of one object as one."""
+"""Decoded parts of an object put together."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import accumulate
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from transforms.core.model import HISTOGRAM, DecodedObject, DecodeTally, Ints, Points, Postings
+from transforms.core.errors import DecodeError
+from transforms.core.model import HISTOGRAM, DeadLetter, DecodedObject, DecodeTally, Ints, Points, Postings
+from transforms.decode.causes import DETAIL_CHARS
 from transforms.decode.collecting import Part
 
 _TEXT: Final = pa.string()
@@ -21,12 +23,17 @@ NOTHING: Final = DecodedObject(
     DecodeTally(),
     (),
 )
-"""What an object without a record holds."""
+"""An object without anything in it."""
+
+
+def dead_record(key: str, offset: int, problem: DecodeError, raw: bytes) -> DecodedObject:
+    """A record of the object `key` that could not be processed."""
+    letter = DeadLetter(key, offset, problem.cause, problem.detail[:DETAIL_CHARS], raw)
+    return replace(NOTHING, tally=DecodeTally(records=1, dead_records=1), dead_letters=(letter,))
 
 
 def joined(parts: Sequence[DecodedObject]) -> DecodedObject:
-    """One after the other."""
-    parts = parts or [NOTHING]
+    """The parts, at least one, one after the other."""
     return DecodedObject(
         _joined_postings([part.postings for part in parts]),
         _joined_points(parts),
@@ -40,7 +47,7 @@ def in_record_order(parts: Sequence[Part]) -> Part:
     filled = [part for part in parts if part.decoded.tally.records]
     if len(filled) == 1:
         return filled[0]
-    whole = joined([part.decoded for part in filled])
+    whole = joined([NOTHING, *(part.decoded for part in filled)])
     posting_record, letter_record = _records([part.posting_record for part in filled]), _records([part.letter_record for part in filled])
     letters = np.argsort(letter_record, kind="stable")
     whole = replace(whole, dead_letters=tuple(whole.dead_letters[one] for one in letters.tolist()))
@@ -95,49 +102,27 @@ def _joined_points(parts: Sequence[DecodedObject]) -> Points:
     points = [part.points for part in parts]
     return Points(
         np.concatenate([part.points.posting + np.int32(first) for part, first in zip(parts, firsts, strict=False)]),
-        _united([part.name for part in points]),
-        np.concatenate([part.time_s for part in points]),
-        np.concatenate([part.value for part in points]),
-        labels=_joined_labels(points),
-        kind=_joined_kinds(points),
-        start_us=_joined_starts(points),
-        time_us=_joined_times(points),
-        histogram=_joined_histograms(points),
+        _dictionaries([one.name for one in points]),
+        np.concatenate([one.time_s for one in points]),
+        np.concatenate([one.value for one in points]),
+        _optional(points, "labels", lambda one: pa.repeat(pa.scalar("{}", _TEXT), len(one.value)).dictionary_encode(), _dictionaries),
+        _optional(points, "kind", lambda one: np.zeros(len(one.value), np.int8), np.concatenate),
+        _optional(points, "start_us", lambda one: np.zeros(len(one.value), np.int64), np.concatenate),
+        _optional(points, "time_us", lambda one: one.time_s * 1_000_000, np.concatenate),
+        _optional(points, "histogram", lambda one: pa.nulls(len(one.value), HISTOGRAM), pa.concat_arrays),
     )
 
 
-def _united(columns: Sequence[pa.DictionaryArray]) -> pa.DictionaryArray:
+def _optional(points: Sequence[Points], name: str, absent: Callable[[Points], Any], join: Callable[[list[Any]], Any]) -> Any:  # noqa: ANN401  # any column
+    """The column of all parts, None if none has it; `absent` makes what it means not to have it."""
+    columns = [(one, getattr(one, name)) for one in points]
+    if all(column is None for _, column in columns):
+        return None
+    return join([absent(one) if column is None else column for one, column in columns])
+
+
+def _dictionaries(columns: list[pa.DictionaryArray]) -> pa.DictionaryArray:
     return pa.chunked_array(columns).unify_dictionaries().combine_chunks()
-
-
-def _joined_labels(points: Sequence[Points]) -> pa.DictionaryArray | None:
-    if all(part.labels is None for part in points):
-        return None
-    return _united([pa.array(["{}"] * len(part.value), _TEXT).dictionary_encode() if part.labels is None else part.labels for part in points])
-
-
-def _joined_kinds(points: Sequence[Points]) -> npt.NDArray[np.int8] | None:
-    if all(part.kind is None for part in points):
-        return None
-    return np.concatenate([np.zeros(len(part.value), np.int8) if part.kind is None else part.kind for part in points])
-
-
-def _joined_starts(points: Sequence[Points]) -> Ints | None:
-    if all(part.start_us is None for part in points):
-        return None
-    return np.concatenate([np.zeros(len(part.value), np.int64) if part.start_us is None else part.start_us for part in points])
-
-
-def _joined_times(points: Sequence[Points]) -> Ints | None:
-    if all(part.time_us is None for part in points):
-        return None
-    return np.concatenate([part.time_s * 1_000_000 if part.time_us is None else part.time_us for part in points])
-
-
-def _joined_histograms(points: Sequence[Points]) -> pa.StructArray | None:
-    if all(part.histogram is None for part in points):
-        return None
-    return pa.concat_arrays([pa.nulls(len(part.value), HISTOGRAM) if part.histogram is None else part.histogram for part in points])
 
 
 def _summed(tallies: Sequence[DecodeTally]) -> DecodeTally:
@@ -150,6 +135,7 @@ def _summed(tallies: Sequence[DecodeTally]) -> DecodeTally:
         points=_added(tally.points for tally in tallies),
         dropped={reason: _added(tally.dropped.get(reason, {}) for tally in tallies) for reason in reasons},
         inexact=_added(tally.inexact for tally in tallies),
+        error_output=sum(tally.error_output for tally in tallies),
     )
 
 

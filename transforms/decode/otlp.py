@@ -1,11 +1,14 @@
 """OTLP metrics in protobuf: many records at once, by columns where they allow it, else by the strict reader; both say the same."""
 
+import binascii
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
 
+from transforms.core.errors import DecodeError
 from transforms.decode import otlp_columns, otlp_strict
+from transforms.decode.causes import BAD_OTLP
 from transforms.decode.collecting import Message, Part
 from transforms.decode.joining import in_record_order
 from transforms.decode.otlp_labels import LabelReader
@@ -21,6 +24,14 @@ def read(messages: Sequence[Message], key: str) -> Part:
     """Decode records of the object `key`, all of them requests (ExportMetricsServiceRequest, MetricsData)."""
     labels = LabelReader()
     return in_record_order([part for first, batch in _batches(messages) for part in _read_batch(batch, first, key, labels)])
+
+
+def request_bytes(text: str) -> bytes:
+    """The request that stands in a labeled posting, in standard base64 with its padding. Raises DecodeError for anything else."""
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except (binascii.Error, ValueError) as error:
+        raise DecodeError(BAD_OTLP, f"otlp is no base64: {error}") from error
 
 
 def _batches(messages: Sequence[Message]) -> Iterator[tuple[int, Sequence[Message]]]:

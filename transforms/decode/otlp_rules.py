@@ -106,7 +106,7 @@ def rows(metric: Metric, point: Point, context: Pairs | DecodeError) -> list[Row
         return [blank._replace(dropped=flagged)]
     if metric.form in ("gauge", "sum"):
         return [valued(blank, point.value)]
-    return [_measured(blank, _statistics(point) if is_set else _histogram(metric, point))]
+    return [measured(blank, _statistics(point) if is_set else _histogram(metric, point))]
 
 
 def valued(row: Row, value: float | None) -> Row:
@@ -186,7 +186,8 @@ def _exponential(point: Point) -> tuple[tuple[float, ...], tuple[int, ...]]:
     return place.bounds, tuple(counts)
 
 
-def _measured(row: Row, histogram: HistogramValue) -> Row:
+def measured(row: Row, histogram: HistogramValue) -> Row:
+    """The row with a histogram, or dropped for one with a sum, minimum or maximum that is not finite."""
     known = [value for value in (histogram.sum, histogram.min, histogram.max) if value is not None]
     if not all(map(math.isfinite, known)):
         return row._replace(dropped="nan" if any(map(math.isnan, known)) else "infinite")

@@ -24,14 +24,14 @@ _VALUES: Final = frozenset(((4, FIXED64), (6, FIXED64)))
 
 def read(messages: Sequence[Message], ordinals: Sequence[int], key: str) -> Part:
     """Decode these records; their place in the list of all records is in `ordinals`."""
-    collected = Collected(key)
+    collected = Collected()
     for ordinal, message in zip(ordinals, messages, strict=True):
         try:
             record = _record(message)
         except DecodeError as error:
-            collected.bury_record(ordinal, message.offset, error, message.raw)
+            collected.bury_record(ordinal, key, message.offset, error, message.raw)
         else:
-            collected.add_record(ordinal, message.offset, record)
+            collected.add_record(ordinal, key, message.offset, record)
     return collected.part()
 
 
