@@ -58,3 +58,12 @@ def flat_mapping(written: Mapping[object, object]) -> FlatMapping:
     if twice:
         raise UsageError(f"labels: {twice[0]!r} is there twice")
     return FlatMapping(**values)  # type: ignore[arg-type]
+
+
+def flat_text(text: str) -> FlatMapping:
+    """The mapping of `time=ts,value=v,name==temperature,labels=site+room`, as a command line writes it. Raises UsageError as `flat_mapping` does."""
+    pairs = [part.partition("=") for part in text.split(",")]
+    keys = [key for key, _, _ in pairs]
+    if twice := [key for key in keys if keys.count(key) > 1]:
+        raise UsageError(f"{twice[0]!r} is there twice in {text!r}")
+    return flat_mapping({key: value.split("+") if key == "labels" and "+" in value else value for key, _, value in pairs})
