@@ -8,7 +8,7 @@ setup(
     description="Replays archived metric postings into the 1m, 5m and 1h rollups that a live writer would have stored",
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=["pipelines", "pipelines.*", "transforms", "transforms.*", "configs", "configs.*"]),
-    package_data={"configs": ["*.yaml"]},
+    package_data={"configs": ["*.yaml", "schemas/*.yaml"]},
     install_requires=[
         "apache-beam==2.77.*",
         "arro3-core>=0.8",

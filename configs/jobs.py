@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from transforms.core.errors import UsageError
+from transforms.core.flat import FlatMapping
 from transforms.core.granularity import WIDTH_S
 from transforms.core.plan import Average, Request
 from transforms.core.selection import Edge, Reach
@@ -27,6 +28,7 @@ class PlanJob:
     average: Average
     role_membership: str
     default_org: str
+    flat: FlatMapping | None
     late_s: int
     early_s: int
     lead_in_s: int
@@ -59,6 +61,7 @@ class PlanJob:
             allow_fewer=self.allow_fewer,
             dry_run=dry_run,
             default_org=self.default_org,
+            flat=self.flat,
             role_membership=self.role_membership,
             role_membership_digest=membership_digest,
             max_object_bytes=self.max_object_bytes,

@@ -135,7 +135,7 @@ def take_sample(request: Request, selection: Selection, archive: Archive, manife
     number = min(SAMPLE_OBJECTS, len(near))
     chosen = [near[(2 * place + 1) * len(near) // (2 * number)] for place in range(number)]
     columns = GroupColumns(selection, request.reach, lambda _type, _window: 1, membership_from_arrow(membership) if membership is not None else None)
-    rules = DecodeRules(org=request.default_org, max_object_bytes=request.max_object_bytes, read_error_output=request.read_firehose_errors)
+    rules = DecodeRules(org=request.default_org, flat=request.flat, max_object_bytes=request.max_object_bytes, read_error_output=request.read_firehose_errors)
     cpu_s: list[float] = []
     object_bytes = 0
     for planned in chosen:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from transforms.core.errors import UsageError
+from transforms.core.flat import FlatMapping, flat_mapping
 from transforms.core.granularity import Range
 from transforms.core.manifest import Manifest
 from transforms.core.selection import Edge, Reach, Selection, computed_ranges, edge_buckets
@@ -37,6 +38,7 @@ class Request:
     allow_fewer: bool = False
     dry_run: bool = False
     default_org: str = ""
+    flat: FlatMapping | None = None
     role_membership: str = ""
     role_membership_digest: str = ""
     max_object_bytes: int = 1 << 30
@@ -122,9 +124,13 @@ def plan_from_json(text: str) -> Plan:
     if (found := data.pop("format", None)) != FORMAT:
         msg = f"the plan has format {found!r}, this version reads {FORMAT}: finish the run with the version that planned it"
         raise UsageError(msg)
-    request = _tuples(data["request"]) | {"reach": Reach(**data["request"]["reach"])}
+    request = _tuples(data["request"]) | {"reach": Reach(**data["request"]["reach"]), "flat": _flat(data["request"].get("flat"))}
     pairs = {name: tuple((a, b) for a, b in data[name]) for name in ("periods", "object_times", "groups")}
     return Plan(**data | pairs | {"request": Request(**request), "estimate": Estimate(**data["estimate"])})
+
+
+def _flat(written: dict[str, Any] | None) -> FlatMapping | None:
+    return flat_mapping({key: value for key, value in written.items() if value}) if written else None
 
 
 def _tuples(data: dict[str, Any]) -> dict[str, Any]:

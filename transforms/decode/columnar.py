@@ -1,8 +1,8 @@
 """The columnar path: whole stretches of an object become Arrow columns at once, by arrow-json's reader.
 
-`read` answers for what it can prove and nothing else: on any error or doubt it raises `DecodeError`, and the strict reader (strict.py) has the word. It accepts
-records of type host and service, or bare arrays of host points, in valid JSON with any of JSON's white space between them; with nulls, numeric strings, unknown
-fields, and fields missing that may be. Whatever would become a dead letter is a doubt.
+`read` answers for what it can prove and nothing else: on any error or doubt it raises `DecodeError`, and the strict reader (strict.py) has the word. It
+accepts records of type host, service and labeled, or bare arrays of host points, in valid JSON with any of JSON's white space between them; with nulls,
+numeric strings, unknown fields, and fields missing that may be. Whatever would become a dead letter is a doubt.
 """
 
 import re
@@ -18,11 +18,14 @@ import pyarrow.compute as pc
 
 from transforms.core.errors import DecodeError
 from transforms.core.model import Bools, DecodedObject, DecodeTally, Floats, Ints, Points, Postings
+from transforms.decode import otlp
+from transforms.decode.collecting import Message, Part
 from transforms.decode.framing import BOM
+from transforms.decode.joining import in_record_order
 from transforms.decode.payload import Payload
 from transforms.decode.proof import DOUBT, count_records, require_plain_numbers
 from transforms.decode.scalars import EXACT_BELOW, TIME_FROM_S, TIME_TO_S, arrival_us
-from transforms.decode.strict import IDENTITY, Source
+from transforms.decode.strict import IDENTITY, LABELED, Source
 
 _TEXT: Final = pa.string()
 _NUMBER: Final = pa.float64()
@@ -34,6 +37,7 @@ TYPED: Final = pa.schema(
         *((name, _TEXT) for name in IDENTITY.values()),
         ("roles", pa.list_(_TEXT)),
         ("receivedAt", _NUMBER),
+        ("otlp", _TEXT),
         ("metrics", pa.list_(pa.struct(_POINT))),
     ]
 )
@@ -68,24 +72,52 @@ def read_columns(batch: pa.RecordBatch, source: Source) -> DecodedObject:
 
     Raises `DecodeError` unless sure that the strict reader would say the same of the rows as JSON.
     """
-    lengths, points = _points(batch.column("metrics"))
     _require(batch.column("roles").values.null_count == 0, "a role is null")
-    arrivals = np.full(batch.num_rows, source.arrival_us, np.int64)
-    posting = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
-    return _decoded(batch.num_rows, _typed_postings(batch, arrivals, source), posting, points)
+    return _read_rows(batch, np.full(batch.num_rows, source.arrival_us, np.int64), source)
 
 
 def _read(text: bytes, arrivals: Ints, source: Source) -> DecodedObject:
     """Decode a text of as many records as there are arrivals."""
     is_bare = text[:64].lstrip().startswith(b"[")
+    _require(not (is_bare and source.flat), "arrays are of flat rows")
     batch = _parsed(text, len(arrivals), is_bare=is_bare)
-    lengths, points = _points(batch.column("metrics"))
-    _require_plain_numbers(text, batch, points, is_bare=is_bare)
+    _require_plain_numbers(text, batch, batch.column("metrics").values, is_bare=is_bare)
     if is_bare:
+        lengths, points = _points(batch.column("metrics"))
         postings, posting = _bare_postings(points.field("hostId"), lengths, arrivals, source)
-    else:
-        postings, posting = _typed_postings(batch, arrivals, source), np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+        return _decoded(batch.num_rows, postings, posting, points)
+    return _read_rows(batch, arrivals, source)
+
+
+def _read_rows(batch: pa.RecordBatch, arrivals: Ints, source: Source) -> DecodedObject:
+    """Postings of all types."""
+    is_labeled = pc.equal(batch.column("type"), LABELED).fill_null(fill_value=False).to_numpy(zero_copy_only=False)
+    if not is_labeled.any():
+        return _read_typed(batch, arrivals, source)
+    parts = [_labeled(batch.filter(pa.array(is_labeled)), arrivals[is_labeled], source).numbered(np.flatnonzero(is_labeled).tolist())]
+    if not is_labeled.all():
+        others = np.flatnonzero(~is_labeled)
+        parts.append(Part(_read_typed(batch.take(pa.array(others)), arrivals[others], source), others, np.empty(0, np.int64)))
+    return in_record_order(parts).decoded
+
+
+def _read_typed(batch: pa.RecordBatch, arrivals: Ints, source: Source) -> DecodedObject:
+    """Postings of hosts and services."""
+    lengths, points = _points(batch.column("metrics"))
+    postings, posting = _typed_postings(batch, arrivals, source), np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
     return _decoded(batch.num_rows, postings, posting, points)
+
+
+def _labeled(batch: pa.RecordBatch, arrivals: Ints, source: Source) -> Part:
+    """Postings of OTLP requests, all decoded at once."""
+    unread = [batch.column(name) for name in ("metrics", "roles")]
+    _require(batch.column("otlp").null_count == 0 and all(column.null_count == len(column) for column in unread), "a labeled posting with unusual fields")
+    orgs = pc.fill_null(batch.column("org"), source.org).to_pylist()
+    requests = map(otlp.request_bytes, batch.column("otlp").to_pylist())
+    times = _arrivals(batch.column("receivedAt"), arrivals).tolist()
+    part = otlp.read([Message(data, org, time, 0, b"") for data, org, time in zip(requests, orgs, times, strict=True)], source.key)
+    _require(not part.decoded.dead_letters, "dead letters need the bytes of their record")
+    return part
 
 
 def _parsed(text: bytes, records: int, *, is_bare: bool) -> pa.RecordBatch:

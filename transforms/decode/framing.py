@@ -158,11 +158,11 @@ def element_spans(record: bytes, key: str | None) -> list[tuple[int, int]]:
     text = record.decode("latin-1")
     start = 0
     if key is not None:
-        start = [at for name, at, _ in _members(text) if name == key][-1]
-    return [(at, end) for _, at, end in _members(text, start)]
+        start = [at for name, at, _ in members(text) if name == key][-1]
+    return [(at, end) for _, at, end in members(text, start)]
 
 
-def _members(text: str, at: int = 0) -> Iterator[tuple[str, int, int]]:
+def members(text: str, at: int = 0) -> Iterator[tuple[str, int, int]]:
     """Key (empty in an array), start and end of each value in the object or array at `at`."""
     is_object = text[at] == "{"
     at = _skip(text, at + 1)

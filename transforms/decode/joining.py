@@ -7,11 +7,13 @@ from itertools import accumulate
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from transforms.core.errors import DecodeError
-from transforms.core.model import HISTOGRAM, DeadLetter, DecodedObject, DecodeTally, Points, Postings
+from transforms.core.model import HISTOGRAM, DeadLetter, DecodedObject, DecodeTally, Ints, Points, Postings
 from transforms.decode.causes import DETAIL_CHARS
+from transforms.decode.collecting import Part
 
 _TEXT: Final = pa.string()
 _NO_TEXTS: Final = pa.nulls(0, _TEXT)
@@ -38,6 +40,51 @@ def joined(parts: Sequence[DecodedObject]) -> DecodedObject:
         _summed([part.tally for part in parts]),
         tuple(letter for part in parts for letter in part.dead_letters),
     )
+
+
+def in_record_order(parts: Sequence[Part]) -> Part:
+    """Parts of which the records may lie between each other's, in the order of their records."""
+    filled = [part for part in parts if part.decoded.tally.records]
+    if len(filled) == 1:
+        return filled[0]
+    whole = joined([NOTHING, *(part.decoded for part in filled)])
+    posting_record, letter_record = _records([part.posting_record for part in filled]), _records([part.letter_record for part in filled])
+    letters = np.argsort(letter_record, kind="stable")
+    whole = replace(whole, dead_letters=tuple(whole.dead_letters[one] for one in letters.tolist()))
+    if not (posting_record[1:] < posting_record[:-1]).any():
+        return Part(whole, posting_record, letter_record[letters])
+    order = np.argsort(posting_record, kind="stable")
+    place = np.empty(len(order), np.int32)
+    place[order] = np.arange(len(order), dtype=np.int32)
+    points = taken(whole.points, np.argsort(posting_record[whole.points.posting], kind="stable"))
+    whole = replace(whole, postings=_taken_postings(whole.postings, order), points=replace(points, posting=place[points.posting]))
+    return Part(whole, posting_record[order], letter_record[letters])
+
+
+def _records(columns: Sequence[Ints]) -> Ints:
+    return np.concatenate([np.empty(0, np.int64), *columns])
+
+
+def taken(points: Points, rows: npt.NDArray[np.intp]) -> Points:
+    """These points."""
+    at = pa.array(rows)
+    return Points(
+        points.posting[rows],
+        points.name.take(at),
+        points.time_s[rows],
+        points.value[rows],
+        labels=None if points.labels is None else points.labels.take(at),
+        kind=None if points.kind is None else points.kind[rows],
+        start_us=None if points.start_us is None else points.start_us[rows],
+        time_us=None if points.time_us is None else points.time_us[rows],
+        histogram=None if points.histogram is None else points.histogram.take(at),
+    )
+
+
+def _taken_postings(postings: Postings, rows: npt.NDArray[np.intp]) -> Postings:
+    at = pa.array(rows)
+    types, orgs, entities, roles = (column.take(at) for column in (postings.metric_type, postings.org, postings.entity, postings.roles))
+    return Postings(types, orgs, entities, roles, postings.arrival_us[rows])
 
 
 def _joined_postings(parts: Sequence[Postings]) -> Postings:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from transforms.core.errors import DecodeError
+from transforms.core.flat import FlatMapping
 from transforms.core.model import DecodedObject, DecodeTally
-from transforms.decode import columnar, strict
+from transforms.decode import columnar, schemas, strict
 from transforms.decode.causes import TOO_MANY
 from transforms.decode.containers import TABLES, unpack
 from transforms.decode.envelopes import is_envelope, opened, seems_envelope
@@ -30,7 +31,7 @@ class DecodeRules:
 
     An object that inflates to more than `max_object_bytes` or `max_expansion` times its stored size is one dead letter, and nothing of it is kept. So is
     a record of more than `max_record_bytes`. After `max_dead_letters` of an object its rest is one more; each KiB that was parsed in vain counts as one, too,
-    which bounds the time. `read_error_output`: records that Firehose could not deliver are read as any others.
+    which bounds the time. `flat` says what the fields of flat rows are. `read_error_output`: records that Firehose could not deliver are read as any others.
     """
 
     org: str = ""
@@ -39,6 +40,7 @@ class DecodeRules:
     max_record_bytes: int = 1 << 26
     max_dead_letters: int = 1_000_000
     read_error_output: bool = False
+    flat: FlatMapping | None = None
 
 
 def decode_object(body: bytes, *, key: str, arrival_us: int, rules: DecodeRules) -> DecodedObject:
@@ -48,7 +50,7 @@ def decode_object(body: bytes, *, key: str, arrival_us: int, rules: DecodeRules)
     """
     limits = UnpackLimits(max_bytes=rules.max_object_bytes, max_expansion=rules.max_expansion)
     unpacked = unpack(body, limits)
-    source = Source(key=key, arrival_us=arrival_us, org=rules.org, max_record_bytes=rules.max_record_bytes)
+    source = Source(key=key, arrival_us=arrival_us, org=rules.org, max_record_bytes=rules.max_record_bytes, flat=rules.flat)
     allowance = Allowance(letters=rules.max_dead_letters, inflated_bytes=rules.max_object_bytes, max_expansion=rules.max_expansion)
     if unpacked.container in TABLES and not unpacked.problem:
         return joined([NOTHING, *read_table(body, unpacked.container, source, allowance, limits)])
@@ -58,7 +60,9 @@ def decode_object(body: bytes, *, key: str, arrival_us: int, rules: DecodeRules)
 def _parts(unpacked: Unpacked, source: Source, allowance: Allowance, rules: DecodeRules) -> Iterator[DecodedObject]:
     """What is in the container; then, what is wrong with it."""
     tail, data = len(unpacked.data), unpacked.data
-    if data.startswith(MAGIC):
+    if not data.startswith(MAGIC) and schemas.is_protobuf(data):
+        yield from PayloadReader(source, allowance).parts(schemas.split(data, source.arrival_us))
+    elif data.startswith(MAGIC):
         yield from PayloadReader(source, allowance).parts([Payload(data, 0, source.arrival_us)])
     else:
         stretches = _Stretches(unpacked, source, allowance, read_error_output=rules.read_error_output)

@@ -1,19 +1,19 @@
 """Payloads: what envelopes and aggregates hold. Each may itself be an aggregate of the KPL, or compressed; then the readers take many of them at once."""
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from transforms.core.errors import DecodeError
 from transforms.core.model import DecodedObject
-from transforms.decode import columnar
-from transforms.decode.causes import TOO_DEEP, TOO_MANY, UNSUPPORTED_PAYLOAD
+from transforms.decode import columnar, schemas
+from transforms.decode.causes import TOO_DEEP, TOO_MANY
 from transforms.decode.containers import TABLES, unpack
 from transforms.decode.framing import frames
 from transforms.decode.joining import dead_record
 from transforms.decode.kpl import MAGIC, user_records
 from transforms.decode.payload import Payload
+from transforms.decode.schemas import is_text
 from transforms.decode.strict import Columns, Source
 from transforms.decode.unpacked import Lost, UnpackLimits
 
@@ -27,8 +27,6 @@ MAX_DEPTH: Final = 8
 
 _PLAIN_STARTS: Final = (b'{"', b"[{")
 """What no aggregate and no container begins with."""
-
-_JSON: Final = re.compile(rb"(?:[ \t\r\n\x0b\x0c]++|\xef\xbb\xbf)*+(?:[{\[]|\Z)")
 
 
 @dataclass(slots=True)
@@ -58,7 +56,7 @@ class PayloadReader:
             if isinstance(one, Lost):
                 yield self._dead(one)
                 continue
-            if batch and (size >= _LARGE_BYTES or _is_json(one) != _is_json(batch[0])):
+            if batch and (size >= _LARGE_BYTES or is_text(one.data) != is_text(batch[0].data)):
                 yield from self._read(batch)
                 batch, size = [], 0
             batch.append(one)
@@ -107,8 +105,11 @@ class PayloadReader:
 
     def _read(self, batch: Sequence[Payload]) -> Iterator[DecodedObject]:
         """A batch of nothing but JSON, or without any."""
-        if not batch or not _is_json(batch[0]):
-            yield from map(self._dead, map(_unsupported, batch))
+        if not batch or not is_text(batch[0].data):
+            if batch:
+                binaries = schemas.read(batch, self._source)
+                self._allowance.letters -= len(binaries.dead_letters)
+                yield binaries
         elif part := self._columnar(batch):
             yield part
         else:
@@ -130,23 +131,15 @@ class PayloadReader:
         for data, offset, arrival_us in batch:
             columns.source, columns.offset = replace(self._source, arrival_us=arrival_us), offset
             for frame in frames(data, 0, len(data), self._source.max_record_bytes):
-                if len(columns.dead_letters) + in_vain >= self._allowance.letters:
+                if columns.letters + in_vain >= self._allowance.letters:
                     rest = data[frame.start :]
                     columns.add_record(frame._replace(cause=TOO_MANY, detail=f"{len(rest)} bytes of the payload are left"), rest)
                     break
                 columns.add_record(frame, data[frame.start : frame.end])
                 in_vain += frame.in_vain >> 10
-        self._allowance.letters -= len(columns.dead_letters) + in_vain
-        return columns.decoded()
-
-
-def _is_json(payload: Payload) -> bool:
-    return _JSON.match(payload.data) is not None
-
-
-def _unsupported(payload: Payload) -> Lost:
-    problem = DecodeError(UNSUPPORTED_PAYLOAD, f"{len(payload.data)} bytes that begin with {payload.data[:8].hex(' ')}")
-    return Lost(payload.offset, problem, payload.data)
+        decoded = columns.decoded()
+        self._allowance.letters -= len(decoded.dead_letters) + in_vain
+        return decoded
 
 
 def _portions(batch: Sequence[Payload]) -> Iterator[Sequence[Payload]]:
