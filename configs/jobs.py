@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 from transforms.core.errors import UsageError
+from transforms.core.flat import FlatMapping
 from transforms.core.granularity import WIDTH_S
 from transforms.core.hash_slots import SlotRange, format_slots, parse_slots
 from transforms.core.plan import Average, Request
@@ -31,11 +32,13 @@ class PlanJob:
     average: Average
     role_membership: str
     default_org: str
+    flat: FlatMapping | None
     late_s: int
     early_s: int
     lead_in_s: int
     object_span_s: int
     max_object_bytes: int
+    read_firehose_errors: bool
     allow_fewer: bool
     min_coverage: float
     allow_empty: bool
@@ -73,9 +76,11 @@ class PlanJob:
             min_coverage=self.min_coverage,
             dry_run=dry_run,
             default_org=self.default_org,
+            flat=self.flat,
             role_membership=self.role_membership,
             role_membership_digest=membership_digest,
             max_object_bytes=self.max_object_bytes,
+            read_firehose_errors=self.read_firehose_errors,
             reach=Reach(late_s=self.late_s, early_s=self.early_s, lead_in_s=self.lead_in_s, object_span_s=self.object_span_s),
         )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from transforms.core.errors import UsageError
+from transforms.core.flat import flat_mapping, flat_text
 from transforms.core.granularity import GRANULARITIES
 from transforms.core.hash_slots import check_template, parse_slots
 from transforms.core.model import METRIC_TYPES
@@ -15,7 +16,8 @@ from transforms.core.model import METRIC_TYPES
 class Option:
     """One option. `name` is written `--like-this` in commands and `like_this` in YAML.
 
-    `parse` turns one written value into the value or raises UsageError; `many` options may be given several times and become a tuple; a `flag` takes no value.
+    `parse` turns one written value into the value or raises UsageError; `mapping` turns a mapping that stands in
+    YAML into it; `many` options may be given several times and become a tuple; a `flag` takes no value.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Option:
     many: bool = False
     flag: bool = False
     required: bool = False
+    mapping: Callable[[Mapping[object, object]], Any] | None = None
 
     @property
     def key(self) -> str:
@@ -150,6 +153,14 @@ _WHAT: Final = (
     ),
     Option(name="default-org", metavar="NAME", default="", help="organisation of records that name none (default: empty)"),
     Option(
+        name="flat",
+        metavar="PART=FIELD,…",
+        parse=flat_text,
+        mapping=flat_mapping,
+        help="what the fields of flat rows are: time=FIELD,value=FIELD,name=FIELD and perhaps time_unit=s|ms|us|ns, labels=FIELD or labels=FIELD+FIELD, "
+        "entity=FIELD, type=FIELD, org=FIELD; =TEXT instead of FIELD is the same in every row",
+    ),
+    Option(
         name="late-s",
         parse=whole_number(0),
         default=86_400,
@@ -177,6 +188,12 @@ _WHAT: Final = (
         default=1 << 30,
         metavar="BYTES",
         help="a larger object, decompressed, is a dead letter (default: 1073741824)",
+    ),
+    Option(
+        name="read-firehose-errors",
+        flag=True,
+        default=False,
+        help="read what Firehose could not deliver (its error output) as well; without it, such a record is a dead letter",
     ),
 )
 _HOW: Final = (
@@ -278,6 +295,8 @@ def parse_value(option: Option, written: object, place: str) -> object:
     if option.many:
         values = written if isinstance(written, list) else [written]
         return tuple(_parse_one(option, value, place) for value in values)
+    if isinstance(written, dict) and option.mapping:
+        return _placed(option.mapping, written, place)
     if isinstance(written, list):
         written = ",".join(map(str, written))
     return _parse_one(option, written, place)
@@ -287,8 +306,13 @@ def _parse_one(option: Option, written: object, place: str) -> object:
     if isinstance(written, (bool, dict, list)) or written is None:
         msg = f"{place}: {written!r} is not a value for {option.metavar}"
         raise UsageError(msg)
+    return _placed(option.parse, str(written), place)
+
+
+def _placed(parse: Callable[[Any], Any], written: object, place: str) -> Any:  # noqa: ANN401 - the option's value
+    """The parsed value. Raises UsageError that names the place."""
     try:
-        return option.parse(str(written))
+        return parse(written)
     except UsageError as error:
         msg = f"{place}: {error}"
         raise UsageError(msg) from None

@@ -85,6 +85,7 @@ def _report(plan: Plan, ledger: Ledger, sums: Account, done: list[UnitRecord]) -
         "untimed_objects": plan.untimed_objects,
         "min_coverage": plan.request.min_coverage,
         "records": {"read": total(counts, "records"), "decoded": total(counts, "decoded_records"), "dead_letters": total(counts, "dead_records")},
+        "firehose_error_records": total(counts, "error_output"),
         "points": _points(counts, plan),
         "inexact_values": total(counts, "inexact"),
         "overflowing_sums": total(counts, "overflows"),
@@ -188,6 +189,8 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
         yield from coverage_lines(report["coverage"])
     if reasons := _dropped(report):
         yield "dropped   " + ", ".join(f"{reason} {human_number(number)}" for reason, number in sorted(reasons.items()))
+    if report["firehose_error_records"]:
+        yield f"of these, {human_number(report['firehose_error_records'])} are what Firehose could not deliver"
     for what, key in (
         ("kept as the nearest number (beyond 2^53)", "inexact_values"),
         ("sums beyond the largest number", "overflowing_sums"),

@@ -6,12 +6,12 @@ from transforms.decode.causes import (
     BAD_JSON,
     BAD_METRICS,
     BAD_ORG,
+    BAD_OTLP,
     BAD_RECEIVED_AT,
     BAD_ROLES,
     NOT_A_POSTING,
     TOO_DEEP,
     UNKNOWN_TYPE,
-    UNSUPPORTED_TYPE,
 )
 
 _Posting = tuple[str, str, str, list[str] | None, int]
@@ -98,7 +98,16 @@ RECORDS: dict[str, list[_Posting] | str] = {
     '{"type":"host","hostId":"h","metrics":0}': BAD_METRICS,
     '{"type":"host","hostId":"h","Metrics":[]}': BAD_METRICS,
     # type
-    '{"type":"labeled","org":"acme","otlp":"CgA="}': UNSUPPORTED_TYPE,
+    '{"type":"labeled","org":"acme","otlp":"CgE="}': BAD_OTLP,
+    '{"type":"labeled","org":"acme","otlp":"CgA"}': BAD_OTLP,
+    '{"type":"labeled","org":"acme","otlp":"C gA="}': BAD_OTLP,
+    '{"type":"labeled","org":"acme","otlp":"é"}': BAD_OTLP,
+    '{"type":"labeled","org":"acme","otlp":5}': BAD_OTLP,
+    '{"type":"labeled","org":5,"otlp":"CgA="}': BAD_ORG,
+    '{"type":"labeled","receivedAt":5,"otlp":"CgA="}': BAD_RECEIVED_AT,
+    '{"type":"labeled","org":"acme","receivedAt":1762000000.5,"otlp":"CgA="}': [("labeled", "acme", "", None, 1762000000500000)],
+    '{"type":"labeled","otlp":"CgA=","metrics":5,"roles":5}': [("labeled", "default", "", None, ARRIVAL_US)],
+    '{"type":"labeled","otlp":""}': [],
     '{"type":"role","hostId":"h","metrics":[]}': UNKNOWN_TYPE,
     '{"type":"Host","hostId":"h","metrics":[]}': UNKNOWN_TYPE,
     '{"type":null,"hostId":"h","metrics":[]}': UNKNOWN_TYPE,
@@ -109,7 +118,7 @@ RECORDS: dict[str, list[_Posting] | str] = {
     '{"metrics":[]}': UNKNOWN_TYPE,
     '{"":1}': UNKNOWN_TYPE,
     # the first of several
-    '{"type":"labeled","org":5}': UNSUPPORTED_TYPE,
+    '{"type":"labeled","org":5}': BAD_OTLP,
     '{"type":"host","org":5,"roles":5,"metrics":5}': BAD_IDENTITY,
     '{"type":"host","hostId":"h","org":5,"roles":5,"receivedAt":[],"metrics":5}': BAD_ORG,
     '{"type":"host","hostId":"h","roles":5,"receivedAt":[],"metrics":5}': BAD_ROLES,
@@ -212,6 +221,6 @@ OBJECTS: dict[bytes, tuple[str, list[tuple[int, str, bytes]]]] = {
     "\u2028".encode() + A: ("", [(0, BAD_JSON, "\u2028".encode() + A)]),
     b"\xff\xfe" + A.decode().encode("utf-16-le"): ("", [(0, BAD_JSON, b"\xff\xfe" + A.decode().encode("utf-16-le"))]),
     A.replace(b'"a"', b'"\xff"') + B: ("b", [(0, BAD_IDENTITY, A.replace(b'"a"', b'"\xff"'))]),
-    b"PK\x03\x04 not yet a container\n" + A: ("a", [(0, BAD_JSON, b"PK\x03\x04 not yet a container")]),
+    b"BZh9 not yet a container\n" + A: ("a", [(0, BAD_JSON, b"BZh9 not yet a container")]),
 }
 """An object's bytes → the hosts that are read (a letter each) and offset, cause and bytes of its dead letters."""

@@ -8,7 +8,8 @@ import pytest
 import zstandard
 
 from transforms.decode.causes import CORRUPT, EXPANSION, TOO_LARGE, TRAILING, TRUNCATED
-from transforms.decode.containers import UnpackLimits, unpack
+from transforms.decode.containers import unpack
+from transforms.decode.unpacked import UnpackLimits
 
 LIMITS = UnpackLimits()
 TEXT = b"".join(b'{"value":%d.%d}\n' % (i * i, i % 97) for i in range(2000))

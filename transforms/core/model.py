@@ -164,6 +164,7 @@ class DecodeTally:
 
     `records` were found in the object; `decoded_records` of them were processed and `dead_records` could not be, each counted when that happened. `points`
     counts kept and dropped points, not broken ones; `inexact` kept values of magnitude 2^53 and more.
+    `error_output` counts the records that Firehose could not deliver, read or not.
     """
 
     records: int = 0
@@ -173,6 +174,7 @@ class DecodeTally:
     points: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, dict[str, int]] = field(default_factory=dict)
     inexact: dict[str, int] = field(default_factory=dict)
+    error_output: int = 0
 
 
 @dataclass(frozen=True, slots=True)

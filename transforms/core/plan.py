@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from transforms.core.coverage import HourCoverage
 from transforms.core.errors import UsageError
+from transforms.core.flat import FlatMapping, flat_mapping
 from transforms.core.granularity import Range
 from transforms.core.hash_slots import HashSlots, parse_slots
 from transforms.core.manifest import Manifest
@@ -45,10 +46,12 @@ class Request:
     allow_fewer: bool = False
     dry_run: bool = False
     default_org: str = ""
+    flat: FlatMapping | None = None
     role_membership: str = ""
     role_membership_digest: str = ""
     max_object_bytes: int = 1 << 30
     min_coverage: float = 0.0
+    read_firehose_errors: bool = False
     reach: Reach = field(default_factory=Reach)
 
     def selection(self, periods: tuple[Range, ...]) -> Selection:
@@ -139,10 +142,14 @@ def plan_from_json(text: str) -> Plan:
     if (found := data.pop("format", None)) != FORMAT:
         msg = f"the plan has format {found!r}, this version reads {FORMAT}: finish the run with the version that planned it"
         raise UsageError(msg)
-    request = _tuples(data["request"]) | {"reach": Reach(**data["request"]["reach"])}
+    request = _tuples(data["request"]) | {"reach": Reach(**data["request"]["reach"]), "flat": _flat(data["request"].get("flat"))}
     pairs = {name: tuple((a, b) for a, b in data[name]) for name in ("periods", "object_times", "groups")}
     coverage = tuple(HourCoverage(**one) for one in data["coverage"])
     return Plan(**data | pairs | {"request": Request(**request), "estimate": Estimate(**data["estimate"]), "coverage": coverage})
+
+
+def _flat(written: dict[str, Any] | None) -> FlatMapping | None:
+    return flat_mapping({key: value for key, value in written.items() if value}) if written else None
 
 
 def _tuples(data: dict[str, Any]) -> dict[str, Any]:

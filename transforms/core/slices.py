@@ -105,6 +105,7 @@ class GroupColumns:
         count(self.counts, "decoded_records", "records", tally.decoded_records)
         count(self.counts, "dead_records", "records", tally.dead_records)
         count(self.counts, "dead_points", "records", tally.dead_points)
+        count(self.counts, "error_output", "records", tally.error_output)
         for letter in decoded.dead_letters:
             count(self.counts, f"cause.{letter.cause}", "records", 1)
         named = {"points": tally.points, "inexact": tally.inexact} | {f"dropped.{reason}": by_type for reason, by_type in tally.dropped.items()}

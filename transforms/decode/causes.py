@@ -12,12 +12,15 @@ CORRUPT: Final = "corrupt container"
 TRAILING: Final = "trailing garbage"
 TOO_LARGE: Final = "object too large"
 EXPANSION: Final = "expansion too large"
+UNSUPPORTED_CONTAINER: Final = "unsupported container"
 
 UNREADABLE: Final = (TRUNCATED, CORRUPT, TOO_LARGE, EXPANSION)
 """Causes by which an object is lost from some byte on."""
 
 UNKNOWN_TYPE: Final = "unknown type"
-UNSUPPORTED_TYPE: Final = "unsupported type"
+UNSUPPORTED_PAYLOAD: Final = "unsupported payload"
+ERROR_OUTPUT: Final = "Firehose error output"
+BAD_OTLP: Final = "bad OTLP"
 
 _ENVELOPE: Final = "broken envelope: "
 NOT_A_POSTING: Final = _ENVELOPE + "not a posting"
@@ -27,6 +30,13 @@ BAD_ROLES: Final = _ENVELOPE + "roles"
 BAD_RECEIVED_AT: Final = _ENVELOPE + "receivedAt"
 BAD_METRICS: Final = _ENVELOPE + "metrics"
 BAD_POINTS: Final = _ENVELOPE + "too many broken points"
+BAD_RECORD: Final = _ENVELOPE + "record"
+BAD_DATA: Final = _ENVELOPE + "data"
+BAD_ARRIVAL: Final = _ENVELOPE + "arrival"
+
+_AGGREGATE: Final = "broken aggregate: "
+BAD_DIGEST: Final = _AGGREGATE + "MD5"
+BAD_AGGREGATE: Final = _AGGREGATE + "protobuf"
 
 _POINT: Final = "broken point: "
 BAD_ELEMENT: Final = _POINT + "not an object"
@@ -34,13 +44,20 @@ BAD_HOST: Final = _POINT + "hostId"
 BAD_NAME: Final = _POINT + "name"
 BAD_TIME: Final = _POINT + "time"
 BAD_VALUE: Final = _POINT + "value"
+BAD_LABELS: Final = _POINT + "labels"
+BAD_TEMPORALITY: Final = _POINT + "temporality"
+BAD_ENTITY: Final = _POINT + "entity"
+BAD_POINT_ORG: Final = _POINT + "org"
+BAD_POINT_TYPE: Final = _POINT + "type"
 
 CAUSES: Final = (
     BAD_JSON, TOO_DEEP, TOO_LONG, TOO_MANY,
-    TRUNCATED, CORRUPT, TRAILING, TOO_LARGE, EXPANSION,
-    UNKNOWN_TYPE, UNSUPPORTED_TYPE,
+    TRUNCATED, CORRUPT, TRAILING, TOO_LARGE, EXPANSION, UNSUPPORTED_CONTAINER,
+    UNKNOWN_TYPE, BAD_OTLP, UNSUPPORTED_PAYLOAD, ERROR_OUTPUT,
     NOT_A_POSTING, BAD_IDENTITY, BAD_ORG, BAD_ROLES, BAD_RECEIVED_AT, BAD_METRICS, BAD_POINTS,
-    BAD_ELEMENT, BAD_HOST, BAD_NAME, BAD_TIME, BAD_VALUE,
+    BAD_RECORD, BAD_DATA, BAD_ARRIVAL, BAD_DIGEST, BAD_AGGREGATE,
+    BAD_ELEMENT, BAD_HOST, BAD_NAME, BAD_TIME, BAD_VALUE, BAD_LABELS, BAD_TEMPORALITY,
+    BAD_ENTITY, BAD_POINT_ORG, BAD_POINT_TYPE,
 )  # fmt: skip
 """All of them."""
 

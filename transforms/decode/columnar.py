@@ -1,11 +1,12 @@
 """The columnar path: whole stretches of an object become Arrow columns at once, by arrow-json's reader.
 
-`read` answers for what it can prove and nothing else: on any error or doubt it raises `DecodeError`, and the strict reader (strict.py) has the word. It accepts
-records of type host and service, or bare arrays of host points, in valid JSON with any of JSON's white space between them; with nulls, numeric strings, unknown
-fields, and fields missing that may be. Whatever would become a dead letter is a doubt.
+`read` answers for what it can prove and nothing else: on any error or doubt it raises `DecodeError`, and the strict reader (strict.py) has the word. It
+accepts records of type host, service and labeled, or bare arrays of host points, in valid JSON with any of JSON's white space between them; with nulls,
+numeric strings, unknown fields, and fields missing that may be. Whatever would become a dead letter is a doubt.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import arro3.core
@@ -17,24 +18,31 @@ import pyarrow.compute as pc
 
 from transforms.core.errors import DecodeError
 from transforms.core.model import Bools, DecodedObject, DecodeTally, Floats, Ints, Points, Postings
+from transforms.decode import otlp
+from transforms.decode.collecting import Message, Part
 from transforms.decode.framing import BOM
+from transforms.decode.joining import in_record_order
+from transforms.decode.payload import Payload
 from transforms.decode.proof import DOUBT, count_records, require_plain_numbers
 from transforms.decode.scalars import EXACT_BELOW, TIME_FROM_S, TIME_TO_S, arrival_us
-from transforms.decode.strict import IDENTITY, Source
+from transforms.decode.strict import IDENTITY, LABELED, Source
 
 _TEXT: Final = pa.string()
 _NUMBER: Final = pa.float64()
 _POINT: Final = (("name", _TEXT), ("time", _NUMBER), ("value", _NUMBER))
-_TYPED: Final = pa.schema(
+TYPED: Final = pa.schema(
     [
         ("type", _TEXT),
         ("org", _TEXT),
         *((name, _TEXT) for name in IDENTITY.values()),
         ("roles", pa.list_(_TEXT)),
         ("receivedAt", _NUMBER),
+        ("otlp", _TEXT),
         ("metrics", pa.list_(pa.struct(_POINT))),
     ]
 )
+"""Columns of records of type host and service."""
+
 _BARE: Final = pa.schema([("metrics", pa.list_(pa.struct([("hostId", _TEXT), *_POINT])))])
 _UNSAFE_ESCAPE: Final = re.compile(rb"\\u(?:0000|[dD](?:8[4-9a-fA-F]|[9abAB]))")
 """U+0000, because an error message of arro3 0.9 that quotes it aborts the process; surrogate pairs above U+1FFFF, because it makes other characters of them."""
@@ -44,21 +52,78 @@ _BARE_BORDER: Final = re.compile(rb"\](?=[ \t\r\n]*+\[)[ \t\r\n]*+")
 def read(piece: bytes, source: Source) -> DecodedObject:
     """Decode records that stand one after the other. Raises `DecodeError` unless sure that the strict reader would say the same."""
     text = piece.removeprefix(BOM)
+    records = count_records(text, source.max_record_bytes)
+    return _read(text, np.full(records, source.arrival_us, np.int64), source)
+
+
+def read_payloads(payloads: Sequence[Payload], source: Source) -> DecodedObject:
+    """Decode payloads that are records one after the other, each on its own, as one text; records that don't tell their arrival have their payload's.
+
+    Raises `DecodeError` unless sure that the strict reader would say the same.
+    """
+    texts = [payload.data for payload in payloads]
+    records = [count_records(text, source.max_record_bytes) for text in texts]
+    arrivals = np.array([payload.arrival_us for payload in payloads], np.int64)
+    return _read(b"\n".join(texts), np.repeat(arrivals, records), source)
+
+
+def read_columns(batch: pa.RecordBatch, source: Source) -> DecodedObject:
+    """Decode records that are columns already, of schema TYPED.
+
+    Raises `DecodeError` unless sure that the strict reader would say the same of the rows as JSON.
+    """
+    _require(batch.column("roles").values.null_count == 0, "a role is null")
+    return _read_rows(batch, np.full(batch.num_rows, source.arrival_us, np.int64), source)
+
+
+def _read(text: bytes, arrivals: Ints, source: Source) -> DecodedObject:
+    """Decode a text of as many records as there are arrivals."""
     is_bare = text[:64].lstrip().startswith(b"[")
-    batch = _parsed(text, count_records(text, source.max_record_bytes), is_bare=is_bare)
-    lengths, points = _points(batch.column("metrics"))
-    _require_plain_numbers(text, batch, points, is_bare=is_bare)
+    _require(not (is_bare and source.flat), "arrays are of flat rows")
+    batch = _parsed(text, len(arrivals), is_bare=is_bare)
+    _require_plain_numbers(text, batch, batch.column("metrics").values, is_bare=is_bare)
     if is_bare:
-        postings, posting = _bare_postings(points.field("hostId"), lengths, source)
-    else:
-        postings, posting = _typed_postings(batch, source), np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+        lengths, points = _points(batch.column("metrics"))
+        postings, posting = _bare_postings(points.field("hostId"), lengths, arrivals, source)
+        return _decoded(batch.num_rows, postings, posting, points)
+    return _read_rows(batch, arrivals, source)
+
+
+def _read_rows(batch: pa.RecordBatch, arrivals: Ints, source: Source) -> DecodedObject:
+    """Postings of all types."""
+    is_labeled = pc.equal(batch.column("type"), LABELED).fill_null(fill_value=False).to_numpy(zero_copy_only=False)
+    if not is_labeled.any():
+        return _read_typed(batch, arrivals, source)
+    parts = [_labeled(batch.filter(pa.array(is_labeled)), arrivals[is_labeled], source).numbered(np.flatnonzero(is_labeled).tolist())]
+    if not is_labeled.all():
+        others = np.flatnonzero(~is_labeled)
+        parts.append(Part(_read_typed(batch.take(pa.array(others)), arrivals[others], source), others, np.empty(0, np.int64)))
+    return in_record_order(parts).decoded
+
+
+def _read_typed(batch: pa.RecordBatch, arrivals: Ints, source: Source) -> DecodedObject:
+    """Postings of hosts and services."""
+    lengths, points = _points(batch.column("metrics"))
+    postings, posting = _typed_postings(batch, arrivals, source), np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
     return _decoded(batch.num_rows, postings, posting, points)
+
+
+def _labeled(batch: pa.RecordBatch, arrivals: Ints, source: Source) -> Part:
+    """Postings of OTLP requests, all decoded at once."""
+    unread = [batch.column(name) for name in ("metrics", "roles")]
+    _require(batch.column("otlp").null_count == 0 and all(column.null_count == len(column) for column in unread), "a labeled posting with unusual fields")
+    orgs = pc.fill_null(batch.column("org"), source.org).to_pylist()
+    requests = map(otlp.request_bytes, batch.column("otlp").to_pylist())
+    times = _arrivals(batch.column("receivedAt"), arrivals).tolist()
+    part = otlp.read([Message(data, org, time, 0, b"") for data, org, time in zip(requests, orgs, times, strict=True)], source.key)
+    _require(not part.decoded.dead_letters, "dead letters need the bytes of their record")
+    return part
 
 
 def _parsed(text: bytes, records: int, *, is_bare: bool) -> pa.RecordBatch:
     """One row per record; bare arrays become the `metrics` of an object each."""
     wrapped = b'{"metrics":' + _BARE_BORDER.sub(b']}{"metrics":', text) + b"}" if is_bare else text
-    schema = _BARE if is_bare else _TYPED
+    schema = _BARE if is_bare else TYPED
     _require(b"\\" not in text or not _UNSAFE_ESCAPE.search(text), "an escape that arrow-json can't be trusted with")
     try:
         batches = pa.table(arro3.io.read_json(arro3.core.Buffer(wrapped), schema, batch_size=max(records, 1))).to_batches()
@@ -109,7 +174,7 @@ def _numbers(column: pa.DoubleArray) -> Floats:
     return numbers
 
 
-def _typed_postings(batch: pa.RecordBatch, source: Source) -> Postings:
+def _typed_postings(batch: pa.RecordBatch, arrivals: Ints, source: Source) -> Postings:
     kind, roles = batch.column("type"), batch.column("roles")
     distinct = set(kind.unique().to_pylist())
     _require(distinct <= IDENTITY.keys(), "a type is missing or unknown")
@@ -121,24 +186,25 @@ def _typed_postings(batch: pa.RecordBatch, source: Source) -> Postings:
     # Copies: a view of a column would keep the whole batch in memory.
     owned = pa.table([kind, pc.fill_null(batch.column("org"), source.org), entity, roles], ["type", "org", "entity", "roles"]).take(np.arange(batch.num_rows))
     kinds, orgs, entities, roles = (owned.column(name).combine_chunks() for name in owned.column_names)
-    return Postings(kinds, orgs, entities, roles, _arrivals(batch.column("receivedAt"), source))
+    return Postings(kinds, orgs, entities, roles, _arrivals(batch.column("receivedAt"), arrivals))
 
 
-def _arrivals(received: pa.DoubleArray, source: Source) -> Ints:
+def _arrivals(received: pa.DoubleArray, default: Ints) -> Ints:
     seconds = _numbers(received)
     is_given = received.is_valid().to_numpy(zero_copy_only=False)
     given = seconds[is_given]
     _require(bool(((given >= TIME_FROM_S) & (given < TIME_TO_S)).all()), "a receivedAt is out of range")
-    arrivals = np.full(len(seconds), source.arrival_us, np.int64)
+    arrivals = default.copy()
     arrivals[is_given] = arrival_us(given)
     return arrivals
 
 
-def _bare_postings(hosts: pa.StringArray, lengths: Ints, source: Source) -> tuple[Postings, npt.NDArray[np.int32]]:
+def _bare_postings(hosts: pa.StringArray, lengths: Ints, arrivals: Ints, source: Source) -> tuple[Postings, npt.NDArray[np.int32]]:
     """A posting per record and host, in the order in which the hosts first appear in the record; and the posting of each point."""
     _require(hosts.null_count == 0, "a hostId is missing")
     encoded = hosts.dictionary_encode()
-    pairs = np.repeat(np.arange(len(lengths)), lengths) * len(encoded.dictionary) + encoded.indices.to_numpy()
+    record = np.repeat(np.arange(len(lengths)), lengths)
+    pairs = record * len(encoded.dictionary) + encoded.indices.to_numpy()
     is_start = np.ones(len(pairs), np.bool_)
     is_start[1:] = pairs[1:] != pairs[:-1]
     starts = np.flatnonzero(is_start)
@@ -149,8 +215,8 @@ def _bare_postings(hosts: pa.StringArray, lengths: Ints, source: Source) -> tupl
     posting = rank[inverse][np.cumsum(is_start) - 1]
     rows = len(order)
     kinds, orgs = (pa.repeat(pa.scalar(text, _TEXT), rows) for text in ("host", source.org))
-    entities = hosts.take(starts[first[order]])
-    return Postings(kinds, orgs, entities, pa.nulls(rows, pa.list_(_TEXT)), np.full(rows, source.arrival_us, np.int64)), posting
+    at = starts[first[order]]
+    return Postings(kinds, orgs, hosts.take(at), pa.nulls(rows, pa.list_(_TEXT)), arrivals[record[at]]), posting
 
 
 def _decoded(records: int, postings: Postings, posting: npt.NDArray[np.int32], points: pa.StructArray) -> DecodedObject:

@@ -1,109 +1,99 @@
 """Containers: what an archive object is wrapped in. Told by content, never by the object's name; inflated within limits.
 
-A container may hold several gzip members or zstd frames one after the other, with zero bytes between or after them. Whatever can't be inflated is described by
-`Unpacked.problem`, whose cause is one of
+gzip members, zstd frames and zip archives may stand one after the other, with zero bytes between or after them. `snappy` is its framing format; `raw snappy` a
+single block without any frame; `hadoop snappy` blocks of sub-blocks (snappy.py). `parquet` and `orc` are not inflated here: `data` is the file (tables.py).
+
+Whatever can't be inflated is described by `Unpacked.problem`, whose cause is one of
 
 * `truncated container`: `data` is all that could be inflated before the end,
-* `corrupt container`: a member or frame is damaged or fails its checksum. Nothing of that member is in `data`: bytes whose checksum is wrong are not evidence,
+* `corrupt container`: a member, frame or block is damaged or fails its checksum. Nothing of it is in `data`: bytes whose checksum is wrong are not evidence,
 * `trailing garbage`: `data` is complete, `rest` is what follows the last member,
-* `object too large`, `expansion too large`: `data` is empty, nothing of such an object is kept.
+* `object too large`, `expansion too large`: `data` is empty, nothing of such an object is kept,
+* `unsupported container`, only in `Unpacked.lost`: a zip member that is encrypted or of an unknown method. The members after it are read, unless not even its
+  size is known: then it is all that is left.
 """
 
 import re
 import zlib
-from dataclasses import dataclass
+from collections.abc import Callable
 from io import BytesIO
-from typing import Final, NamedTuple
+from typing import Final
 
 import zstandard
 from isal import igzip_lib
 
 from transforms.core.errors import DecodeError
-from transforms.decode.causes import CORRUPT, EXPANSION, TOO_LARGE, TRAILING, TRUNCATED
+from transforms.decode import snappy
+from transforms.decode.causes import TRUNCATED
+from transforms.decode.deflate import Member, inflate
+from transforms.decode.unpacked import Inflated, Unpacked, UnpackLimits, collected
+from transforms.decode.zips import ZIP, read_zip
 
 _GZIP: Final = re.compile(rb"\x1f\x8b")
 _ZSTD: Final = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
 _MAGIC_STARTS: Final = {"gzip": (b"\x1f",), "zstd": (b"\x28", b"\x28\xb5", b"\x28\xb5\x2f")}
 _ZEROS: Final = re.compile(rb"\x00*+")
 
-_FIRST_FEED_BYTES: Final = 1 << 12
-_GZIP_FEED_BYTES: Final = 1 << 20
 _ZSTD_FEED_BYTES: Final = 1 << 12
 """A zstd decoder has no output limit: 4 KiB of input hold at most 128 MiB of output."""
 
-_ALWAYS_ALLOWED_BYTES: Final = 1 << 20
-"""Small objects may expand to this size whatever the ratio."""
+TABLES: Final = ("parquet", "orc")
+"""Containers whose records are rows of columns."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnpackLimits:
-    """Bounds of the inflated size: absolute, and as a multiple of the compressed size."""
-
-    max_bytes: int = 1 << 30
-    max_expansion: int = 1000
-
-    def room(self, compressed_bytes: int) -> int:
-        """Largest inflated size that is accepted."""
-        return min(self.max_bytes, max(self.max_expansion * compressed_bytes, _ALWAYS_ALLOWED_BYTES))
-
-    def exceeded(self, room: int) -> DecodeError:
-        """The error for an object that inflates to more than `room` bytes."""
-        if room == self.max_bytes:
-            return DecodeError(TOO_LARGE, f"more than the limit of {self.max_bytes} bytes")
-        return DecodeError(EXPANSION, f"more than {room} bytes, {self.max_expansion} times the compressed size")
-
-
-@dataclass(frozen=True, slots=True)
-class Unpacked:
-    """What came out of a container (`none`, `gzip`, `zstd`)."""
-
-    data: bytes
-    container: str = "none"
-    problem: DecodeError | None = None
-    rest: bytes = b""
-
-    @property
-    def is_cut(self) -> bool:
-        """True if `data` may end in the middle of a record because the container does."""
-        return self.problem is not None and self.problem.cause != TRAILING
-
-
-class _Member(NamedTuple):
-    data: bytes
-    end: int
-    complete: bool
+WHOLE_ONLY: Final = (*TABLES, "raw snappy")
+"""Containers of whose beginning alone nothing can be read."""
 
 
 def unpack(body: bytes, limits: UnpackLimits) -> Unpacked:
     """Inflate an object. Never raises for what the bytes are: damage is described in the result."""
-    container = "gzip" if _GZIP.match(body) else "zstd" if _ZSTD.match(body) else "none"
-    if container != "none":
-        return _members(body, container, limits)
+    container, read = _sniffed(body)
+    if read:
+        return collected(container, body, limits, read)
+    if container == "none" and (found := snappy.unpack_raw(body, limits)):
+        return found
     if len(body) > limits.max_bytes:
         return Unpacked(b"", container, limits.exceeded(limits.max_bytes))
     return Unpacked(body, container)
 
 
-def _members(body: bytes, container: str, limits: UnpackLimits) -> Unpacked:
-    magic, inflate = (_GZIP, _gzip_member) if container == "gzip" else (_ZSTD, _zstd_frame)
-    room, parts, size, at = limits.room(len(body)), list[bytes](), 0, 0
-    problem, rest = None, b""
-    while problem is None and (at := _after(_ZEROS, body, at)) < len(body):
+def _sniffed(body: bytes) -> tuple[str, Callable[[Inflated], bytes] | None]:
+    """The container's name, and what reads it if it has a frame to be read."""
+    if _GZIP.match(body):
+        return "gzip", _read_gzip
+    if _ZSTD.match(body):
+        return "zstd", _read_zstd
+    if ZIP.match(body):
+        return "zip", read_zip
+    if body.startswith(snappy.FRAMED):
+        return "snappy", snappy.read_framed
+    if snappy.is_hadoop(body):
+        return "hadoop snappy", snappy.read_hadoop
+    return "parquet" if body.startswith(b"PAR1") else "orc" if body.startswith(b"ORC") else "none", None
+
+
+def _read_gzip(into: Inflated) -> bytes:
+    return _read_members(into, _GZIP, inflate)
+
+
+def _read_zstd(into: Inflated) -> bytes:
+    return _read_members(into, _ZSTD, _zstd_frame)
+
+
+def _read_members(into: Inflated, magic: re.Pattern[bytes], inflate_one: Callable[[bytes, int, int], Member]) -> bytes:
+    """Read the members one after the other; what follows them is handed back."""
+    body, at = into.body, 0
+    while (at := _after(_ZEROS, body, at)) < len(body):
         if not magic.match(body, at):
-            problem, rest = _not_a_member(body, container, at)
-            break
+            return _not_a_member(into, at)
         try:
-            member = inflate(body, at, room - size)
+            member = inflate_one(body, at, into.left)
         except (igzip_lib.IsalError, zlib.error, zstandard.ZstdError) as error:  # type: ignore[misc]  # isal's stub takes the class for an instance
-            problem = DecodeError(CORRUPT, f"{container} member {len(parts) + 1} at compressed byte {at}: {error}", at)
-            break
-        parts.append(member.data)
-        size, at = size + len(member.data), member.end
-        if size > room:
-            return Unpacked(b"", container, limits.exceeded(room))
+            raise into.corrupt(at, f"member {len(into.parts) + 1}: {error}") from error
+        into.add(member.data)
+        at = member.end
         if not member.complete:
-            problem = DecodeError(TRUNCATED, f"{container} member {len(parts)} ends after {len(body)} compressed bytes", len(body))
-    return Unpacked(parts[0] if len(parts) == 1 else b"".join(parts), container, problem, rest)
+            raise into.truncated(f"member {len(into.parts)}")
+    return b""
 
 
 def _after(pattern: re.Pattern[bytes], body: bytes, at: int) -> int:
@@ -111,32 +101,18 @@ def _after(pattern: re.Pattern[bytes], body: bytes, at: int) -> int:
     return found.end() if found else at
 
 
-def _not_a_member(body: bytes, container: str, at: int) -> tuple[DecodeError, bytes]:
-    rest = body[at:]
-    if rest in _MAGIC_STARTS[container]:
-        return DecodeError(TRUNCATED, f"{container} member at compressed byte {at} has {len(rest)} bytes", at), b""
-    return DecodeError(TRAILING, f"{len(rest)} bytes from compressed byte {at} on are no {container} member", at), rest
+def _not_a_member(into: Inflated, at: int) -> bytes:
+    rest = into.body[at:]
+    if rest in _MAGIC_STARTS[into.container]:
+        raise DecodeError(TRUNCATED, f"{into.container} member at compressed byte {at} has {len(rest)} bytes", at)
+    return rest
 
 
-def _gzip_member(body: bytes, at: int, room: int) -> _Member:
-    """The member at `at`, up to one byte more than `room`."""
-    inflater = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
-    view, inflated, size, start, feed = memoryview(body), BytesIO(), 0, at, _FIRST_FEED_BYTES
-    # What follows the member comes back as a copy in `unused_data`: feeding grows slowly so that many small members don't copy the rest of the object each.
-    while at < len(body) and not inflater.eof and size <= room:
-        size += inflated.write(inflater.decompress(view[at : at + feed], room + 1 - size))
-        at, feed = min(at + feed, len(body)), min(feed * 4, _GZIP_FEED_BYTES)
-    if inflater.eof or size > room:
-        return _Member(inflated.getvalue(), at - len(inflater.unused_data), complete=True)
-    # igzip keeps back some last bytes of a stream that ends early; zlib gives all there are.
-    return _Member(zlib.decompressobj(wbits=31).decompress(view[start:], room + 1), at, complete=False)
-
-
-def _zstd_frame(body: bytes, at: int, room: int) -> _Member:
+def _zstd_frame(body: bytes, at: int, room: int) -> Member:
     """The frame at `at` (skippable ones are empty), stopping soon after `room` bytes."""
     inflater = zstandard.ZstdDecompressor().decompressobj()
     view, inflated, size = memoryview(body), BytesIO(), 0
     while at < len(body) and not inflater.eof and size <= room:
         size += inflated.write(inflater.decompress(view[at : at + _ZSTD_FEED_BYTES]))
         at = min(at + _ZSTD_FEED_BYTES, len(body))
-    return _Member(inflated.getvalue(), at - len(inflater.unused_data), complete=inflater.eof or size > room)
+    return Member(inflated.getvalue(), at - len(inflater.unused_data), complete=inflater.eof or size > room)

@@ -53,6 +53,18 @@ def arrival_us(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     return np.rint(seconds * 1e6).astype(np.int64)
 
 
+def arrival_of(value: Json) -> int | None:
+    """The microseconds of an arrival in seconds, milliseconds or microseconds, told apart by magnitude; None unless a number in the years 2000 to 2100.
+
+    The units can't be mistaken: the same number means the years 2000 to 2100 in one of them only.
+    """
+    measured = number(value)
+    if measured is None:
+        return None
+    units = (scale for scale in (1_000_000, 1_000, 1) if TIME_FROM_S * (1_000_000 // scale) <= measured < TIME_TO_S * (1_000_000 // scale))
+    return next((round(measured * scale) for scale in units), None)
+
+
 def is_text(text: str) -> bool:
     """True for Unicode scalar values: no lone surrogates, which also stand in for bytes that are not UTF-8."""
     try:

@@ -16,16 +16,22 @@ import numpy as np
 import pyarrow as pa
 
 from transforms.core.errors import DecodeError
+from transforms.core.flat import FlatMapping
 from transforms.core.model import DeadLetter, DecodedObject, DecodeTally, Points, Postings
-from transforms.decode import causes
+from transforms.decode import causes, otlp
+from transforms.decode.collecting import Collected, Envelope, Message, Part
+from transforms.decode.envelopes import is_envelope
 from transforms.decode.framing import Frame, element_spans, frames
+from transforms.decode.joining import in_record_order
+from transforms.decode.json_schemas import json_reader
+from transforms.decode.otlp import request_bytes
 from transforms.decode.scalars import EXACT_BELOW, TIME_FROM_S, TIME_TO_S, Json, arrival_us, is_text, number, time_s
 
 IDENTITY: Final = {"host": "hostId", "service": "service"}
 """Metric types that are decoded, and the field that names a posting's entity."""
 
-UNSUPPORTED_TYPES: Final = ("labeled",)
-"""Known types of postings that are not decoded yet."""
+LABELED: Final = "labeled"
+"""The metric type of postings that hold an OTLP request."""
 
 MAX_BROKEN_POINTS: Final = 100_000
 """A record with more of them is one dead letter."""
@@ -42,6 +48,7 @@ class Source:
     arrival_us: int
     org: str = ""
     max_record_bytes: int = 1 << 26
+    flat: FlatMapping | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,28 +67,37 @@ class StrictPart:
 def read(data: bytes, start: int, stop: int, source: Source, *, is_cut: bool = False, max_cost: int = 1_000_000) -> StrictPart:
     """Read the records that start in [start, stop); `start` must be a record's border.
 
+    An envelope is not read: it ends the part, `end` is its start.
     With `is_cut` the object is known to end early: a last record that is incomplete is not a dead letter here, its start is returned as `tail`.
     Reading ends early after the record that brings the cost of dead letters to its maximum.
     """
-    columns = _Columns(source)
+    columns = Columns(source)
     end, in_vain = stop, 0
     for frame in frames(data, start, stop, source.max_record_bytes):
         if is_cut and frame.incomplete:
-            return StrictPart(columns.decoded(), len(data), len(columns.dead_letters), frame.start)
+            return _part(columns, len(data), 0, frame.start)
+        if is_envelope(frame.value):
+            return _part(columns, frame.start, in_vain)
         columns.add_record(frame, data[frame.start : frame.end])
         end = max(stop, frame.end)
         in_vain += frame.in_vain >> 10
-        if len(columns.dead_letters) + in_vain >= max_cost:
-            return StrictPart(columns.decoded(), frame.end, max_cost)
-    return StrictPart(columns.decoded(), end, len(columns.dead_letters) + in_vain)
+        if columns.letters + in_vain >= max_cost:
+            return _part(columns, frame.end, in_vain)
+    return _part(columns, end, in_vain)
 
 
 @dataclass(slots=True)
-class _Columns:
-    """Postings, points, counts and dead letters as they are collected."""
+class Columns:
+    """Postings, points, counts and dead letters as they are collected; dead letters at `offset`, if there is one, wherever they are found."""
 
     source: Source
+    offset: int | None = None
     postings: list[tuple[str, str, str, list[str] | None, int]] = field(default_factory=list)
+    posting_record: list[int] = field(default_factory=list)
+    letter_record: list[int] = field(default_factory=list)
+    requests: list[Message] = field(default_factory=list)
+    request_record: list[int] = field(default_factory=list)
+    others: Collected = field(default_factory=Collected)
     points: list[tuple[int, str, int, float]] = field(default_factory=list)
     records: int = 0
     counts: Counter[str] = field(default_factory=Counter)
@@ -90,19 +106,29 @@ class _Columns:
     decoded_records: int = 0
     dead_records: int = 0
     dead_letters: list[DeadLetter] = field(default_factory=list)
+    _ordinal: int = -1
+
+    @property
+    def letters(self) -> int:
+        """How many dead letters there are, but for those of OTLP requests, which are decoded at the end."""
+        return len(self.dead_letters) + len(self.others.letters)
 
     def add_record(self, frame: Frame, raw: bytes) -> None:
         """Count a record; add what is in it."""
+        self._ordinal += 1
         self.records += 1
         try:
-            self._add_value(_value(frame), frame.start, raw)
+            is_own = self._add_value(_value(frame), frame.start, raw)
         except DecodeError as broken:
             self.dead_records += 1
             self._bury(frame.start, broken, raw)
         else:
-            self.decoded_records += 1
+            self.decoded_records += is_own
+            self.records -= not is_own
 
     def _bury(self, offset: int, broken: DecodeError, raw: bytes) -> None:
+        offset = offset if self.offset is None else self.offset
+        self.letter_record.append(self._ordinal)
         self.dead_letters.append(DeadLetter(self.source.key, offset, broken.cause, broken.detail[: causes.DETAIL_CHARS], raw))
 
     def _bury_points(self, broken: dict[int, DecodeError], array: str | None, offset: int, raw: bytes) -> None:
@@ -112,34 +138,54 @@ class _Columns:
             start, end = spans[index]
             self._bury(offset + start, error, raw[start:end])
 
-    def _add_value(self, value: Json, offset: int, raw: bytes) -> None:
+    def _add_value(self, value: Json, offset: int, raw: bytes) -> bool:
+        """Add what is in a record; False if it is counted where it is decoded."""
+        read_record = json_reader(value, self.source.flat)
+        place = offset if self.offset is None else self.offset
+        if read_record:
+            record = read_record(Envelope(raw, value, self.source.org, self.source.arrival_us))
+            self.others.add_record(self._ordinal, self.source.key, place, record)
+            return False
         if isinstance(value, list):
             self._add_bare(value, offset, raw)
         elif not isinstance(value, dict):
             raise DecodeError(causes.NOT_A_POSTING, f"{_shown(value)} is neither an object nor an array")
         elif value:
-            self._add_typed(value, offset, raw)
+            metric_type = _type(value)
+            if metric_type == LABELED:
+                self._add_labeled(value, place, raw)
+                return False
+            self._add_typed(metric_type, value, offset, raw)
+        return True
 
-    def _add_typed(self, record: dict[str, Json], offset: int, raw: bytes) -> None:
-        metric_type = _type(record)
+    def _add_labeled(self, record: dict[str, Json], place: int, raw: bytes) -> None:
+        request = request_bytes(_text(record, "otlp", causes.BAD_OTLP))
+        org = self.source.org if record.get("org") is None else _text(record, "org", causes.BAD_ORG)
+        self.requests.append(Message(request, org, _arrival(record, self.source.arrival_us), place, raw))
+        self.request_record.append(self._ordinal)
+
+    def _add_typed(self, metric_type: str, record: dict[str, Json], offset: int, raw: bytes) -> None:
         entity = _text(record, IDENTITY[metric_type], causes.BAD_IDENTITY)
         org = self.source.org if record.get("org") is None else _text(record, "org", causes.BAD_ORG)
         roles = _roles(record) if metric_type == "host" else None
         arrival = _arrival(record, self.source.arrival_us)
         points, broken = _sift(_metrics(record), _point)
-        posting = len(self.postings)
-        self.postings.append((metric_type, org, entity, roles, arrival))
+        posting = self._add_posting(metric_type, org, entity, roles, arrival)
         for point in points:
             self._add_point(metric_type, posting, *point)
         self._bury_points(broken, "metrics", offset, raw)
+
+    def _add_posting(self, metric_type: str, org: str, entity: str, roles: list[str] | None, arrival: int) -> int:
+        self.postings.append((metric_type, org, entity, roles, arrival))
+        self.posting_record.append(self._ordinal)
+        return len(self.postings) - 1
 
     def _add_bare(self, elements: list[Json], offset: int, raw: bytes) -> None:
         points, broken = _sift(elements, _host_point)
         postings: dict[str, int] = {}
         for host, point in points:
             if host not in postings:
-                postings[host] = len(self.postings)
-                self.postings.append(("host", self.source.org, host, None, self.source.arrival_us))
+                postings[host] = self._add_posting("host", self.source.org, host, None, self.source.arrival_us)
             self._add_point("host", postings[host], *point)
         self._bury_points(broken, None, offset, raw)
 
@@ -154,7 +200,11 @@ class _Columns:
         self.points.append((posting, name, time, value))
 
     def decoded(self) -> DecodedObject:
-        """All of it, as columns."""
+        """All of it, as columns. To be called once."""
+        own = Part(self._own(), np.array(self.posting_record, np.int64), np.array(self.letter_record, np.int64))
+        return in_record_order([own, self.others.part(), otlp.read(self.requests, self.source.key).numbered(self.request_record)]).decoded
+
+    def _own(self) -> DecodedObject:
         types, orgs, entities, roles, arrivals = zip(*self.postings, strict=True) if self.postings else ((),) * 5
         postings, names, times, values = zip(*self.points, strict=True) if self.points else ((),) * 4
         tally = DecodeTally(
@@ -174,6 +224,11 @@ class _Columns:
         )
 
 
+def _part(columns: Columns, end: int, in_vain: int, tail: int | None = None) -> StrictPart:
+    decoded = columns.decoded()
+    return StrictPart(decoded, end, len(decoded.dead_letters) + in_vain, tail)
+
+
 def _value(frame: Frame) -> Json:
     if frame.cause:
         raise DecodeError(frame.cause, frame.detail)
@@ -186,10 +241,8 @@ def _texts(texts: Sequence[str]) -> pa.StringArray:
 
 def _type(record: dict[str, Json]) -> str:
     metric_type = record.get("type")
-    if isinstance(metric_type, str) and metric_type in IDENTITY:
+    if isinstance(metric_type, str) and (metric_type in IDENTITY or metric_type == LABELED):
         return metric_type
-    if metric_type in UNSUPPORTED_TYPES:
-        raise DecodeError(causes.UNSUPPORTED_TYPE, f"type {_shown(metric_type)}; decoded are {', '.join(IDENTITY)}")
     raise DecodeError(causes.UNKNOWN_TYPE, f"type {_shown(metric_type)}" if "type" in record else "no type")
 
 

@@ -94,7 +94,9 @@ class Worker:
     def _staged(self, group: int, path: Path) -> Footer:
         request = self.plan.request
         columns = GroupColumns(self._selection, request.reach, self.plan.shard_count, self._membership)
-        rules = DecodeRules(org=request.default_org, max_object_bytes=request.max_object_bytes)
+        rules = DecodeRules(
+            org=request.default_org, flat=request.flat, max_object_bytes=request.max_object_bytes, read_error_output=request.read_firehose_errors
+        )
         dead_letters: list[DeadLetter] = []
         watch = Stopwatch()
         first, number = self.plan.groups[group]

@@ -1,0 +1,112 @@
+"""JSON envelopes around Kinesis records: what Lambda and Firehose put about the data.
+
+* Lambda's event for a Kinesis stream, `{"Records": [{"kinesis": {…}, "eventID": …}]}`: `kinesis.data`, arrived at
+  `kinesis.approximateArrivalTimestamp`, seconds with a fraction.
+* Firehose's event for a transform, or the transform's output, `{"records": [{"recordId": …}]}`: `data`, arrived at
+  `kinesisRecordMetadata.approximateArrivalTimestamp`, else `approximateArrivalTimestamp`, milliseconds.
+* Firehose's error output, an object a record: `rawData`, arrived at `arrivalTimestamp`, milliseconds.
+
+Data are base64. A record of either list may also stand alone. The units are the vendor's (AWS Lambda Developer Guide, "Using Lambda to process records from
+Amazon Kinesis Data Streams"; Amazon Data Firehose Developer Guide, "Transform source data", "Handle failure in data transformation" and "Handling errors for
+data format conversion"), but others write these envelopes, too: an arrival is taken by its magnitude (scalars.arrival_of). An object whose `type` is a string
+is a posting, whatever else it has.
+
+An envelope is no record, what is in it is: each becomes a `Payload` or a dead letter. Error output is what Firehose could not deliver, perhaps because it was
+not fit to be: unless asked for, it is a dead letter.
+"""
+
+import binascii
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from transforms.core.errors import DecodeError
+from transforms.decode.causes import BAD_ARRIVAL, BAD_DATA, BAD_RECORD, ERROR_OUTPUT
+from transforms.decode.framing import element_spans
+from transforms.decode.payload import Payload
+from transforms.decode.scalars import Json, arrival_of
+from transforms.decode.unpacked import Lost
+
+_LISTS: Final = ("Records", "records")
+_ERROR_MARKS: Final = ({"rawData", "errorCode"}, {"rawData", "lastErrorCode"})
+_MARKS: Final = ({"kinesis"}, {"kinesisRecordMetadata"}, {"recordId", "data"}, {"approximateArrivalTimestamp", "data"}, *_ERROR_MARKS)
+_SEEMS: Final = re.compile(
+    rb"[\x00-\x20\xef\xbb\xbf]*+\{[\x00-\x20]*+"
+    rb'"(?:[Rr]ecords|kinesis|kinesisRecordMetadata|recordId|invocationId|deliveryStreamArn|eventID|eventSource|attemptsMade|errorCode|rawData)"'
+)
+
+
+class Opened(NamedTuple):
+    """One record of an envelope; `is_error_output` if Firehose wrote it as what it could not deliver."""
+
+    content: Payload | Lost
+    is_error_output: bool
+
+
+def seems_envelope(data: bytes, at: int) -> bool:
+    """A guess by the first key of the record at `at`, to save trying it as a posting."""
+    return _SEEMS.match(data, at) is not None
+
+
+def is_envelope(value: Json) -> bool:
+    """True if the record is an envelope."""
+    if not isinstance(value, dict) or isinstance(value.get("type"), str):
+        return False
+    return any(isinstance(value.get(name), list) for name in _LISTS) or any(mark <= value.keys() for mark in _MARKS)
+
+
+def opened(value: dict[str, Json], raw: bytes, offset: int, default_us: int, *, read_error_output: bool) -> Iterator[Opened]:
+    """The records in the envelope, whose JSON text `raw` stands at `offset`; those that don't tell their arrival have the default."""
+    name = next((name for name in _LISTS if isinstance(value.get(name), list)), None)
+    elements, spans = (value[name], element_spans(raw, name)) if name else ([value], [(0, len(raw))])
+    for element, (start, end) in zip(elements if isinstance(elements, list) else [], spans, strict=True):
+        is_error = isinstance(element, dict) and _is_error_output(element)
+        try:
+            content: Payload | Lost = _payload(element, offset + start, default_us, read_error_output=read_error_output)
+        except DecodeError as error:
+            content = Lost(offset + start, error.with_traceback(None), raw[start:end])
+        yield Opened(content, is_error)
+
+
+def _payload(element: Json, offset: int, default_us: int, *, read_error_output: bool) -> Payload:
+    record = _object(element, "the record")
+    if _is_error_output(record):
+        if not read_error_output:
+            code = record.get("errorCode", record.get("lastErrorCode"))
+            raise DecodeError(ERROR_OUTPUT, f"error code {str(code)[:100]}; read with --read-firehose-errors")
+        return Payload(_data(record, "rawData"), offset, _arrival(record.get("arrivalTimestamp"), default_us))
+    if "kinesis" in record:
+        record = _object(record["kinesis"], "kinesis")
+        return Payload(_data(record, "data"), offset, _arrival(record.get("approximateArrivalTimestamp"), default_us))
+    metadata = record.get("kinesisRecordMetadata")
+    told = None if metadata is None else _object(metadata, "kinesisRecordMetadata").get("approximateArrivalTimestamp")
+    return Payload(_data(record, "data"), offset, _arrival(record.get("approximateArrivalTimestamp") if told is None else told, default_us))
+
+
+def _is_error_output(record: dict[str, Json]) -> bool:
+    return any(mark <= record.keys() for mark in _ERROR_MARKS)
+
+
+def _object(value: Json, what: str) -> dict[str, Json]:
+    if isinstance(value, dict):
+        return value
+    raise DecodeError(BAD_RECORD, f"{what} is not an object")
+
+
+def _data(record: dict[str, Json], name: str) -> bytes:
+    text = record.get(name)
+    if not isinstance(text, str):
+        raise DecodeError(BAD_DATA, f"{name} is not a string" if name in record else f"no {name}")
+    try:
+        return binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
+    except ValueError as error:
+        raise DecodeError(BAD_DATA, f"{name} is not base64: {error}") from error
+
+
+def _arrival(value: Json, default_us: int) -> int:
+    if value is None:
+        return default_us
+    arrival = arrival_of(value)
+    if arrival is None:
+        raise DecodeError(BAD_ARRIVAL, f"{str(value)[:100]} is not a time in seconds, milliseconds or microseconds between the years 2000 and 2100")
+    return arrival
