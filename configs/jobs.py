@@ -143,9 +143,11 @@ class InspectJob:
     object: str
     objects: int
     default_org: str
+    flat: FlatMapping | None
     late_s: int
     early_s: int
     max_object_bytes: int
+    read_firehose_errors: bool
     json: bool
 
 

@@ -267,7 +267,7 @@ EXPORT_OPTIONS: Final = (
 
 INSPECT_OPTIONS: Final = (
     Option(name="objects", parse=whole_number(1), default=10, metavar="N", help="at most so many objects of a folder or archive are decoded (default: 10)"),
-    *(one for one in _WHAT if one.name in ("default-org", "late-s", "early-s", "max-object-bytes")),
+    *(one for one in _WHAT if one.name in ("default-org", "flat", "late-s", "early-s", "max-object-bytes", "read-firehose-errors")),
     _JSON,
     _CONFIG,
 )

@@ -17,9 +17,10 @@ from transforms.core.manifest import ArchiveObject, key_times
 from transforms.core.model import DecodedObject
 from transforms.core.selection import Reach
 from transforms.core.survey import Survey
-from transforms.decode.containers import UnpackLimits, unpack
+from transforms.decode.containers import unpack
 from transforms.decode.forms import Form, form_of
 from transforms.decode.objects import DecodeRules, decode_object
+from transforms.decode.unpacked import UnpackLimits
 
 SHOWN_EVERY: Final = 1000
 """Objects."""
@@ -115,7 +116,7 @@ def _bodies(archive: Archive, found: Inspection, runtime: Runtime) -> Iterator[t
 
 def _decoded(job: InspectJob, bodies: Iterable[tuple[ArchiveObject, bytes]], found: Inspection) -> Inspection:
     """The inspection with what the objects hold."""
-    rules = DecodeRules(org=job.default_org, max_object_bytes=job.max_object_bytes)
+    rules = DecodeRules(org=job.default_org, flat=job.flat, max_object_bytes=job.max_object_bytes, read_error_output=job.read_firehose_errors)
     for one, body in bodies:
         form, inflated_bytes = _form(body, rules)
         decoded = decode_object(body, key=one.key, arrival_us=one.arrival_us, rules=rules)

@@ -27,7 +27,7 @@ from transforms.core.time import format_period, format_time, parse_period, unite
 from transforms.decode.containers import WHOLE_ONLY, unpack
 from transforms.decode.envelopes import seems_envelope
 from transforms.decode.framing import whole_records
-from transforms.decode.objects import DecodeRules, decode_object
+from transforms.decode.objects import DecodeRules, decode_object, rules_of
 from transforms.decode.unpacked import UnpackLimits
 from transforms.steps.membership import membership_from_arrow, read_membership
 from transforms.stores.protocol import RollupStore
@@ -148,7 +148,7 @@ def take_sample(request: Request, selection: Selection, archive: Archive, manife
     number = min(SAMPLE_OBJECTS, len(near))
     chosen = [near[(2 * place + 1) * len(near) // (2 * number)] for place in range(number)]
     columns = GroupColumns(selection, request.reach, lambda _type, _window: 1, membership_from_arrow(membership) if membership is not None else None)
-    rules = DecodeRules(org=request.default_org, flat=request.flat, max_object_bytes=request.max_object_bytes, read_error_output=request.read_firehose_errors)
+    rules = rules_of(request)
     cpu_s: list[float] = []
     object_bytes = 0
     for planned in chosen:

@@ -16,7 +16,7 @@ from transforms.core.manifest import ArchiveObject, Manifest
 from transforms.core.model import DeadLetter
 from transforms.core.plan import Plan
 from transforms.core.time import format_period, unite
-from transforms.decode.objects import DecodeRules, decode_object
+from transforms.decode.objects import DecodeRules, decode_object, rules_of
 from transforms.steps.completion import dead_letters
 from transforms.steps.ledger import Ledger
 
@@ -38,7 +38,7 @@ def narrowed(job: BackfillJob, runtime: Runtime) -> BackfillJob:
         msg = f"the run {plan.run_id!r} has no dead letters: there is nothing to replay"
         raise UsageError(msg)
     bodies = _bodies(letters, ledger.manifest(plan), runtime.archive(job.archive))
-    rules = DecodeRules(org=job.default_org, max_object_bytes=job.max_object_bytes)
+    rules = rules_of(job.request(membership_digest="", dry_run=False))
     periods = _within(unite(hour for one, body in bodies for hour in _hours(one, body, rules)), plan.periods)
     if not periods:
         msg = (

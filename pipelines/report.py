@@ -187,6 +187,22 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
     yield f"records   {read} read from {human_number(report['objects'])} objects = {decoded} decoded + {dead} dead letters"
     if report["coverage"]["incomplete"]:
         yield from coverage_lines(report["coverage"])
+    yield from _notes(report)
+    if letters := report["dead_letters"]["total"]:
+        causes = ", ".join(f"{cause} {human_number(number)}" for cause, number in report["dead_letters"]["by_cause"].items())
+        yield f"dead      {human_number(letters)} dead letters ({causes}): {report['dead_letters']['file']}"
+    if "lateness" in report:
+        yield from _lateness_lines(report["lateness"])
+    yield from _change_lines("refused", report["refused"])
+    if report["refused"]:
+        held = "" if not report["min_coverage"] else f", or hours with a coverage below {report['min_coverage']:g} held back"
+        yield f"          stored rollups of more minutes were kept{held}; all of them: {report['refused_file']}; --allow-fewer replaces the former"
+    yield from _change_lines("changed", report["largest_changes"])
+    yield from (f"SUMS DIFFER  {sentence}" for sentence in report["imbalances"])
+
+
+def _notes(report: dict[str, Any]) -> Iterator[str]:
+    """What was read and is not quite as it came."""
     if reasons := _dropped(report):
         yield "dropped   " + ", ".join(f"{reason} {human_number(number)}" for reason, number in sorted(reasons.items()))
     if report["firehose_error_records"]:
@@ -200,17 +216,6 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
             yield f"{what}: {human_number(report[key])}"
     if report["untimed_objects"]:
         yield f"warning   {human_number(report['untimed_objects'])} objects show no time in their key and were read in any case"
-    if letters := report["dead_letters"]["total"]:
-        causes = ", ".join(f"{cause} {human_number(number)}" for cause, number in report["dead_letters"]["by_cause"].items())
-        yield f"dead      {human_number(letters)} dead letters ({causes}): {report['dead_letters']['file']}"
-    if "lateness" in report:
-        yield from _lateness_lines(report["lateness"])
-    yield from _change_lines("refused", report["refused"])
-    if report["refused"]:
-        held = "" if not report["min_coverage"] else f", or hours with a coverage below {report['min_coverage']:g} held back"
-        yield f"          stored rollups of more minutes were kept{held}; all of them: {report['refused_file']}; --allow-fewer replaces the former"
-    yield from _change_lines("changed", report["largest_changes"])
-    yield from (f"SUMS DIFFER  {sentence}" for sentence in report["imbalances"])
 
 
 def _lateness_lines(lateness: dict[str, Any]) -> Iterator[str]:

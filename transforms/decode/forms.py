@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from itertools import islice, pairwise
 from typing import Final, NamedTuple
 
-from transforms.decode.containers import Unpacked
 from transforms.decode.framing import Frame, frames
 from transforms.decode.otlp_forms import is_delimited, is_request
 from transforms.decode.scalars import Json
+from transforms.decode.unpacked import Unpacked
 
 SNIFFED_RECORDS: Final = 100
 SNIFFED_BYTES: Final = 1 << 20

@@ -7,6 +7,7 @@ from typing import Final
 from transforms.core.errors import DecodeError
 from transforms.core.flat import FlatMapping
 from transforms.core.model import DecodedObject, DecodeTally
+from transforms.core.plan import Request
 from transforms.decode import columnar, schemas, strict
 from transforms.decode.causes import TOO_MANY
 from transforms.decode.containers import TABLES, unpack
@@ -41,6 +42,11 @@ class DecodeRules:
     max_dead_letters: int = 1_000_000
     read_error_output: bool = False
     flat: FlatMapping | None = None
+
+
+def rules_of(request: Request) -> DecodeRules:
+    """The rules of what the user asked for."""
+    return DecodeRules(org=request.default_org, flat=request.flat, max_object_bytes=request.max_object_bytes, read_error_output=request.read_firehose_errors)
 
 
 def decode_object(body: bytes, *, key: str, arrival_us: int, rules: DecodeRules) -> DecodedObject:

@@ -27,7 +27,7 @@ from transforms.core.stopwatch import Stopwatch
 from transforms.core.time import day_range
 from transforms.core.units import Unit
 from transforms.core.versions import Merged
-from transforms.decode.objects import DecodeRules, decode_object
+from transforms.decode.objects import decode_object, rules_of
 from transforms.steps.completion import held_back
 from transforms.steps.ledger import Ledger
 from transforms.steps.staging import Footer, Slice, read_footer, read_slice, write_staging
@@ -94,9 +94,7 @@ class Worker:
     def _staged(self, group: int, path: Path) -> Footer:
         request = self.plan.request
         columns = GroupColumns(self._selection, request.reach, self.plan.shard_count, self._membership)
-        rules = DecodeRules(
-            org=request.default_org, flat=request.flat, max_object_bytes=request.max_object_bytes, read_error_output=request.read_firehose_errors
-        )
+        rules = rules_of(request)
         dead_letters: list[DeadLetter] = []
         watch = Stopwatch()
         first, number = self.plan.groups[group]
