@@ -22,7 +22,8 @@ from transforms.core.plan import Estimate, Plan, Request, object_times
 from transforms.core.selection import Selection
 from transforms.core.slices import GroupColumns
 from transforms.core.time import format_period, format_time, parse_period, unite
-from transforms.decode.containers import unpack
+from transforms.decode.containers import WHOLE_ONLY, unpack
+from transforms.decode.envelopes import seems_envelope
 from transforms.decode.framing import whole_records
 from transforms.decode.objects import DecodeRules, decode_object
 from transforms.decode.unpacked import UnpackLimits
@@ -136,8 +137,10 @@ def take_sample(request: Request, selection: Selection, archive: Archive, manife
     columns = GroupColumns(selection, request.reach, lambda _type, _window: 1, membership_from_arrow(membership) if membership is not None else None)
     rules = DecodeRules(org=request.default_org, flat=request.flat, max_object_bytes=request.max_object_bytes, read_error_output=request.read_firehose_errors)
     cpu_s: list[float] = []
+    object_bytes = 0
     for planned in chosen:
-        body = _beginning(archive.read(planned), rules)
+        body, stored_bytes = _beginning(archive.read(planned), rules)
+        object_bytes += stored_bytes
         started = runtime.cpu_clock()
         columns.add(decode_object(body, key=planned.key, arrival_us=planned.arrival_us, rules=rules))
         cpu_s.append(runtime.cpu_clock() - started)
@@ -147,7 +150,7 @@ def take_sample(request: Request, selection: Selection, archive: Archive, manife
         series[one.unit.metric_type] = max(series.get(one.unit.metric_type, 0), one.rows)
     return Sample(
         objects=len(chosen),
-        object_bytes=sum(min(one.size_bytes, SAMPLE_BYTES) for one in chosen),
+        object_bytes=object_bytes,
         near_bytes=sum(one.size_bytes for one in near),
         points=total(staged.counts, "points"),
         staged=total(staged.counts, "staged"),
@@ -156,11 +159,19 @@ def take_sample(request: Request, selection: Selection, archive: Archive, manife
     )
 
 
-def _beginning(body: bytes, rules: DecodeRules) -> bytes:
-    """An object's first SAMPLE_BYTES, of those that are longer inflated and without the record that was cut."""
+def _beginning(body: bytes, rules: DecodeRules) -> tuple[bytes, int]:
+    """An object's first SAMPLE_BYTES, of those that are longer inflated and without the record that was cut; and how many stored bytes these are.
+
+    All of it if nothing can be read of a part.
+    """
     if len(body) <= SAMPLE_BYTES:
-        return body
-    return whole_records(unpack(body[:SAMPLE_BYTES], UnpackLimits(max_bytes=rules.max_object_bytes, max_expansion=rules.max_expansion)).data)
+        return body, len(body)
+    unpacked = unpack(body[:SAMPLE_BYTES], UnpackLimits(max_bytes=rules.max_object_bytes, max_expansion=rules.max_expansion))
+    records = whole_records(unpacked.data)
+    is_one_envelope = len(records) == len(unpacked.data) and seems_envelope(records, 0)
+    if unpacked.container in WHOLE_ONLY or is_one_envelope:
+        return body, len(body)
+    return records, SAMPLE_BYTES
 
 
 def _groups(manifest: Manifest, min_groups: int) -> tuple[tuple[int, int], ...]:

@@ -67,3 +67,13 @@ def require_same(data: bytes) -> bool:
 def as_stored(data: bytes) -> bytes:
     """The data in a gzip member that doesn't compress: cutting bytes off the member cuts them off the data."""
     return gzip.compress(data, 0)
+
+
+def hosts(found: Reading) -> str:
+    """The entities, which tests name by one letter."""
+    return "".join(row[2] for row in found.postings)
+
+
+def arrivals(found: Reading) -> list[int]:
+    """When the postings arrived."""
+    return [row[4] for row in found.postings]

@@ -8,7 +8,7 @@ import pytest
 import zstandard
 
 from tests.decode.odd_records import A, B, C
-from tests.decode.readings import ARRIVAL_US, RULES, SOURCE, Reading, as_stored, require_same, strictly, whole
+from tests.decode.readings import ARRIVAL_US, RULES, SOURCE, Reading, as_stored, hosts, require_same, strictly, whole
 from transforms.core.model import DecodeTally
 from transforms.decode import columnar, objects
 from transforms.decode.causes import BAD_JSON, BAD_TIME, CORRUPT, EXPANSION, TOO_LARGE, TOO_LONG, TOO_MANY, TRAILING, TRUNCATED
@@ -16,10 +16,6 @@ from transforms.decode.objects import DecodeRules, decode_object
 
 DATA = Path(__file__).parent.parent / "data"
 HAIRY = '{"type" :"host","hostId":"é\\u00e9\\\\\\"", "org": null,\n"roles":["a:b"],"x":[true,false,-1.5e+10,{"y":{}}],"metrics":[]}'.encode()
-
-
-def hosts(found: Reading) -> str:
-    return "".join(row[2] for row in found.postings)
 
 
 def ordinary(count: int) -> list[bytes]:

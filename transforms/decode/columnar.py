@@ -30,7 +30,7 @@ from transforms.decode.strict import IDENTITY, LABELED, Source
 _TEXT: Final = pa.string()
 _NUMBER: Final = pa.float64()
 _POINT: Final = (("name", _TEXT), ("time", _NUMBER), ("value", _NUMBER))
-_TYPED: Final = pa.schema(
+TYPED: Final = pa.schema(
     [
         ("type", _TEXT),
         ("org", _TEXT),
@@ -41,6 +41,8 @@ _TYPED: Final = pa.schema(
         ("metrics", pa.list_(pa.struct(_POINT))),
     ]
 )
+"""Columns of records of type host, service and labeled."""
+
 _BARE: Final = pa.schema([("metrics", pa.list_(pa.struct([("hostId", _TEXT), *_POINT])))])
 _UNSAFE_ESCAPE: Final = re.compile(rb"\\u(?:0000|[dD](?:8[4-9a-fA-F]|[9abAB]))")
 """U+0000, because an error message of arro3 0.9 that quotes it aborts the process; surrogate pairs above U+1FFFF, because it makes other characters of them."""
@@ -65,6 +67,15 @@ def read_payloads(payloads: Sequence[Payload], source: Source) -> DecodedObject:
     return _read(b"\n".join(texts), np.repeat(arrivals, records), source)
 
 
+def read_columns(batch: pa.RecordBatch, source: Source) -> DecodedObject:
+    """Decode records that are columns already, of schema TYPED.
+
+    Raises `DecodeError` unless sure that the strict reader would say the same of the rows as JSON.
+    """
+    _require(batch.column("roles").values.null_count == 0, "a role is null")
+    return _read_types(batch, np.full(batch.num_rows, source.arrival_us, np.int64), source)
+
+
 def _read(text: bytes, arrivals: Ints, source: Source) -> DecodedObject:
     """Decode a text of as many records as there are arrivals."""
     is_bare = text[:64].lstrip().startswith(b"[")
@@ -75,6 +86,11 @@ def _read(text: bytes, arrivals: Ints, source: Source) -> DecodedObject:
         lengths, points = _points(batch.column("metrics"))
         postings, posting = _bare_postings(points.field("hostId"), lengths, arrivals, source)
         return _decoded(batch.num_rows, postings, posting, points)
+    return _read_types(batch, arrivals, source)
+
+
+def _read_types(batch: pa.RecordBatch, arrivals: Ints, source: Source) -> DecodedObject:
+    """Records of schema TYPED."""
     is_labeled = pc.equal(batch.column("type"), LABELED).fill_null(fill_value=False).to_numpy(zero_copy_only=False)
     if not is_labeled.any():
         return _read_typed(batch, arrivals, source)
@@ -94,8 +110,8 @@ def _read_typed(batch: pa.RecordBatch, arrivals: Ints, source: Source) -> Decode
 
 def _labeled(batch: pa.RecordBatch, arrivals: Ints, source: Source) -> Part:
     """Postings of OTLP requests, all decoded at once."""
-    unread = [batch.column(name) for name in ("metrics", "roles")]
-    _require(batch.column("otlp").null_count == 0 and all(column.null_count == len(column) for column in unread), "a labeled posting with unusual fields")
+    unread = [pc.sum(pc.list_value_length(batch.column(name))).as_py() or 0 for name in ("metrics", "roles")]
+    _require(batch.column("otlp").null_count + sum(unread) == 0, "a labeled posting with unusual fields")
     orgs = pc.fill_null(batch.column("org"), source.org).to_pylist()
     requests = map(otlp.request_bytes, batch.column("otlp").to_pylist())
     times = _arrivals(batch.column("receivedAt"), arrivals).tolist()
@@ -107,7 +123,7 @@ def _labeled(batch: pa.RecordBatch, arrivals: Ints, source: Source) -> Part:
 def _parsed(text: bytes, records: int, *, is_bare: bool) -> pa.RecordBatch:
     """One row per record; bare arrays become the `metrics` of an object each."""
     wrapped = b'{"metrics":' + _BARE_BORDER.sub(b']}{"metrics":', text) + b"}" if is_bare else text
-    schema = _BARE if is_bare else _TYPED
+    schema = _BARE if is_bare else TYPED
     _require(b"\\" not in text or not _UNSAFE_ESCAPE.search(text), "an escape that arrow-json can't be trusted with")
     try:
         batches = pa.table(arro3.io.read_json(arro3.core.Buffer(wrapped), schema, batch_size=max(records, 1))).to_batches()

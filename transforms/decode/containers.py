@@ -40,6 +40,9 @@ _ZSTD_FEED_BYTES: Final = 1 << 12
 TABLES: Final = ("parquet", "orc")
 """Containers whose records are rows of columns."""
 
+WHOLE_ONLY: Final = (*TABLES, "raw snappy")
+"""Containers of whose beginning alone nothing can be read."""
+
 
 def unpack(body: bytes, limits: UnpackLimits) -> Unpacked:
     """Inflate an object. Never raises for what the bytes are: damage is described in the result."""

@@ -10,8 +10,9 @@ UTF-8. Bytes that are not UTF-8 become lone surrogates, which no text may contai
 import json
 import re
 from collections.abc import Iterator
-from itertools import accumulate
 from typing import Final, NamedTuple
+
+import numpy as np
 
 from transforms.decode.causes import BAD_JSON, DETAIL_CHARS, TOO_DEEP, TOO_LONG
 from transforms.decode.scalars import Json
@@ -25,7 +26,7 @@ _DECODER: Final = json.JSONDecoder(parse_int=float)
 _SEPARATORS: Final = re.compile(rb"(?:[ \t\r\n\x0b\x0c]++|\xef\xbb\xbf)*+")
 _SPACE: Final = re.compile(r"[ \t\r\n]*+")
 _BORDER: Final = re.compile(rb"[}\]](?=[ \t\r\n]*+[{\[])")
-_BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|([{\[])|([}\]])', re.DOTALL)
+_ESCAPE: Final = re.compile(r"\\.", re.DOTALL)
 _CUT_TOKEN: Final = re.compile(r"[\\\w.+-]*+", re.ASCII)
 _WINDOW_BYTES: Final = 1 << 16
 
@@ -140,11 +141,13 @@ def _as_utf8(text: str) -> Json:
 
 
 def too_deep(text: str) -> bool:
-    """True if the JSON text nests objects and arrays more than `MAX_DEPTH` deep."""
+    """True if the JSON text, as Latin-1, nests objects and arrays more than `MAX_DEPTH` deep."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return False
-    steps = (bool(opening) - bool(closing) for opening, closing in _BRACKETS.findall(text))
-    return max(accumulate(steps)) > MAX_DEPTH
+    plain = _ESCAPE.sub("", text) if "\\" in text else text
+    outside = np.frombuffer("".join(plain.split('"')[::2]).encode("latin-1"), np.uint8) | 0x20  # "[" and "{" differ in this bit, and so do "]" and "}"
+    depths = np.cumsum((outside == ord("{")).astype(np.int32) - (outside == ord("}")))
+    return bool(depths.max() > MAX_DEPTH)
 
 
 def element_spans(record: bytes, key: str | None) -> list[tuple[int, int]]:

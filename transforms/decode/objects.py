@@ -9,7 +9,7 @@ from transforms.core.flat import FlatMapping
 from transforms.core.model import DecodedObject, DecodeTally
 from transforms.decode import columnar, schemas, strict
 from transforms.decode.causes import TOO_MANY
-from transforms.decode.containers import unpack
+from transforms.decode.containers import TABLES, unpack
 from transforms.decode.envelopes import is_envelope, opened, seems_envelope
 from transforms.decode.framing import border, frames
 from transforms.decode.joining import NOTHING, dead_record, joined
@@ -17,6 +17,7 @@ from transforms.decode.kpl import MAGIC
 from transforms.decode.payload import Payload
 from transforms.decode.payloads import Allowance, PayloadReader
 from transforms.decode.strict import Source
+from transforms.decode.tables import read_table
 from transforms.decode.unpacked import Lost, Unpacked, UnpackLimits
 
 _LARGE_BYTES: Final = 1 << 20
@@ -47,14 +48,17 @@ def decode_object(body: bytes, *, key: str, arrival_us: int, rules: DecodeRules)
 
     `arrival_us` is the arrival of postings that don't tell theirs. Points are in the order of their position in the object.
     """
-    unpacked = unpack(body, UnpackLimits(max_bytes=rules.max_object_bytes, max_expansion=rules.max_expansion))
+    limits = UnpackLimits(max_bytes=rules.max_object_bytes, max_expansion=rules.max_expansion)
+    unpacked = unpack(body, limits)
     source = Source(key=key, arrival_us=arrival_us, org=rules.org, max_record_bytes=rules.max_record_bytes, flat=rules.flat)
-    return joined([NOTHING, *_parts(unpacked, source, rules)])
-
-
-def _parts(unpacked: Unpacked, source: Source, rules: DecodeRules) -> Iterator[DecodedObject]:
-    """What is in the container; then, what is wrong with it."""
     allowance = Allowance(letters=rules.max_dead_letters, inflated_bytes=rules.max_object_bytes, max_expansion=rules.max_expansion)
+    if unpacked.container in TABLES and not unpacked.problem:
+        return joined([NOTHING, *read_table(body, unpacked.container, source, allowance, limits)])
+    return joined([NOTHING, *_parts(unpacked, source, allowance, rules)])
+
+
+def _parts(unpacked: Unpacked, source: Source, allowance: Allowance, rules: DecodeRules) -> Iterator[DecodedObject]:
+    """What is in the container; then, what is wrong with it."""
     tail, data = len(unpacked.data), unpacked.data
     if not data.startswith(MAGIC) and schemas.is_protobuf(data):
         yield from PayloadReader(source, allowance).parts(schemas.split(data, source.arrival_us))

@@ -25,6 +25,9 @@ _LARGEST_BYTES: Final = 1 << 26
 MAX_DEPTH: Final = 8
 """Aggregates and containers within each other."""
 
+_PLAIN_STARTS: Final = (b'{"', b"[{")
+"""What no aggregate and no container begins with."""
+
 
 @dataclass(slots=True)
 class Allowance:
@@ -73,6 +76,9 @@ class PayloadReader:
 
     def _unwrapped(self, payload: Payload, depth: int) -> Iterator[Payload | Lost]:
         """The payloads that are neither aggregates nor compressed, and what is wrong with those that are."""
+        if payload.data.startswith(_PLAIN_STARTS):
+            yield payload
+            return
         is_aggregate = payload.data.startswith(MAGIC)
         found = None if is_aggregate else unpack(payload.data, self._limits())
         if found and found.container in ("none", *TABLES):
