@@ -192,7 +192,7 @@ def test_odd_rows_are_dead_letters(row: dict[str, Any], cause: str, write: Any) 
 def test_rows_are_kept_as_json() -> None:
     found = whole(parquet(table([host("a", point(1.5)), host(None)])))
     assert json.loads(found.dead[0][2]) == {
-        "type": "host", "org": None, "hostId": None, "service": None, "roles": None, "receivedAt": None, "metrics": []
+        "type": "host", "org": None, "hostId": None, "service": None, "roles": None, "receivedAt": None, "otlp": None, "metrics": []
     }  # fmt: skip
     assert found.tally == DecodeTally(records=2, decoded_records=1, dead_records=1, points={"host": 1})
 

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from transforms.core.errors import DecodeError
 from transforms.core.model import Bools, DecodedObject, DecodeTally, Floats, Ints, Points, Postings
-from transforms.decode import otlp
+from transforms.decode import json_columns, otlp
 from transforms.decode.collecting import Message, Part
 from transforms.decode.framing import BOM
 from transforms.decode.joining import in_record_order
@@ -78,8 +78,9 @@ def read_columns(batch: pa.RecordBatch, source: Source) -> DecodedObject:
 
 def _read(text: bytes, arrivals: Ints, source: Source) -> DecodedObject:
     """Decode a text of as many records as there are arrivals."""
+    if source.flat or json_columns.is_cloudwatch(text):
+        return json_columns.read(text, arrivals, source)
     is_bare = text[:64].lstrip().startswith(b"[")
-    _require(not (is_bare and source.flat), "arrays are of flat rows")
     batch = _parsed(text, len(arrivals), is_bare=is_bare)
     _require_plain_numbers(text, batch, batch.column("metrics").values, is_bare=is_bare)
     if is_bare:

@@ -30,7 +30,7 @@ _TEXT: Final = pa.string()
 _US_PER_S: Final = 1_000_000
 
 
-class _Doubt(Exception):
+class Doubt(Exception):
     """The batch must be read row by row."""
 
 
@@ -50,9 +50,14 @@ def read_rows(batch: pa.RecordBatch, first_row: int, source: Source) -> DecodedO
         columns[mapping.time] = _microseconds(columns[mapping.time])
         mapping = replace(mapping, time_unit="us")
     try:
-        return _Columns(columns, batch.num_rows, mapping, source).decoded()
-    except (_Doubt, pa.ArrowInvalid):
+        return read_columns(columns, np.full(batch.num_rows, source.arrival_us, np.int64), mapping, source)
+    except (Doubt, pa.ArrowInvalid):
         return _one_by_one(columns, batch.num_rows, first_row, mapping, source)
+
+
+def read_columns(columns: dict[str, pa.Array], arrivals: Ints, mapping: FlatMapping, source: Source) -> DecodedObject:
+    """Rows, each a record with its arrival, by the mapping. Raises Doubt, or Arrow's own error, unless every row is good."""
+    return _Columns(columns, arrivals, mapping, source).decoded()
 
 
 def _plain(column: pa.Array) -> pa.Array:
@@ -75,7 +80,7 @@ def _microseconds(column: pa.Array) -> pa.Array:
     per_s = UNITS[column.type.unit]
     numbers = column.cast(pa.int64())
     values = numbers.fill_null(0).to_numpy()
-    limit = (1 << 62) // _US_PER_S
+    limit = (1 << 62) // max(1, _US_PER_S // per_s)
     is_far = (values > limit) | (values < -limit) if per_s <= _US_PER_S else np.zeros(len(values), np.bool_)
     floored = values // (per_s // _US_PER_S) if per_s > _US_PER_S else np.where(is_far, 0, values) * (_US_PER_S // per_s)
     return pa.array(floored, mask=is_far | numbers.is_null().to_numpy(zero_copy_only=False))
@@ -84,8 +89,9 @@ def _microseconds(column: pa.Array) -> pa.Array:
 class _Columns:
     """A batch of which every row must be good."""
 
-    def __init__(self, columns: dict[str, pa.Array], rows: int, mapping: FlatMapping, source: Source) -> None:
-        self._columns, self._rows, self._mapping, self._source = columns, rows, mapping, source
+    def __init__(self, columns: dict[str, pa.Array], arrivals: Ints, mapping: FlatMapping, source: Source) -> None:
+        self._columns, self._arrivals, self._mapping, self._source = columns, arrivals, mapping, source
+        self._rows = len(arrivals)
 
     def decoded(self) -> DecodedObject:
         mapping, rows = self._mapping, self._rows
@@ -147,29 +153,12 @@ class _Columns:
             fields = self._structure(self._mapping.labels)
         else:
             fields = {name: self._columns[name] for name in self._mapping.label_fields if name in self._columns}
-        code: Ints = np.zeros(self._rows, np.int64)
-        distinct: list[tuple[tuple[str, str], ...]] = [()]
-        for name, column in fields.items():
-            if pa.types.is_null(column.type):
-                continue
-            _require(column.type == _TEXT)
-            column.validate(full=True)
-            encoded = column.dictionary_encode(null_encoding="encode")
-            texts = encoded.dictionary.to_pylist()
-            present, place = dense(code * len(texts) + encoded.indices.to_numpy(), len(distinct) * max(1, len(texts)))
-            before = distinct
-            distinct = [(*before[one // len(texts)], *_pair(name, texts[one % len(texts)])) for one in present.tolist()]
-            code = place.astype(np.int64)
-        return pa.DictionaryArray.from_arrays(pa.array(code.astype(np.int32)), pa.array([labels_text(one) for one in distinct], _TEXT))
+        return label_column(fields, self._rows)
 
     def _structure(self, field: str) -> dict[str, pa.Array]:
         """The fields of a column of structures."""
         _require(not field.startswith(CONSTANT))
-        column = self._columns.get(field)
-        if column is None or pa.types.is_null(column.type):
-            return {}
-        _require(pa.types.is_struct(column.type) and len({one.name for one in column.type}) == column.type.num_fields)
-        return {one.name: _plain(values) for one, values in zip(column.type, column.flatten(), strict=True)}
+        return structure(self._columns.get(field))
 
     def _number(self, field: str) -> pa.Array:
         _require(field in self._columns)
@@ -199,13 +188,38 @@ class _Columns:
     def _postings(self, *parts: pa.Array) -> tuple[Postings, npt.NDArray[np.int32]]:
         """A posting for each row: a row is a record."""
         types, orgs, entities = parts
-        arrivals = np.full(self._rows, self._source.arrival_us, np.int64)
-        return Postings(types, orgs, entities, pa.nulls(self._rows, pa.list_(_TEXT)), arrivals), np.arange(self._rows, dtype=np.int32)
+        return Postings(types, orgs, entities, pa.nulls(self._rows, pa.list_(_TEXT)), self._arrivals), np.arange(self._rows, dtype=np.int32)
+
+
+def label_column(fields: dict[str, pa.Array], rows: int) -> pa.DictionaryArray:
+    """The labels that columns of texts are, by their names; null is none. Raises Doubt for a column of anything else."""
+    code: Ints = np.zeros(rows, np.int64)
+    distinct: list[tuple[tuple[str, str], ...]] = [()]
+    for name, column in fields.items():
+        if pa.types.is_null(column.type):
+            continue
+        _require(column.type == _TEXT)
+        column.validate(full=True)
+        encoded = column.dictionary_encode(null_encoding="encode")
+        texts = encoded.dictionary.to_pylist()
+        present, place = dense(code * len(texts) + encoded.indices.to_numpy(), len(distinct) * max(1, len(texts)))
+        before = distinct
+        distinct = [(*before[one // len(texts)], *_pair(name, texts[one % len(texts)])) for one in present.tolist()]
+        code = place.astype(np.int64)
+    return pa.DictionaryArray.from_arrays(pa.array(code.astype(np.int32)), pa.array([labels_text(one) for one in distinct], _TEXT))
+
+
+def structure(column: pa.Array | None) -> dict[str, pa.Array]:
+    """The fields of a column of structures, none of a column of nulls. Raises Doubt for anything else."""
+    if column is None or pa.types.is_null(column.type):
+        return {}
+    _require(pa.types.is_struct(column.type) and len({one.name for one in column.type}) == column.type.num_fields)
+    return {one.name: _plain(values) for one, values in zip(column.type, column.flatten(), strict=True)}
 
 
 def _require(condition: object) -> None:
     if not condition:
-        raise _Doubt
+        raise Doubt
 
 
 def _pair(name: str, text: str | None) -> tuple[tuple[str, str], ...]:
