@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from transforms.core.errors import DecodeError
 from transforms.core.model import Bools, DecodedObject, DecodeTally, Floats, Ints, Points, Postings
-from transforms.decode import otlp
+from transforms.decode import json_columns, otlp
 from transforms.decode.collecting import Message, Part
 from transforms.decode.framing import BOM
 from transforms.decode.joining import in_record_order
@@ -41,7 +41,7 @@ TYPED: Final = pa.schema(
         ("metrics", pa.list_(pa.struct(_POINT))),
     ]
 )
-"""Columns of records of type host and service."""
+"""Columns of records of type host, service and labeled."""
 
 _BARE: Final = pa.schema([("metrics", pa.list_(pa.struct([("hostId", _TEXT), *_POINT])))])
 _UNSAFE_ESCAPE: Final = re.compile(rb"\\u(?:0000|[dD](?:8[4-9a-fA-F]|[9abAB]))")
@@ -73,24 +73,25 @@ def read_columns(batch: pa.RecordBatch, source: Source) -> DecodedObject:
     Raises `DecodeError` unless sure that the strict reader would say the same of the rows as JSON.
     """
     _require(batch.column("roles").values.null_count == 0, "a role is null")
-    return _read_rows(batch, np.full(batch.num_rows, source.arrival_us, np.int64), source)
+    return _read_types(batch, np.full(batch.num_rows, source.arrival_us, np.int64), source)
 
 
 def _read(text: bytes, arrivals: Ints, source: Source) -> DecodedObject:
     """Decode a text of as many records as there are arrivals."""
+    if source.flat or json_columns.is_cloudwatch(text):
+        return json_columns.read(text, arrivals, source)
     is_bare = text[:64].lstrip().startswith(b"[")
-    _require(not (is_bare and source.flat), "arrays are of flat rows")
     batch = _parsed(text, len(arrivals), is_bare=is_bare)
     _require_plain_numbers(text, batch, batch.column("metrics").values, is_bare=is_bare)
     if is_bare:
         lengths, points = _points(batch.column("metrics"))
         postings, posting = _bare_postings(points.field("hostId"), lengths, arrivals, source)
         return _decoded(batch.num_rows, postings, posting, points)
-    return _read_rows(batch, arrivals, source)
+    return _read_types(batch, arrivals, source)
 
 
-def _read_rows(batch: pa.RecordBatch, arrivals: Ints, source: Source) -> DecodedObject:
-    """Postings of all types."""
+def _read_types(batch: pa.RecordBatch, arrivals: Ints, source: Source) -> DecodedObject:
+    """Records of schema TYPED."""
     is_labeled = pc.equal(batch.column("type"), LABELED).fill_null(fill_value=False).to_numpy(zero_copy_only=False)
     if not is_labeled.any():
         return _read_typed(batch, arrivals, source)
@@ -110,8 +111,8 @@ def _read_typed(batch: pa.RecordBatch, arrivals: Ints, source: Source) -> Decode
 
 def _labeled(batch: pa.RecordBatch, arrivals: Ints, source: Source) -> Part:
     """Postings of OTLP requests, all decoded at once."""
-    unread = [batch.column(name) for name in ("metrics", "roles")]
-    _require(batch.column("otlp").null_count == 0 and all(column.null_count == len(column) for column in unread), "a labeled posting with unusual fields")
+    unread = [pc.sum(pc.list_value_length(batch.column(name))).as_py() or 0 for name in ("metrics", "roles")]
+    _require(batch.column("otlp").null_count + sum(unread) == 0, "a labeled posting with unusual fields")
     orgs = pc.fill_null(batch.column("org"), source.org).to_pylist()
     requests = map(otlp.request_bytes, batch.column("otlp").to_pylist())
     times = _arrivals(batch.column("receivedAt"), arrivals).tolist()

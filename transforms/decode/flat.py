@@ -99,7 +99,7 @@ def _labels(row: dict[str, Any], mapping: FlatMapping) -> str:
 
 
 def _label(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
 def _number(value: object) -> float | None:

@@ -2,7 +2,7 @@
 
 Glue knows columns in lower case only, so that names are compared without case; columns and fields that a posting doesn't know are not read. Texts may be
 binary or dictionaries, numbers of any type; a timestamp counts as its seconds. Null stands for a field that is absent, save that a row without `metrics` has no
-points. Tables of other columns are flat rows, if the configuration maps them; else each row is a dead letter.
+points.
 
 A table is read in parts that become columns at once; where one is in doubt, each of its rows is written as JSON and read by the strict reader. The `offset` of
 a dead letter is the number of its row, from 0, and `raw` the row as JSON. A part that is damaged ends the reading.
@@ -25,6 +25,7 @@ from transforms.core.errors import DecodeError
 from transforms.core.model import DecodedObject
 from transforms.decode import columnar
 from transforms.decode.causes import CORRUPT, TOO_MANY, TRUNCATED, UNSUPPORTED_PAYLOAD
+from transforms.decode.flat_tables import read_rows
 from transforms.decode.framing import frames
 from transforms.decode.joining import dead_record
 from transforms.decode.payloads import Allowance
@@ -38,7 +39,7 @@ _SMALL_ROWS: Final = 256
 _NUMBER_BYTES: Final = 8
 _MAGIC: Final = {"parquet": b"PAR1", "orc": b"ORC"}
 _UNITS: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
-_METRICS, _OTLP = "metrics", "otlp"
+_METRICS: Final = "metrics"
 _DICTIONARIES: Final = {"PLAIN_DICTIONARY", "RLE_DICTIONARY"}
 
 
@@ -105,7 +106,7 @@ class _Reader:
         """What the rows hold."""
         self._take_room(batch.columns)
         if not _holds_postings(batch.schema):
-            yield from self._others(batch)
+            yield from [read_rows(batch, self.rows, self._source)] if self._source.flat else self._unsupported(batch)
         elif part := self._columnar(_postings(batch)):
             yield part
         else:
@@ -127,9 +128,9 @@ class _Reader:
         except DecodeError:
             return None
 
-    def _strict(self, rows: pa.RecordBatch, first_row: int) -> DecodedObject:
+    def _strict(self, postings: pa.RecordBatch, first_row: int) -> DecodedObject:
         columns = Columns(self._source)
-        for columns.offset, row in enumerate(rows.to_pylist(), first_row):
+        for columns.offset, row in enumerate(postings.to_pylist(), first_row):
             text = _as_json(row)
             for frame in frames(text, 0, len(text), self._source.max_record_bytes):
                 columns.add_record(frame, text)
@@ -137,17 +138,10 @@ class _Reader:
         self._allowance.letters -= len(decoded.dead_letters)
         return decoded
 
-    def _others(self, batch: pa.RecordBatch) -> Iterator[DecodedObject]:
-        """Flat rows, if there is a mapping for them."""
-        flat = self._source.flat
-        names = batch.schema.names
-        plain = [_time(column, flat.time_unit) if flat and name == flat.time else _plain(column) for name, column in zip(names, batch.columns, strict=True)]
-        rows = pa.RecordBatch.from_arrays(plain, names=names)
-        if flat:
-            yield self._strict(rows, self.rows)
-            return
-        problem = DecodeError(UNSUPPORTED_PAYLOAD, f"a row of {', '.join(names)}")
-        for number, row in enumerate(rows.to_pylist(), self.rows):
+    def _unsupported(self, batch: pa.RecordBatch) -> Iterator[DecodedObject]:
+        plain = pa.RecordBatch.from_arrays([_plain(column) for column in batch.columns], names=batch.schema.names)
+        problem = DecodeError(UNSUPPORTED_PAYLOAD, f"a row of {', '.join(batch.schema.names)}")
+        for number, row in enumerate(plain.to_pylist(), self.rows):
             self._allowance.letters -= 1
             yield dead_record(self._source.key, number, problem, _as_json(row))
 
@@ -162,16 +156,16 @@ def _as_text(value: object) -> str:
 
 
 def _holds_postings(schema: pa.Schema) -> bool:
-    kinds = {field.name.lower(): field.type for field in schema}
-    metrics = kinds.get(_METRICS)
-    return (metrics is not None and _is_list(metrics) and pa.types.is_struct(metrics.value_type)) or {"type", _OTLP} <= kinds.keys()
+    kinds = [field.type for field in schema if field.name.lower() == _METRICS]
+    if {"type", "otlp"} <= {field.name.lower() for field in schema}:
+        return True
+    return bool(kinds) and _is_list(kinds[0]) and bool(pa.types.is_struct(kinds[0].value_type))
 
 
 def _postings(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The columns of a posting's fields."""
     columns = {name.lower(): column for name, column in zip(batch.schema.names, batch.columns, strict=True)}
-    has_labeled = _OTLP in columns and columns[_OTLP].null_count < batch.num_rows
-    return pa.RecordBatch.from_pydict({name: _column(columns, name, batch.num_rows, is_list=not has_labeled) for name in columnar.TYPED.names})
+    return pa.RecordBatch.from_pydict({name: _column(columns, name, batch.num_rows) for name in columnar.TYPED.names})
 
 
 def _is_list(kind: pa.DataType) -> bool:
@@ -190,13 +184,13 @@ def _size(column: pa.Array) -> int:
     return int(column.nbytes)
 
 
-def _column(columns: dict[str, pa.Array], name: str, rows: int, *, is_list: bool) -> pa.Array:
-    """The column of a posting's field, of the type in TYPED if it can be; `is_list`: metrics that are null are empty."""
+def _column(columns: dict[str, pa.Array], name: str, rows: int) -> pa.Array:
+    """The column of a posting's field, of the type in TYPED if it can be."""
     kind = columnar.TYPED.field(name).type
     column = columns.get(name.lower())
     if column is None:
         return pa.nulls(rows, kind)
-    return _fitted(column, kind, null_is_empty=is_list and name == _METRICS)
+    return _fitted(column, kind, null_is_empty=name == _METRICS)
 
 
 def _fitted(column: pa.Array, kind: pa.DataType, *, null_is_empty: bool = False) -> pa.Array:
@@ -225,11 +219,6 @@ def _plain(column: pa.Array) -> pa.Array:
         return raw.cast(pa.string())
     except pa.ArrowInvalid:
         return raw
-
-
-def _time(column: pa.Array, unit: str) -> pa.Array:
-    """A timestamp as a whole number of the unit; any other time as it is."""
-    return column.cast(pa.timestamp(unit, column.type.tz), safe=False).cast(pa.int64()) if pa.types.is_timestamp(column.type) else _plain(column)
 
 
 def _numbers(column: pa.Array) -> pa.Array:

@@ -1,0 +1,85 @@
+"""Whatever form the archive keeps the same postings in, the store holds the same rollups."""
+
+import gzip
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.orc
+import pyarrow.parquet
+import pytest
+import snappy
+
+from tests.builders import NOON_S, host_record
+from tests.decode.enveloped import as_lines, error_record, firehose_record, lambda_event, lambda_record
+from tests.decode.test_kpl import aggregate
+from tests.pipelines.worlds import World, key
+
+RECORDS = [host_record(f"h{one % 3}", NOON_S + 60 * one, [("cpu", NOON_S + 60 * one, one / 7), ("mem", NOON_S + 60 * one, one)]) for one in range(40)]
+
+
+def zipped(data: bytes) -> bytes:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("first", data[:1000])
+        archive.writestr("second", data[1000:])
+    return sink.getvalue()
+
+
+def table() -> pa.Table:
+    return pa.Table.from_pylist(list(map(json.loads, RECORDS)))
+
+
+def parquet() -> bytes:
+    sink = io.BytesIO()
+    pyarrow.parquet.write_table(table(), sink)
+    return sink.getvalue()
+
+
+def orc() -> bytes:
+    sink = io.BytesIO()
+    pyarrow.orc.write_table(table(), sink)
+    return sink.getvalue()
+
+
+FORMS: dict[str, Callable[[], bytes]] = {
+    "zip": lambda: zipped(b"".join(RECORDS)),
+    "snappy": lambda: snappy.StreamCompressor().compress(b"".join(RECORDS)),
+    "hadoop snappy": lambda: snappy.HadoopStreamCompressor().compress(b"\n".join(RECORDS)),
+    "raw snappy": lambda: snappy.compress(b"\n".join(RECORDS)),
+    "Lambda's events": lambda: lambda_event(*RECORDS[:20]) + lambda_event(*RECORDS[20:]),
+    "Lambda's records": lambda: as_lines(*map(lambda_record, RECORDS)),
+    "Firehose's records": lambda: gzip.compress(as_lines(*map(firehose_record, RECORDS))),
+    "KPL in events": lambda: lambda_event(aggregate(*RECORDS[:20]), aggregate(*map(gzip.compress, RECORDS[20:]))),
+    "KPL": lambda: aggregate(*RECORDS),
+    "Parquet": parquet,
+    "ORC": orc,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_form_makes_no_difference(form: str, tmp_path: Path) -> None:
+    rows = []
+    for name, body in (("plain", b"\n".join(RECORDS)), ("other", FORMS[form]())):
+        world = World(tmp_path / name)
+        world.put(key(NOON_S), body)
+        result = world.backfill()
+        assert result.code == 0, result.err + result.out
+        assert result.data["records"] == {"read": 40, "decoded": 40, "dead_letters": 0}
+        rows.append([{column: value for column, value in row.items() if column != "generation"} for row in world.all_rows()])
+    assert rows[0] == rows[1]
+    assert len(rows[0]) > 80
+
+
+def test_what_firehose_could_not_deliver_is_read_on_request(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.put(key(NOON_S), b"\n".join(RECORDS[:30]), b"\n", as_lines(*map(error_record, RECORDS[30:])))
+    without = world.backfill("--dry-run")
+    assert (without.code, without.data["firehose_error_records"]) == (3, 10)
+    assert without.data["dead_letters"]["by_cause"] == {"Firehose error output": 10}
+    found = world.backfill("--read-firehose-errors")
+    assert (found.code, found.data["firehose_error_records"]) == (0, 10)
+    assert found.data["records"] == {"read": 40, "decoded": 40, "dead_letters": 0}
