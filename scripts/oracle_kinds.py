@@ -1,7 +1,4 @@
-"""The oracle for points of any kind: rollups of gauges, counters, deltas and histograms, computed with dicts and loops from decoded points.
-
-It shares no code with what it checks. DESIGN §3, the table of kinds, says what everything here is for.
-"""
+"""The oracle for points of any kind: rollups by dicts and loops from decoded points (DESIGN §3, table of kinds). Shares no code with what it checks."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -60,7 +57,7 @@ def roll_up(points: Iterable[Point], average: str, lead_in_s: int) -> dict[str, 
 
 
 def export_rows(points: Iterable[Point], periods_s: Sequence[tuple[int, int]], granularity: str, average: str = "cascade", lead_in_s: int = 600) -> list[Row]:
-    """The columns of the buckets that overlap a period (none given: all), as `rollups export` sorts them; series are (type, org, entity, name, labels)."""
+    """The buckets that overlap a period (none given: all) as `rollups export` lists them; series are (type, org, entity, name, labels)."""
     width, rows = WIDTH_S[granularity], []
     for (*series, kind), buckets in roll_up(points, average, lead_in_s)[granularity].items():
         for start, row in buckets.items():

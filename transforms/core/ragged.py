@@ -69,14 +69,14 @@ def _added(total: Floats, value: Floats) -> Floats:
 
 
 def latest(series: Ints, time: Ints, tie: Ints, arrival_us: Ints) -> tuple[Ints, Bools]:
-    """Positions of all points sorted by (series, time, tie, arrival, position), and for each whether it is the last of its (series, time, tie)."""
-    span = int(time.max(initial=0)) - int(low := time.min(initial=np.iinfo(np.int64).max)) + 1 if len(time) else 1
-    if not len(time) or int(series.max()) * span >= 1 << 62:
+    """Positions of all points sorted by (series, time, tie, arrival, position), and for each whether it is the last of its (series, time, tie).
+
+    Points that come in order, series by series, are sorted in one quick pass; only those of equal series and time are compared further.
+    """
+    key = _packed(series, time)
+    if key is None:
         order: Ints = np.lexsort((arrival_us, tie, time, series))
-        key = series
-        stands = _ends(series[order], time[order], tie[order])
-        return order, stands
-    key = series * span + (time - low)
+        return order, _ends(series[order], time[order], tie[order])
     order = np.argsort(key, kind="stable")
     ranked = key[order]
     same = np.flatnonzero(ranked[1:] == ranked[:-1])
@@ -87,6 +87,15 @@ def latest(series: Ints, time: Ints, tie: Ints, arrival_us: Ints) -> tuple[Ints,
         disputed = order[slots]
         order[slots] = disputed[np.lexsort((arrival_us[disputed], tie[disputed], key[disputed]))]
     return order, _ends(ranked, tie[order])
+
+
+def _packed(series: Ints, time: Ints) -> Ints | None:
+    """Integers that compare as (series, time) does; None if they would not fit 64 bits."""
+    if not len(time):
+        return time
+    first = int(time.min())
+    span = int(time.max()) - first + 1
+    return series * span + (time - first) if (int(series.max()) + 1) * span < 1 << 63 else None
 
 
 def _ends(*keys: Ints) -> Bools:
