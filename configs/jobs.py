@@ -6,6 +6,7 @@ from typing import Final
 
 from transforms.core.errors import UsageError
 from transforms.core.granularity import WIDTH_S
+from transforms.core.keys import KeyLayout
 from transforms.core.plan import Average, Request
 from transforms.core.selection import Edge, Reach
 
@@ -32,6 +33,8 @@ class PlanJob:
     lead_in_s: int
     object_span_s: int
     max_object_bytes: int
+    key_pattern: str
+    key_time_zone: str
     allow_fewer: bool
     allow_empty: bool
     run_id: str
@@ -40,8 +43,9 @@ class PlanJob:
     json: bool
 
     def __post_init__(self) -> None:
-        """Check the run id: it becomes a folder name."""
+        """Check the run id: it becomes a folder name; and how keys are said to show times."""
         check_run_id(self.run_id)
+        KeyLayout(self.key_pattern, self.key_time_zone)
 
     def request(self, *, membership_digest: str, dry_run: bool) -> Request:
         """The part of the job that decides what is computed."""
@@ -62,6 +66,8 @@ class PlanJob:
             role_membership_digest=membership_digest,
             max_object_bytes=self.max_object_bytes,
             reach=Reach(late_s=self.late_s, early_s=self.early_s, lead_in_s=self.lead_in_s, object_span_s=self.object_span_s),
+            key_pattern=self.key_pattern,
+            key_time_zone=self.key_time_zone,
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from transforms.core.errors import UsageError
 from transforms.core.granularity import GRANULARITIES
+from transforms.core.keys import PATTERN
 from transforms.core.model import METRIC_TYPES
 
 
@@ -72,7 +73,7 @@ def whole_number(minimum: int) -> Callable[[str], int]:
 
 
 _SOURCE: Final = (
-    Option(name="archive", metavar="URL", help="where the archived records are: file:///abs/path", required=True),
+    Option(name="archive", metavar="URL", help="where the archived records are: file:///abs/path or s3://bucket/prefix", required=True),
     Option(name="store", metavar="URL", help="where the rollups live: parquet:///abs/path", required=True),
     Option(
         name="period",
@@ -149,6 +150,13 @@ _WHAT: Final = (
         metavar="BYTES",
         help="a larger object, decompressed, is a dead letter (default: 1073741824)",
     ),
+    Option(
+        name="key-pattern",
+        metavar="PATTERN",
+        default=PATTERN,
+        help="folders of the archive by arrival, with YYYY, MM, dd and perhaps HH, such as dt=YYYY-MM-dd/hour=HH (default: YYYY/MM/dd/HH)",
+    ),
+    Option(name="key-time-zone", metavar="NAME", default="UTC", help="time zone of folders and file names, such as Asia/Tokyo (default: UTC)"),
 )
 _HOW: Final = (
     Option(name="allow-fewer", flag=True, default=False, help="let a rollup of fewer minutes replace one of more"),

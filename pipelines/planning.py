@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -11,13 +12,14 @@ from typing import Final
 import pyarrow as pa
 
 from configs.jobs import PlanJob
+from pipelines.listing import Listed, list_archive
 from pipelines.outcome import human_bytes
 from pipelines.runtime import Runtime
 from transforms.archive import Archive
 from transforms.core.counts import total
-from transforms.core.errors import RefusedError
+from transforms.core.errors import ObjectUnreadable, RefusedError
 from transforms.core.granularity import Range
-from transforms.core.manifest import Manifest, cut_groups, key_times, may_hold
+from transforms.core.manifest import ArchiveObject, Manifest, cut_groups, may_hold
 from transforms.core.plan import Estimate, Plan, Request, object_times
 from transforms.core.selection import Selection
 from transforms.core.slices import GroupColumns
@@ -98,11 +100,11 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, mea
     """
     request, periods, membership = resolve(job, runtime, dry_run=dry_run)
     store = runtime.store(job.store)
-    archive = runtime.archive(job.archive)
+    archive = runtime.archive(job.archive, request.keys)
     selection = request.selection(periods)
     times = object_times(selection, request.reach)
-    listed = Manifest.of(archive.objects())
-    manifest = Manifest(tuple(one for one in listed.objects if may_hold(one.key, times)))
+    listed = list_archive(archive, request.keys, times, runtime)
+    manifest = listed.manifest
     if not manifest.objects and not job.allow_empty:
         raise RefusedError(_nothing_there(job.archive, listed, times))
     meanwhile(manifest.size_bytes)
@@ -116,8 +118,8 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, mea
         generation=0,
         manifest_digest=manifest.digest(),
         object_bytes=manifest.size_bytes,
-        listed_objects=len(listed.objects),
-        untimed_objects=sum(key_times(one.key) is None for one in manifest.objects),
+        listed_objects=listed.objects,
+        untimed_objects=sum(request.keys.times(one.key) is None for one in manifest.objects),
         object_times=times,
         groups=_groups(manifest, GROUPS_PER_WORKER * workers),
         shards={},
@@ -129,37 +131,40 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, mea
 
 def take_sample(request: Request, selection: Selection, archive: Archive, manifest: Manifest, membership: pa.Table | None, runtime: Runtime) -> Sample:
     """Decodes the beginning of a few objects, evenly spread over those named in the computed times; over all, if there is none."""
-    near = [one for one in manifest.objects if may_hold(one.key, selection.needed())] or manifest.objects
+    near = [one for one in manifest.objects if may_hold(one.key, selection.needed(), request.keys)] or manifest.objects
     number = min(SAMPLE_OBJECTS, len(near))
     chosen = [near[(2 * place + 1) * len(near) // (2 * number)] for place in range(number)]
     columns = GroupColumns(selection, request.reach, lambda _type, _window: 1, membership_from_arrow(membership) if membership is not None else None)
     rules = DecodeRules(org=request.default_org, max_object_bytes=request.max_object_bytes)
     cpu_s: list[float] = []
+    read: list[ArchiveObject] = []
     for planned in chosen:
-        body = _beginning(archive.read(planned), rules)
-        started = runtime.cpu_clock()
-        columns.add(decode_object(body, key=planned.key, arrival_us=planned.arrival_us, rules=rules))
-        cpu_s.append(runtime.cpu_clock() - started)
+        with suppress(ObjectUnreadable):  # the run will tell
+            body = _beginning(planned, archive.read(planned, first_bytes=SAMPLE_BYTES), rules)
+            started = runtime.cpu_clock()
+            columns.add(decode_object(body, key=planned.key, arrival_us=planned.arrival_in(request.keys), rules=rules))
+            cpu_s.append(runtime.cpu_clock() - started)
+            read.append(planned)
     staged = columns.slices()
     series: dict[str, int] = {}
     for one in staged.index:
         series[one.unit.metric_type] = max(series.get(one.unit.metric_type, 0), one.rows)
     return Sample(
-        objects=len(chosen),
-        object_bytes=sum(min(one.size_bytes, SAMPLE_BYTES) for one in chosen),
+        objects=len(read),
+        object_bytes=sum(min(one.size_bytes, SAMPLE_BYTES) for one in read),
         near_bytes=sum(one.size_bytes for one in near),
         points=total(staged.counts, "points"),
         staged=total(staged.counts, "staged"),
         series=series,
-        decode_s=median(cpu_s) * len(chosen) if chosen else 0.0,
+        decode_s=median(cpu_s) * len(read) if read else 0.0,
     )
 
 
-def _beginning(body: bytes, rules: DecodeRules) -> bytes:
+def _beginning(planned: ArchiveObject, body: bytes, rules: DecodeRules) -> bytes:
     """An object's first SAMPLE_BYTES, of those that are longer inflated and without the record that was cut."""
-    if len(body) <= SAMPLE_BYTES:
+    if planned.size_bytes <= SAMPLE_BYTES:
         return body
-    return whole_records(unpack(body[:SAMPLE_BYTES], UnpackLimits(max_bytes=rules.max_object_bytes, max_expansion=rules.max_expansion)).data)
+    return whole_records(unpack(body, UnpackLimits(max_bytes=rules.max_object_bytes, max_expansion=rules.max_expansion)).data)
 
 
 def _groups(manifest: Manifest, min_groups: int) -> tuple[tuple[int, int], ...]:
@@ -213,12 +218,11 @@ def _generation(store: RollupStore, runtime: Runtime, *, dry_run: bool) -> int:
     return max(now_ms, store.last_generation() + 1) if dry_run else store.issue_generation(now_ms)
 
 
-def _nothing_there(url: str, listed: Manifest, times: tuple[Range, ...]) -> str:
+def _nothing_there(url: str, listed: Listed, times: tuple[Range, ...]) -> str:
     asked = ", ".join(map(format_period, times))
-    timed = [span for one in listed.objects if (span := key_times(one.key))]
-    if not timed:
+    if listed.span is None:
         return f"the archive {url} holds no object: give the folder above the YYYY/MM/dd/HH folders, or --allow-empty if that is expected"
-    first, last = min(span[0] for span in timed), max(span[0] for span in timed)
+    first, last = listed.span
     return (
         f"the archive {url} has no object named between {asked} (the period with room for late, early and long objects); "
         f"its first object is of {format_time(first)}, its last of {format_time(last)}: ask for another period, or --allow-empty if that is expected"

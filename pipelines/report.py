@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from itertools import islice
 from typing import Any, Final
 
 from pipelines.outcome import human_duration, human_number, table
@@ -17,11 +18,16 @@ from transforms.core.outcome import LARGEST_CHANGES
 from transforms.core.plan import Plan
 from transforms.core.stopwatch import add_steps
 from transforms.core.time import format_period, format_time
+from transforms.decode.causes import UNREADABLE
 from transforms.steps.completion import dead_letters, footers, records
 from transforms.steps.ledger import Ledger
 
 BUCKETS: Final = ("added", "changed", "equal", "newer", "refused", "absent")
 SHOWN_REFUSED: Final = 10
+SHOWN_UNREADABLE: Final = 10
+UNREADABLE_LISTED: Final = 1000
+"""In the report; all of them are in the file of dead letters."""
+
 STATES: Final = {0: "done", 1: "sums differ", 3: "dead letters", 5: "refused by a guard"}
 
 
@@ -74,6 +80,7 @@ def _report(plan: Plan, ledger: Ledger, sums: Account, done: list[UnitRecord]) -
         "objects": sum(number for _, number in plan.groups),
         "object_bytes": plan.object_bytes,
         "untimed_objects": plan.untimed_objects,
+        "retries": {term.removeprefix("retries."): total(counts, term) for term in sorted(counts) if term.startswith("retries.")},
         "records": {"read": total(counts, "records"), "decoded": total(counts, "decoded_records"), "dead_letters": total(counts, "dead_records")},
         "points": _points(counts, plan),
         "inexact_values": total(counts, "inexact"),
@@ -81,10 +88,18 @@ def _report(plan: Plan, ledger: Ledger, sums: Account, done: list[UnitRecord]) -
         "imbalances": list(sums.imbalances()),
         "buckets": {metric_type: {name: asdict(tally) for name, tally in of_type.items()} for metric_type, of_type in sums.tallies.items()},
         "dead_letters": {"total": total(counts, "dead_records", "dead_points"), "by_cause": _by_cause(counts), "file": str(ledger.path / "dead_letters.jsonl")},
+        "unreadable_objects": [
+            {"object": one.object, "cause": one.cause, "detail": one.detail} for one in islice(_unreadable(plan, ledger), UNREADABLE_LISTED)
+        ],
         "refused_file": str(ledger.path / "refused.jsonl"),
         "refused": [_change(one, unit) for one, unit in _largest(done, "refused", SHOWN_REFUSED)],
         "largest_changes": [_change(one, unit) for one, unit in _largest(done, "changes", LARGEST_CHANGES)],
     }
+
+
+def _unreadable(plan: Plan, ledger: Ledger) -> Iterator[DeadLetter]:
+    """Dead letters that stand for objects which the archive did not hand out."""
+    return (one for one in dead_letters(plan, ledger) if one.cause in UNREADABLE)
 
 
 def _points(counts: Counts, plan: Plan) -> dict[str, dict[str, int]]:
@@ -180,6 +195,11 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
     if letters := report["dead_letters"]["total"]:
         causes = ", ".join(f"{cause} {human_number(number)}" for cause, number in report["dead_letters"]["by_cause"].items())
         yield f"dead      {human_number(letters)} dead letters ({causes}): {report['dead_letters']['file']}"
+    yield from (f"unread    {one['object']}: {one['cause']} ({one['detail']})" for one in report["unreadable_objects"][:SHOWN_UNREADABLE])
+    if len(report["unreadable_objects"]) > SHOWN_UNREADABLE:
+        yield f"          and more: {report['dead_letters']['file']} lists every object that was not read, with its cause"
+    if report["retries"]:
+        yield "retries   " + ", ".join(f"{reason} {human_number(number)}" for reason, number in report["retries"].items())
     yield from _change_lines("refused", report["refused"])
     if report["refused"]:
         yield f"          stored rollups of more minutes were kept; all of them: {report['refused_file']}; --allow-fewer replaces them"

@@ -205,8 +205,8 @@ def test_stores_that_are_none(world: World, command: str, store: str, message: s
     [
         ("file://{root}/nothing", "the archive folder '{root}/nothing' is not there or is no folder"),
         ("file://data", "the archive 'file://data' has no absolute path: write file:///abs/path (three slashes)"),
-        ("gopher:///data", "the archive 'gopher:///data' has the scheme 'gopher': write file:///abs/path"),
-        ("{root}/archive", "the archive '{root}/archive' has the scheme '': write file:///abs/path"),
+        ("gopher:///data", "the archive 'gopher:///data' has the scheme 'gopher': write file:///abs/path or s3://bucket/prefix"),
+        ("{root}/archive", "the archive '{root}/archive' has the scheme '': write file:///abs/path or s3://bucket/prefix"),
     ],
 )
 def test_archives_that_are_none(world: World, command: str, archive: str, message: str) -> None:

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from transforms.core.errors import ACCESS_DENIED, OBJECT_ARCHIVED, OBJECT_MISSING, OBJECT_REFUSED
+
 BAD_JSON: Final = "bad JSON"
 TOO_DEEP: Final = "nested too deep"
 TOO_LONG: Final = "record too large"
@@ -32,7 +34,11 @@ BAD_NAME: Final = _POINT + "name"
 BAD_TIME: Final = _POINT + "time"
 BAD_VALUE: Final = _POINT + "value"
 
+UNREADABLE: Final = (OBJECT_MISSING, OBJECT_ARCHIVED, ACCESS_DENIED, OBJECT_REFUSED)
+"""Of objects that the archive did not hand out. Such a dead letter has no bytes."""
+
 CAUSES: Final = (
+    *UNREADABLE,
     BAD_JSON, TOO_DEEP, TOO_LONG, TOO_MANY,
     TRUNCATED, CORRUPT, TRAILING, TOO_LARGE, EXPANSION,
     UNKNOWN_TYPE, UNSUPPORTED_TYPE,

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from transforms.core.errors import DecodeError
+from transforms.core.errors import DecodeError, ObjectUnreadable
 from transforms.core.model import DeadLetter, DecodedObject, DecodeTally, Points, Postings
 from transforms.decode import columnar, strict
 from transforms.decode.causes import DETAIL_CHARS, TOO_MANY
@@ -55,6 +55,12 @@ def decode_object(body: bytes, *, key: str, arrival_us: int, rules: DecodeRules)
     unpacked = unpack(body, UnpackLimits(max_bytes=rules.max_object_bytes, max_expansion=rules.max_expansion))
     source = Source(key=key, arrival_us=arrival_us, org=rules.org, max_record_bytes=rules.max_record_bytes)
     return _joined([_NOTHING, *_Stretches(unpacked, source, rules.max_dead_letters).parts()])
+
+
+def unreadable_object(problem: ObjectUnreadable) -> DecodedObject:
+    """What stands for an object that the archive did not hand out: one record, a dead letter without bytes."""
+    letter = DeadLetter(problem.key, 0, problem.cause, problem.detail[:DETAIL_CHARS], b"")
+    return replace(_NOTHING, tally=DecodeTally(records=1, dead_records=1), dead_letters=(letter,))
 
 
 class _Stretches:
