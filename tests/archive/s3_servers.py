@@ -9,12 +9,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import boto3
 import pytest
@@ -119,9 +119,10 @@ def http_server(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
 
 @dataclass
 class Recorder:
-    """What went to the server: (operation, key or prefix, headers), in the order of arrival."""
+    """What went to the server: (operation, key or prefix, headers), in the order of arrival. `faults` are answered instead, as status and code by key."""
 
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    faults: dict[str, tuple[int, str]] = field(default_factory=dict)
     url: str = ""
 
     def operations(self) -> dict[str, int]:
@@ -142,20 +143,26 @@ def recorded(upstream: str) -> Iterator[Recorder]:
         protocol_version = "HTTP/1.1"
 
         def handle_request(self) -> None:
-            recorder.requests.append((*operation_of(self.command, self.path), dict(self.headers)))
+            operation, name = operation_of(self.command, self.path)
+            recorder.requests.append((operation, name, dict(self.headers)))
+            if fault := recorder.faults.get(name):
+                self.answer(fault[0], [("Content-Type", "application/xml")], error_xml(fault[1]))
+                return
             connection = http.client.HTTPConnection(host, timeout=30)
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             connection.request(self.command, self.path, body, dict(self.headers))
             answer = connection.getresponse()
-            content = answer.read()
-            self.send_response(answer.status)
-            for name, value in answer.getheaders():
+            self.answer(answer.status, answer.getheaders(), answer.read())
+            connection.close()
+
+        def answer(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
+            self.send_response(status)
+            for name, value in headers:
                 if name.lower() not in ("transfer-encoding", "content-length", "connection", "server", "date"):
                     self.send_header(name, value)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
-            connection.close()
 
         do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_request
 
@@ -170,7 +177,7 @@ def operation_of(method: str, path: str) -> tuple[str, str]:
     """S3's name of a path-style request, with the key or prefix; the method and path of what is neither listing nor reading."""
     parts = urlsplit(path)
     query = parse_qs(parts.query, keep_blank_values=True)
-    _, _, key = parts.path.removeprefix("/").partition("/")
+    key = unquote(parts.path.removeprefix("/").partition("/")[2])
     if method == "GET" and not key and query.get("list-type") == ["2"]:
         return "ListObjectsV2", query.get("prefix", [""])[0]
     if method == "GET" and key and query.keys() <= {"x-id"}:
@@ -178,10 +185,15 @@ def operation_of(method: str, path: str) -> tuple[str, str]:
     return f"{method} {path}", key
 
 
+def error_xml(code: str, message: str = "said by a test") -> bytes:
+    """S3's error document."""
+    return f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'.encode()
+
+
 @contextmanager
 def aws_environment(**more: str) -> Iterator[None]:
     """Credentials of nobody, and no configuration of the machine's."""
-    with pytest.MonkeyPatch.context() as patch, ExitStack():
+    with pytest.MonkeyPatch.context() as patch:
         for name in [one for one in os.environ if one.startswith("AWS_")]:
             patch.delenv(name)
         for name, value in (ENVIRONMENT | more).items():

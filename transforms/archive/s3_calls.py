@@ -21,6 +21,7 @@ from botocore.exceptions import (
     HTTPClientError,
     IncompleteReadError,
     LoginError,
+    ResponseStreamingError,
     SSOError,
     TokenRetrievalError,
 )
@@ -41,7 +42,11 @@ RENEWAL_CHECK_S: Final = 15.0
 RENEWAL_WAIT_S: Final = 600.0
 """How long calls wait for expired credentials to be renewed, and how often they look."""
 
-_BROKEN: Final = (HTTPClientError, NotConnected, IncompleteReadError, FlexibleChecksumError)
+_BROKEN: Final[Mapping[tuple[type[BotoCoreError], ...], str]] = {
+    (IncompleteReadError, ResponseStreamingError): "truncated body",
+    (FlexibleChecksumError,): "checksum",
+    (HTTPClientError, NotConnected): "connection",
+}
 _NO_SESSION: Final = (SSOError, TokenRetrievalError, CredentialRetrievalError, LoginError)
 
 _log = logging.getLogger(__name__)
@@ -163,9 +168,10 @@ def retry_reason(error: Exception) -> str | None:
         code, status = error_code(error), http_status(error)
         is_busy = code in BUSY or "Throttl" in code or status == 429 or status >= 500
         return code if is_busy else None
-    if isinstance(error, (IncompleteReadError, FlexibleChecksumError)):
-        return "truncated body" if isinstance(error, IncompleteReadError) else "checksum"
-    return "connection" if isinstance(error, _BROKEN) else None
+    for classes, reason in _BROKEN.items():
+        if isinstance(error, classes):
+            return reason
+    return None
 
 
 def error_code(error: Exception) -> str:
