@@ -31,9 +31,13 @@ def list_archive(archive: Archive, layout: KeyLayout, times: Sequence[Range], ru
     listing = _Listing(layout, times, runtime)
     manifest = Manifest.of(listing.chosen(archive.objects(times)))
     runtime.show("")
-    if retried := archive.retried():
-        runtime.say("calls repeated while listing: " + ", ".join(f"{reason} {number}" for reason, number in sorted(retried.items())))
     return Listed(manifest, listing.objects, listing.span)
+
+
+def say_retries(archive: Archive, runtime: Runtime) -> None:
+    """Says how many calls had to be repeated since this was last asked, if any."""
+    if retried := archive.retried():
+        runtime.say("calls to the archive that were repeated: " + ", ".join(f"{reason} {number}" for reason, number in sorted(retried.items())))
 
 
 class _Listing:

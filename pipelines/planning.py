@@ -12,7 +12,7 @@ from typing import Final
 import pyarrow as pa
 
 from configs.jobs import PlanJob
-from pipelines.listing import Listed, list_archive
+from pipelines.listing import Listed, list_archive, say_retries
 from pipelines.outcome import human_bytes
 from pipelines.runtime import Runtime
 from transforms.archive import Archive
@@ -106,9 +106,10 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, mea
     listed = list_archive(archive, request.keys, times, runtime)
     manifest = listed.manifest
     if not manifest.objects and not job.allow_empty:
-        raise RefusedError(_nothing_there(job.archive, listed, times))
+        raise RefusedError(_nothing_there(request, listed, times))
     meanwhile(manifest.size_bytes)
     sample = take_sample(request, selection, archive, manifest, membership, runtime)
+    say_retries(archive, runtime)
     workers = runtime.workers(job.workers)
     plan = Plan(
         run_id=run_id,
@@ -218,12 +219,15 @@ def _generation(store: RollupStore, runtime: Runtime, *, dry_run: bool) -> int:
     return max(now_ms, store.last_generation() + 1) if dry_run else store.issue_generation(now_ms)
 
 
-def _nothing_there(url: str, listed: Listed, times: tuple[Range, ...]) -> str:
-    asked = ", ".join(map(format_period, times))
+def _nothing_there(request: Request, listed: Listed, times: tuple[Range, ...]) -> str:
+    asked = f"{', '.join(map(format_period, times))} (the period with room for late, early and long objects)"
     if listed.span is None:
-        return f"the archive {url} holds no object: give the folder above the YYYY/MM/dd/HH folders, or --allow-empty if that is expected"
+        return (
+            f"the archive {request.archive} holds no object that may be of {asked}: "
+            f"give the folder above the {request.key_pattern} folders, another period, or --allow-empty if that is expected"
+        )
     first, last = listed.span
     return (
-        f"the archive {url} has no object named between {asked} (the period with room for late, early and long objects); "
-        f"its first object is of {format_time(first)}, its last of {format_time(last)}: ask for another period, or --allow-empty if that is expected"
+        f"the archive {request.archive} has no object named between {asked}; "
+        f"the first one listed is of {format_time(first)}, the last of {format_time(last)}: ask for another period, or --allow-empty if that is expected"
     )

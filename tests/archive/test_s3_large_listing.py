@@ -68,7 +68,10 @@ class Keys:
         return sorted({"/".join(path.split("/")[: depth + 1]) + "/" for path in paths if path.startswith(prefix)})
 
 
-_REST = "<LastModified>2025-11-01T00:00:00.000Z</LastModified><ETag>&quot;d41d8cd98f00b204e9800998ecf8427e&quot;</ETag><Size>1000</Size><StorageClass>STANDARD</StorageClass></Contents>"
+_REST = (
+    "<LastModified>2025-11-01T00:00:00.000Z</LastModified><ETag>&quot;d41d8cd98f00b204e9800998ecf8427e&quot;</ETag>"
+    "<Size>1000</Size><StorageClass>STANDARD</StorageClass></Contents>"
+)
 
 
 def document(contents: str = "", folders: list[str] | None = None, more: str = "") -> bytes:
