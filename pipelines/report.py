@@ -195,9 +195,7 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
     if letters := report["dead_letters"]["total"]:
         causes = ", ".join(f"{cause} {human_number(number)}" for cause, number in report["dead_letters"]["by_cause"].items())
         yield f"dead      {human_number(letters)} dead letters ({causes}): {report['dead_letters']['file']}"
-    yield from (f"unread    {one['object']}: {one['cause']} ({one['detail']})" for one in report["unreadable_objects"][:SHOWN_UNREADABLE])
-    if len(report["unreadable_objects"]) > SHOWN_UNREADABLE:
-        yield f"          and more: {report['dead_letters']['file']} lists every object that was not read, with its cause"
+    yield from _unread_lines(report)
     if report["retries"]:
         yield "retries   " + ", ".join(f"{reason} {human_number(number)}" for reason, number in report["retries"].items())
     yield from _change_lines("refused", report["refused"])
@@ -205,6 +203,15 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
         yield f"          stored rollups of more minutes were kept; all of them: {report['refused_file']}; --allow-fewer replaces them"
     yield from _change_lines("changed", report["largest_changes"])
     yield from (f"SUMS DIFFER  {sentence}" for sentence in report["imbalances"])
+
+
+def _unread_lines(report: dict[str, Any]) -> Iterator[str]:
+    objects = report["unreadable_objects"]
+    yield from (f"unread    {one['object']}: {one['cause']} ({one['detail']})" for one in objects[:SHOWN_UNREADABLE])
+    if len(objects) > SHOWN_UNREADABLE:
+        yield f"          and more: {report['dead_letters']['file']} lists every object that was not read, with its cause"
+    if objects:
+        yield "          when these objects can be read, run the same again under another run id; --max-dead-letters accepts that they are missing"
 
 
 def _dropped(report: dict[str, Any]) -> Counter[str]:

@@ -131,6 +131,22 @@ def test_a_bucket_of_which_nothing_can_be_read_is_planned_and_told(world: S3Worl
     assert not world.remote.stored()
 
 
+def test_expired_credentials_are_no_dead_letters_and_the_run_goes_on_when_they_are_renewed(world: S3World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the patience of a real run; how it waits: tests/archive/test_s3_calls.py."""
+    monkeypatch.setattr("transforms.archive.s3_calls.RENEWAL_WAIT_S", 0.0)
+    world.upload()
+    assert world.command("plan", "--run-id", "s3").code == 0
+    world.recorder.faults = {f"metrics/{key(NOON_S, 'a')}": (400, "ExpiredToken")}
+    ended = world.command("backfill", "--plan", "s3", "--max-attempts", "2")
+    assert (ended.code, ended.out) == (3, "")
+    assert "ExpiredToken, and nobody renewed the credentials for 0 s: renew them and repeat the command to go on" in ended.err
+    assert "attempt 1 of 2 ended early" in ended.err
+    world.recorder.faults = {}
+    result = world.command("backfill", "--plan", "s3")
+    assert (result.code, result.data["dead_letters"]["total"]) == (0, 0)
+    assert world.same_bytes()
+
+
 def test_an_object_that_changed_after_the_plan_stops_the_run(world: S3World) -> None:
     world.upload()
     assert world.command("plan", "--run-id", "s3").code == 0
