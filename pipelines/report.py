@@ -207,7 +207,7 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
 
 def _unread_lines(report: dict[str, Any]) -> Iterator[str]:
     objects = report["unreadable_objects"]
-    yield from (f"unread    {one['object']}: {one['cause']} ({one['detail']})" for one in objects[:SHOWN_UNREADABLE])
+    yield from (f"unread    {one['object']}: {one['cause']}" + (f" ({one['detail']})" if one["detail"] else "") for one in objects[:SHOWN_UNREADABLE])
     if len(objects) > SHOWN_UNREADABLE:
         yield f"          and more: {report['dead_letters']['file']} lists every object that was not read, with its cause"
     if objects:
