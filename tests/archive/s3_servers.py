@@ -119,10 +119,14 @@ def http_server(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
 
 @dataclass
 class Recorder:
-    """What went to the server: (operation, key or prefix, headers), in the order of arrival. `faults` are answered instead, as status and code by key."""
+    """What went to the server: (operation, key or prefix, headers), in the order of arrival.
+
+    `faults` are answered instead, as status and code by key; `passing` ones once.
+    """
 
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     faults: dict[str, tuple[int, str]] = field(default_factory=dict)
+    passing: dict[str, tuple[int, str]] = field(default_factory=dict)
     url: str = ""
 
     def operations(self) -> dict[str, int]:
@@ -141,11 +145,12 @@ def recorded(upstream: str) -> Iterator[Recorder]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # an answer in two parts waits for the first to be acknowledged
 
         def handle_request(self) -> None:
             operation, name = operation_of(self.command, self.path)
             recorder.requests.append((operation, name, dict(self.headers)))
-            if fault := recorder.faults.get(name):
+            if fault := recorder.passing.pop(name, recorder.faults.get(name)):
                 self.answer(fault[0], [("Content-Type", "application/xml")], error_xml(fault[1]))
                 return
             connection = http.client.HTTPConnection(host, timeout=30)

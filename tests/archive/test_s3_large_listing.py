@@ -86,6 +86,7 @@ def keys(request: pytest.FixtureRequest) -> Iterator[Keys]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # an answer in two parts waits for the first to be acknowledged
 
         def do_GET(self) -> None:
             content = made.answer(self.path)

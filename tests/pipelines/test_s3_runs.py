@@ -84,6 +84,18 @@ def test_the_order_of_arrival_of_bodies_changes_nothing(world: S3World, workers:
     assert world.same_bytes()
 
 
+def test_repeated_calls_are_counted_in_the_report(world: S3World) -> None:
+    world.upload()
+    assert world.command("plan", "--run-id", "s3").code == 0
+    world.recorder.passing = {f"metrics/{key(NOON_S + hour * HOUR)}": (503, "SlowDown") for hour in (-1, 0, 1)}
+    before = len(world.recorder.requests)
+    result = world.command("backfill", "--plan", "s3")
+    assert (result.code, result.data["retries"]) == (0, {"SlowDown": 3})
+    assert len(world.recorder.requests) - before == result.data["objects"] + 3
+    assert "retries   SlowDown 3" in call(["backfill", "--plan", "s3", "--work-dir", str(world.remote.work)]).out
+    assert world.same_bytes()
+
+
 def test_objects_that_can_not_be_had_are_listed_and_the_rest_is_done(world: S3World) -> None:
     """Denied, archived, refused and gone: what is stored is what a local archive without them gives."""
     world.upload()
