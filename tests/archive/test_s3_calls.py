@@ -55,6 +55,7 @@ class Server:
     def __init__(self) -> None:
         self.script: list[Answer] = []
         self.requests: list[tuple[str, dict[str, str]]] = []
+        self.methods: list[str] = []
         self.slept_s: list[float] = []
         self.said: list[str] = []
         self.now_s = 1000.0
@@ -79,8 +80,11 @@ def server() -> Iterator[Server]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             scripted.requests.append((self.path, dict(self.headers)))
+            scripted.methods.append(self.command)
             answer = scripted.script.pop(0) if len(scripted.script) > 1 else scripted.script[0]
             answer(self)
+
+        do_HEAD = do_GET
 
         def log_message(self, *_: object) -> None:
             pass
@@ -181,6 +185,14 @@ def test_what_is_wrong_with_all_objects_ends_the_run(server: Server, status: int
 def test_a_listing_that_is_denied_names_the_permissions(server: Server) -> None:
     with pytest.raises(UsageError, match=r"listing the archive s3://archive/m/: AccessDenied: .*; the credentials need s3:ListBucket"):
         list(server.archive(fault(403, "AccessDenied")).objects())
+
+
+@pytest.mark.parametrize(("headers", "calls"), [({}, 1), ({"x_amz_bucket_region": "eu-west-1"}, 2)])
+def test_a_redirect_to_another_region_leads_to_no_other_operation(server: Server, headers: dict[str, str], calls: int) -> None:
+    """Left alone, botocore would call HeadBucket where S3 does not name the region."""
+    with pytest.raises(UsageError, match="PermanentRedirect"):
+        list(server.archive(body(s3_servers.error_xml("PermanentRedirect"), status=301, **headers)).objects())
+    assert server.methods == ["GET"] * calls
 
 
 def test_no_credentials_at_all_are_wrong_usage(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

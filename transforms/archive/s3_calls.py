@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any, Final, TypeVar
 
 import boto3
@@ -157,9 +158,16 @@ def new_client(location: S3Location) -> Any:  # noqa: ANN401 - botocore makes it
         session = botocore.session.get_session()
         session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=parse_time)
         place = {"region_name": location.region or None, "endpoint_url": location.endpoint_url or None}
-        return boto3.session.Session(botocore_session=session).client("s3", config=config, **place)
+        client = boto3.session.Session(botocore_session=session).client("s3", config=config, **place)
     except (BotoCoreError, ValueError) as error:
         raise UsageError(f"opening the archive {location.name}: {error}") from error
+    client.meta.events.register("before-call.s3.HeadBucket", _not_allowed)
+    return client
+
+
+def _not_allowed(**_: object) -> tuple[SimpleNamespace, dict[str, Any]]:
+    """Botocore asks for the region of a bucket by itself when S3 redirects without naming it; this is its answer, and no call is made."""
+    return SimpleNamespace(status_code=403), {"Error": {"Code": "403"}, "ResponseMetadata": {"HTTPHeaders": {}}}
 
 
 def parse_time(value: str) -> datetime:
