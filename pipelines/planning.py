@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -139,13 +139,11 @@ def take_sample(request: Request, selection: Selection, archive: Archive, manife
     rules = DecodeRules(org=request.default_org, max_object_bytes=request.max_object_bytes)
     cpu_s: list[float] = []
     read: list[ArchiveObject] = []
-    for planned in chosen:
-        with suppress(ObjectUnreadable):  # the run will tell
-            body = _beginning(planned, archive.read(planned, first_bytes=SAMPLE_BYTES), rules)
-            started = runtime.cpu_clock()
-            columns.add(decode_object(body, key=planned.key, arrival_us=planned.arrival_in(request.keys), rules=rules))
-            cpu_s.append(runtime.cpu_clock() - started)
-            read.append(planned)
+    for planned, body in _beginnings(archive, chosen, rules):
+        started = runtime.cpu_clock()
+        columns.add(decode_object(body, key=planned.key, arrival_us=planned.arrival_in(request.keys), rules=rules))
+        cpu_s.append(runtime.cpu_clock() - started)
+        read.append(planned)
     staged = columns.slices()
     series: dict[str, int] = {}
     for one in staged.index:
@@ -161,11 +159,13 @@ def take_sample(request: Request, selection: Selection, archive: Archive, manife
     )
 
 
-def _beginning(planned: ArchiveObject, body: bytes, rules: DecodeRules) -> bytes:
-    """An object's first SAMPLE_BYTES, of those that are longer inflated and without the record that was cut."""
-    if planned.size_bytes <= SAMPLE_BYTES:
-        return body
-    return whole_records(unpack(body, UnpackLimits(max_bytes=rules.max_object_bytes, max_expansion=rules.max_expansion)).data)
+def _beginnings(archive: Archive, chosen: Sequence[ArchiveObject], rules: DecodeRules) -> Iterator[tuple[ArchiveObject, bytes]]:
+    """The objects' first SAMPLE_BYTES, of those that are longer inflated and without the record that was cut. Those that can't be had are left to the run."""
+    limits = UnpackLimits(max_bytes=rules.max_object_bytes, max_expansion=rules.max_expansion)
+    for planned in chosen:
+        with suppress(ObjectUnreadable):
+            body = archive.read(planned, first_bytes=SAMPLE_BYTES)
+            yield planned, body if planned.size_bytes <= SAMPLE_BYTES else whole_records(unpack(body, limits).data)
 
 
 def _groups(manifest: Manifest, min_groups: int) -> tuple[tuple[int, int], ...]:

@@ -77,8 +77,10 @@ def test_the_same_is_stored_as_from_files_with_two_operations_and_no_call_too_ma
     assert world.same_bytes()
 
 
-@pytest.mark.parametrize("workers", ["1", "3"])
-def test_the_order_of_arrival_of_bodies_changes_nothing(world: S3World, workers: str) -> None:
+@pytest.mark.parametrize(("workers", "processes_from_bytes"), [("1", 1 << 30), ("3", 1 << 30), ("2", 0)])
+def test_the_order_of_arrival_of_bodies_changes_nothing(world: S3World, monkeypatch: pytest.MonkeyPatch, workers: str, processes_from_bytes: int) -> None:
+    """One thread, several, and worker processes that open the archive themselves."""
+    monkeypatch.setattr("pipelines.submit.PROCESSES_FROM_BYTES", processes_from_bytes)
     world.upload()
     assert world.command("backfill", "--run-id", "s3", "--workers", workers).code == 0
     assert world.same_bytes()
