@@ -8,6 +8,7 @@ from transforms.core.errors import UsageError
 from transforms.core.flat import FlatMapping
 from transforms.core.granularity import WIDTH_S
 from transforms.core.hash_slots import SlotRange, format_slots, parse_slots
+from transforms.core.keys import KeyLayout
 from transforms.core.plan import Average, Request
 from transforms.core.selection import Edge, Reach
 
@@ -39,6 +40,8 @@ class PlanJob:
     object_span_s: int
     max_object_bytes: int
     read_firehose_errors: bool
+    key_pattern: str
+    key_time_zone: str
     allow_fewer: bool
     min_coverage: float
     allow_empty: bool
@@ -48,12 +51,13 @@ class PlanJob:
     json: bool
 
     def __post_init__(self) -> None:
-        """Check the run id, which becomes a folder name, and that hash slots and key come together."""
+        """Check the run id, which becomes a folder name, and that hash slots and key come together; and how keys are said to show times."""
         check_run_id(self.run_id)
         if bool(self.hash_slots) != bool(self.hash_key):
             given, missing = ("--hash-slots", "--hash-key") if self.hash_slots else ("--hash-key", "--hash-slots")
             msg = f"{given} without {missing}: slots say which series lost data, the key how the hot tier names a series, such as metric:{{org}}:{{name}}"
             raise UsageError(msg)
+        KeyLayout(self.key_pattern, self.key_time_zone)
 
     def request(self, *, membership_digest: str, dry_run: bool, series_file_digest: str = "", file_globs: tuple[str, ...] = ()) -> Request:
         """The part of the job that decides what is computed."""
@@ -82,6 +86,8 @@ class PlanJob:
             max_object_bytes=self.max_object_bytes,
             read_firehose_errors=self.read_firehose_errors,
             reach=Reach(late_s=self.late_s, early_s=self.early_s, lead_in_s=self.lead_in_s, object_span_s=self.object_span_s),
+            key_pattern=self.key_pattern,
+            key_time_zone=self.key_time_zone,
         )
 
 

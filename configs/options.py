@@ -9,6 +9,7 @@ from transforms.core.errors import UsageError
 from transforms.core.flat import flat_mapping, flat_text
 from transforms.core.granularity import GRANULARITIES
 from transforms.core.hash_slots import check_template, parse_slots
+from transforms.core.keys import PATTERN
 from transforms.core.model import METRIC_TYPES
 
 
@@ -88,7 +89,7 @@ def whole_number(minimum: int) -> Callable[[str], int]:
 
 
 _SOURCE: Final = (
-    Option(name="archive", metavar="URL", help="where the archived records are: file:///abs/path", required=True),
+    Option(name="archive", metavar="URL", help="where the archived records are: file:///abs/path or s3://bucket/prefix", required=True),
     Option(name="store", metavar="URL", help="where the rollups live: parquet:///abs/path", required=True),
     Option(
         name="period",
@@ -195,6 +196,13 @@ _WHAT: Final = (
         default=False,
         help="read what Firehose could not deliver (its error output) as well; without it, such a record is a dead letter",
     ),
+    Option(
+        name="key-pattern",
+        metavar="PATTERN",
+        default=PATTERN,
+        help="folders of the archive by arrival, with YYYY, MM, dd and perhaps HH, such as dt=YYYY-MM-dd/hour=HH (default: YYYY/MM/dd/HH)",
+    ),
+    Option(name="key-time-zone", metavar="NAME", default="UTC", help="time zone of folders and file names, such as Asia/Tokyo (default: UTC)"),
 )
 _HOW: Final = (
     Option(name="allow-fewer", flag=True, default=False, help="let a rollup of fewer minutes replace one of more"),

@@ -107,6 +107,7 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code (DESIGN §4.9)."""
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("transforms").setLevel(logging.WARNING)  # such as a pause until credentials are renewed
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it would log every exception that it also raises
     try:
         return _main(list(sys.argv[1:] if argv is None else argv))

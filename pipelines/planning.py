@@ -2,7 +2,8 @@
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -11,15 +12,17 @@ from typing import Final
 import pyarrow as pa
 
 from configs.jobs import PlanJob
+from pipelines.listing import Listed, list_archive, say_retries
 from pipelines.outcome import human_bytes
 from pipelines.runtime import Runtime
 from transforms.archive import Archive
 from transforms.core.counts import total
 from transforms.core.coverage import HourCoverage, coverage
-from transforms.core.errors import RefusedError
+from transforms.core.errors import ObjectUnreadable, RefusedError
 from transforms.core.globs import read_series_file
 from transforms.core.granularity import Range
-from transforms.core.manifest import Manifest, cut_groups, key_times, may_hold
+from transforms.core.keys import KeyLayout
+from transforms.core.manifest import ArchiveObject, Manifest, cut_groups, may_hold
 from transforms.core.plan import Estimate, Plan, Request, object_times
 from transforms.core.selection import Selection
 from transforms.core.slices import GroupColumns
@@ -112,15 +115,16 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, mea
     """
     request, periods, membership = resolve(job, runtime, dry_run=dry_run)
     store = runtime.store(job.store)
-    archive = runtime.archive(job.archive)
+    archive = runtime.archive(job.archive, request.keys)
     selection = request.selection(periods)
     times = object_times(selection, request.reach)
-    listed = Manifest.of(archive.objects())
-    manifest = Manifest(tuple(one for one in listed.objects if may_hold(one.key, times)))
+    listed = list_archive(archive, request.keys, times, runtime)
+    manifest = listed.manifest
     if not manifest.objects and not job.allow_empty:
-        raise RefusedError(_nothing_there(job.archive, listed, times))
+        raise RefusedError(_nothing_there(request, listed, times))
     meanwhile(manifest.size_bytes)
     sample = take_sample(request, selection, archive, manifest, membership, runtime)
+    say_retries(archive, runtime)
     workers = runtime.workers(job.workers)
     plan = Plan(
         run_id=run_id,
@@ -130,13 +134,13 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, mea
         generation=0,
         manifest_digest=manifest.digest(),
         object_bytes=manifest.size_bytes,
-        listed_objects=len(listed.objects),
-        untimed_objects=sum(key_times(one.key) is None for one in manifest.objects),
+        listed_objects=listed.objects,
+        untimed_objects=sum(request.keys.times(one.key) is None for one in manifest.objects),
         object_times=times,
         groups=_groups(manifest, GROUPS_PER_WORKER * workers),
         shards={},
         estimate=_estimate(sample, manifest, workers, runtime.runs_dir(job.work_dir)),
-        coverage=_coverage(listed, selection, runtime.now_s()),
+        coverage=_coverage(manifest, request.keys, selection, runtime.now_s()),
     )
     _check_room(plan, runtime.runs_dir(job.work_dir))
     return Planned(replace(plan, shards=_shards(plan, sample, store), generation=_generation(store, runtime, dry_run=dry_run)), manifest, membership)
@@ -144,47 +148,53 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, mea
 
 def take_sample(request: Request, selection: Selection, archive: Archive, manifest: Manifest, membership: pa.Table | None, runtime: Runtime) -> Sample:
     """Decodes the beginning of a few objects, evenly spread over those named in the computed times; over all, if there is none."""
-    near = [one for one in manifest.objects if may_hold(one.key, selection.needed())] or manifest.objects
+    near = [one for one in manifest.objects if may_hold(one.key, selection.needed(), request.keys)] or manifest.objects
     number = min(SAMPLE_OBJECTS, len(near))
     chosen = [near[(2 * place + 1) * len(near) // (2 * number)] for place in range(number)]
     columns = GroupColumns(selection, request.reach, lambda _type, _window: 1, membership_from_arrow(membership) if membership is not None else None)
     rules = rules_of(request)
     cpu_s: list[float] = []
     object_bytes = 0
-    for planned in chosen:
-        body, stored_bytes = _beginning(archive.read(planned), rules)
+    read: list[ArchiveObject] = []
+    for planned, body, stored_bytes in _beginnings(archive, chosen, rules):
         object_bytes += stored_bytes
         started = runtime.cpu_clock()
-        columns.add(decode_object(body, key=planned.key, arrival_us=planned.arrival_us, rules=rules))
+        columns.add(decode_object(body, key=planned.key, arrival_us=planned.arrival_in(request.keys), rules=rules))
         cpu_s.append(runtime.cpu_clock() - started)
+        read.append(planned)
     staged = columns.slices()
     series: dict[str, int] = {}
     for one in staged.index:
         series[one.unit.metric_type] = max(series.get(one.unit.metric_type, 0), one.rows)
     return Sample(
-        objects=len(chosen),
+        objects=len(read),
         object_bytes=object_bytes,
         near_bytes=sum(one.size_bytes for one in near),
         points=total(staged.counts, "points"),
         staged=total(staged.counts, "staged"),
         series=series,
-        decode_s=median(cpu_s) * len(chosen) if chosen else 0.0,
+        decode_s=median(cpu_s) * len(read) if read else 0.0,
     )
 
 
-def _beginning(body: bytes, rules: DecodeRules) -> tuple[bytes, int]:
-    """An object's first SAMPLE_BYTES, of those that are longer inflated and without the record that was cut; and how many stored bytes these are.
+def _beginnings(archive: Archive, chosen: Sequence[ArchiveObject], rules: DecodeRules) -> Iterator[tuple[ArchiveObject, bytes, int]]:
+    """The objects with as much of them as is decoded, and how many stored bytes that is. Those that can't be had are left to the run."""
+    for planned in chosen:
+        with suppress(ObjectUnreadable):
+            yield (planned, *_beginning(archive, planned, rules))
 
-    All of it if nothing can be read of a part.
-    """
-    if len(body) <= SAMPLE_BYTES:
+
+def _beginning(archive: Archive, planned: ArchiveObject, rules: DecodeRules) -> tuple[bytes, int]:
+    """An object's first SAMPLE_BYTES, of those that are longer inflated and without the record that was cut; all of it if nothing can be read of a part."""
+    body = archive.read(planned, first_bytes=SAMPLE_BYTES)
+    if planned.size_bytes <= SAMPLE_BYTES:
         return body, len(body)
-    unpacked = unpack(body[:SAMPLE_BYTES], UnpackLimits(max_bytes=rules.max_object_bytes, max_expansion=rules.max_expansion))
+    unpacked = unpack(body, UnpackLimits(max_bytes=rules.max_object_bytes, max_expansion=rules.max_expansion))
     records = whole_records(unpacked.data)
     is_one_envelope = len(records) == len(unpacked.data) and seems_envelope(records, 0)
     if unpacked.container in WHOLE_ONLY or is_one_envelope:
-        return body, len(body)
-    return records, SAMPLE_BYTES
+        return archive.read(planned), planned.size_bytes
+    return records, len(body)
 
 
 def _groups(manifest: Manifest, min_groups: int) -> tuple[tuple[int, int], ...]:
@@ -208,8 +218,8 @@ def _estimate(sample: Sample, manifest: Manifest, workers: int, work_dir: Path) 
     )
 
 
-def _coverage(listed: Manifest, selection: Selection, now_s: int) -> tuple[HourCoverage, ...]:
-    timed_s = [span[0] for one in listed.objects if (span := key_times(one.key))]
+def _coverage(manifest: Manifest, keys: KeyLayout, selection: Selection, now_s: int) -> tuple[HourCoverage, ...]:
+    timed_s = [span[0] for one in manifest.objects if (span := keys.times(one.key))]
     past = [(from_s, min(to_s, now_s)) for from_s, to_s in selection.needed() if from_s < now_s]
     return coverage(timed_s, past) if timed_s else ()
 
@@ -244,13 +254,15 @@ def _generation(store: RollupStore, runtime: Runtime, *, dry_run: bool) -> int:
     return max(now_ms, store.last_generation() + 1) if dry_run else store.issue_generation(now_ms)
 
 
-def _nothing_there(url: str, listed: Manifest, times: tuple[Range, ...]) -> str:
-    asked = ", ".join(map(format_period, times))
-    timed = [span for one in listed.objects if (span := key_times(one.key))]
-    if not timed:
-        return f"the archive {url} holds no object: give the folder above the YYYY/MM/dd/HH folders, or --allow-empty if that is expected"
-    first, last = min(span[0] for span in timed), max(span[0] for span in timed)
+def _nothing_there(request: Request, listed: Listed, times: tuple[Range, ...]) -> str:
+    asked = f"{', '.join(map(format_period, times))} (the period with room for late, early and long objects)"
+    if listed.span is None:
+        return (
+            f"the archive {request.archive} holds no object that may be of {asked}: "
+            f"give the folder above the {request.key_pattern} folders, another period, or --allow-empty if that is expected"
+        )
+    first, last = listed.span
     return (
-        f"the archive {url} has no object named between {asked} (the period with room for late, early and long objects); "
-        f"its first object is of {format_time(first)}, its last of {format_time(last)}: ask for another period, or --allow-empty if that is expected"
+        f"the archive {request.archive} has no object named between {asked}; "
+        f"the first one listed is of {format_time(first)}, the last of {format_time(last)}: ask for another period, or --allow-empty if that is expected"
     )

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -10,13 +11,13 @@ import numpy as np
 from configs.jobs import BackfillJob
 from pipelines.runtime import Runtime
 from transforms.archive import Archive
-from transforms.core.errors import RefusedError, UsageError
+from transforms.core.errors import ObjectUnreadable, RefusedError, UsageError
 from transforms.core.granularity import HOUR_S, Range
 from transforms.core.manifest import ArchiveObject, Manifest
 from transforms.core.model import DeadLetter
-from transforms.core.plan import Plan
+from transforms.core.plan import Plan, Request
 from transforms.core.time import format_period, unite
-from transforms.decode.objects import DecodeRules, decode_object, rules_of
+from transforms.decode.objects import decode_object, rules_of
 from transforms.steps.completion import dead_letters
 from transforms.steps.ledger import Ledger
 
@@ -37,9 +38,9 @@ def narrowed(job: BackfillJob, runtime: Runtime) -> BackfillJob:
     if not letters:
         msg = f"the run {plan.run_id!r} has no dead letters: there is nothing to replay"
         raise UsageError(msg)
-    bodies = _bodies(letters, ledger.manifest(plan), runtime.archive(job.archive))
-    rules = rules_of(job.request(membership_digest="", dry_run=False))
-    periods = _within(unite(hour for one, body in bodies for hour in _hours(one, body, rules)), plan.periods)
+    request = job.request(membership_digest="", dry_run=False)
+    bodies = _bodies(letters, ledger.manifest(plan), runtime.archive(job.archive, request.keys))
+    periods = _within(unite(hour for one, body in bodies for hour in _hours(one, body, request)), plan.periods)
     if not periods:
         msg = (
             f"of the {len(letters)} dead letters of run {plan.run_id!r} none gives a point in {', '.join(map(format_period, plan.periods))}: "
@@ -62,14 +63,16 @@ def _letters(ledger: Ledger, plan: Plan) -> Iterator[DeadLetter]:
 
 
 def _bodies(letters: Iterable[DeadLetter], manifest: Manifest, archive: Archive) -> Iterator[tuple[ArchiveObject, bytes]]:
-    """What each dead letter kept, and of which object; where that is nothing (the object was too large), the object itself."""
+    """What each dead letter kept, and of which object; where that is nothing (the object was too large, or could not be had), the object itself."""
     planned = {one.key: one for one in manifest.objects}
-    return ((planned[one.object], one.raw or archive.read(planned[one.object])) for one in letters)
+    for letter in letters:
+        with suppress(ObjectUnreadable):
+            yield planned[letter.object], letter.raw or archive.read(planned[letter.object])
 
 
-def _hours(of: ArchiveObject, body: bytes, rules: DecodeRules) -> Iterable[Range]:
+def _hours(of: ArchiveObject, body: bytes, request: Request) -> Iterable[Range]:
     """The hours that the points of a dead letter lie in."""
-    points = decode_object(body, key=of.key, arrival_us=of.arrival_us, rules=rules).points
+    points = decode_object(body, key=of.key, arrival_us=of.arrival_in(request.keys), rules=rules_of(request)).points
     hours: list[int] = np.unique(points.time_s // HOUR_S * HOUR_S).tolist()
     return [(hour, hour + HOUR_S) for hour in hours]
 

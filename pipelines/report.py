@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from itertools import islice
 from typing import Any, Final
 
 from pipelines.coverage import coverage_data, coverage_lines
@@ -19,11 +20,16 @@ from transforms.core.outcome import LARGEST_CHANGES
 from transforms.core.plan import Plan
 from transforms.core.stopwatch import add_steps
 from transforms.core.time import format_period, format_time
+from transforms.decode.causes import UNREADABLE
 from transforms.steps.completion import coverage_of, dead_letters, footers, records
 from transforms.steps.ledger import Ledger
 
 BUCKETS: Final = ("added", "changed", "equal", "newer", "refused", "absent")
 SHOWN_REFUSED: Final = 10
+SHOWN_UNREADABLE: Final = 10
+UNREADABLE_LISTED: Final = 1000
+"""In the report; all of them are in the file of dead letters."""
+
 STATES: Final = {0: "done", 1: "sums differ", 3: "dead letters", 5: "refused by a guard"}
 
 
@@ -84,6 +90,7 @@ def _report(plan: Plan, ledger: Ledger, sums: Account, done: list[UnitRecord]) -
         "object_bytes": plan.object_bytes,
         "untimed_objects": plan.untimed_objects,
         "min_coverage": plan.request.min_coverage,
+        "retries": {term.removeprefix("retries."): total(counts, term) for term in sorted(counts) if term.startswith("retries.")},
         "records": {"read": total(counts, "records"), "decoded": total(counts, "decoded_records"), "dead_letters": total(counts, "dead_records")},
         "firehose_error_records": total(counts, "error_output"),
         "points": _points(counts, plan),
@@ -93,10 +100,18 @@ def _report(plan: Plan, ledger: Ledger, sums: Account, done: list[UnitRecord]) -
         "imbalances": list(sums.imbalances()),
         "buckets": {metric_type: {name: asdict(tally) for name, tally in of_type.items()} for metric_type, of_type in sums.tallies.items()},
         "dead_letters": {"total": total(counts, "dead_records", "dead_points"), "by_cause": _by_cause(counts), "file": str(ledger.path / "dead_letters.jsonl")},
+        "unreadable_objects": [
+            {"object": one.object, "cause": one.cause, "detail": one.detail} for one in islice(_unreadable(plan, ledger), UNREADABLE_LISTED)
+        ],
         "refused_file": str(ledger.path / "refused.jsonl"),
         "refused": [_change(one, unit) for one, unit in _largest(done, "refused", SHOWN_REFUSED)],
         "largest_changes": [_change(one, unit) for one, unit in _largest(done, "changes", LARGEST_CHANGES)],
     }
+
+
+def _unreadable(plan: Plan, ledger: Ledger) -> Iterator[DeadLetter]:
+    """Dead letters that stand for objects which the archive did not hand out."""
+    return (one for one in dead_letters(plan, ledger) if one.cause in UNREADABLE)
 
 
 def _points(counts: Counts, plan: Plan) -> dict[str, dict[str, int]]:
@@ -191,6 +206,9 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
     if letters := report["dead_letters"]["total"]:
         causes = ", ".join(f"{cause} {human_number(number)}" for cause, number in report["dead_letters"]["by_cause"].items())
         yield f"dead      {human_number(letters)} dead letters ({causes}): {report['dead_letters']['file']}"
+    yield from _unread_lines(report)
+    if report["retries"]:
+        yield "retries   " + ", ".join(f"{reason} {human_number(number)}" for reason, number in report["retries"].items())
     if "lateness" in report:
         yield from _lateness_lines(report["lateness"])
     yield from _change_lines("refused", report["refused"])
@@ -229,6 +247,15 @@ def _lateness_lines(lateness: dict[str, Any]) -> Iterator[str]:
             f"warning   {human_number(found[-1].points)} of {human_number(number)} points came in the last {human_duration(last_s)} "
             f"of --late-s {found[-1].up_to_s}: others may have come after it and are dropped, a larger --late-s brings them back"
         )
+
+
+def _unread_lines(report: dict[str, Any]) -> Iterator[str]:
+    objects = report["unreadable_objects"]
+    yield from (f"unread    {one['object']}: {one['cause']}" + (f" ({one['detail']})" if one["detail"] else "") for one in objects[:SHOWN_UNREADABLE])
+    if len(objects) > SHOWN_UNREADABLE:
+        yield f"          and more: {report['dead_letters']['file']} lists every object that was not read, with its cause"
+    if objects:
+        yield "          when these objects can be read, run the same again under another run id; --max-dead-letters accepts that they are missing"
 
 
 def _dropped(report: dict[str, Any]) -> Counter[str]:

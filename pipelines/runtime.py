@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from transforms.archive import Archive, open_archive
 from transforms.core.errors import UsageError
+from transforms.core.keys import FIREHOSE, KeyLayout
 from transforms.steps.ledger import Ledger
 from transforms.stores import open_store
 from transforms.stores.protocol import RollupStore
@@ -59,9 +60,9 @@ class Runtime:
         """`20251109T124300-3f9a`: the time in UTC and something to tell runs of one second apart."""
         return datetime.fromtimestamp(self.clock(), UTC).strftime("%Y%m%dT%H%M%S-") + secrets.token_hex(2)
 
-    def archive(self, url: str) -> Archive:
-        """The archive of a URL."""
-        return open_archive(url)
+    def archive(self, url: str, layout: KeyLayout = FIREHOSE) -> Archive:
+        """The archive of a URL, its folders named as `layout` says."""
+        return open_archive(url, layout)
 
     def store(self, url: str, *, writable: bool = True) -> RollupStore:
         """The store of a URL; one that is only read must be there."""

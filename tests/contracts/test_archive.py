@@ -2,12 +2,17 @@
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
+from moto import mock_aws
 
+from tests.archive import s3_servers
 from transforms.archive import Archive, open_archive
-from transforms.core.errors import IncompleteError, ObjectChanged, UsageError
+from transforms.core.errors import OBJECT_MISSING, IncompleteError, ObjectChanged, ObjectUnreadable, UsageError
 from transforms.core.manifest import ArchiveObject, Manifest
 
 
@@ -49,12 +54,44 @@ class LocalHarness(ArchiveHarness):
         (self._root / key).unlink()
 
 
-HARNESSES = {"local": LocalHarness}
+class S3Harness(ArchiveHarness):
+    """Objects of a bucket: in this process, where `server` is empty, or of a server over a socket."""
+
+    def __init__(self, folder: Path, ends: ExitStack, server: str = "") -> None:
+        ends.enter_context(s3_servers.aws_environment())
+        endpoint = ends.enter_context(s3_servers.served(server, folder)) if server else ""
+        if not server:
+            ends.enter_context(mock_aws())
+        self._client = s3_servers.client(endpoint or "https://s3.us-east-1.amazonaws.com")
+        self._client.create_bucket(Bucket="archive")
+        query = f"?endpoint_url={endpoint}&region=us-east-1" if server else ""
+        self.url = f"s3://archive/met rics/{query}"
+        self.missing_url = f"s3://nothing-there/metrics{query}"
+
+    def put(self, key: str, body: bytes) -> None:
+        self._client.put_object(Bucket="archive", Key=f"met rics/{key}", Body=body)
+
+    def remove(self, key: str) -> None:
+        self._client.delete_object(Bucket="archive", Key=f"met rics/{key}")
 
 
-@pytest.fixture(params=sorted(HARNESSES))
-def harness(request: pytest.FixtureRequest, tmp_path: Path) -> ArchiveHarness:
-    return HARNESSES[request.param](tmp_path)
+def local(folder: Path, _ends: ExitStack) -> LocalHarness:
+    return LocalHarness(folder)
+
+
+HARNESSES: dict[str, Callable[[Path, ExitStack], ArchiveHarness]] = {
+    "local": local,
+    "moto": S3Harness,
+    "moto server": partial(S3Harness, server="moto"),
+    "versitygw": partial(S3Harness, server="versitygw"),
+}
+NAMES = ["local", "moto", "moto server", *(pytest.param("versitygw", marks=pytest.mark.slow) for _ in range(s3_servers.HAS_VERSITYGW))]
+
+
+@pytest.fixture(params=NAMES)
+def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ArchiveHarness]:
+    with ExitStack() as ends:
+        yield HARNESSES[request.param](tmp_path, ends)
 
 
 def listed(archive: Archive) -> tuple[ArchiveObject, ...]:
@@ -77,6 +114,35 @@ def test_listing_again_gives_the_same(harness: ArchiveHarness) -> None:
         harness.put(key, body)
     archive = open_archive(harness.url)
     assert listed(archive) == listed(archive) == listed(open_archive(harness.url))
+
+
+@pytest.mark.parametrize("number", [1, 3, 4, 5, 1000])
+def test_the_first_bytes_of_an_object_are_read_alone(harness: ArchiveHarness, number: int) -> None:
+    harness.put("a", b"1234")
+    harness.put("empty", b"")
+    archive = open_archive(harness.url)
+    assert [archive.read(one, first_bytes=number) for one in listed(archive)] == [b"1234"[:number], b""]
+
+
+TIMED = (
+    "2025/11/01/00/in",
+    "2025/11/01/01/in",
+    "2025/11/01/in the day",
+    "2025/10/31/23/before",
+    "2025/11/01/02/after",
+    "2024/11/01/00/a year before",
+    "other/in",
+)
+
+
+def test_what_may_hold_the_wanted_times_is_listed_and_nothing_twice(harness: ArchiveHarness) -> None:
+    """What lies in other hours may be listed, too."""
+    for key in TIMED:
+        harness.put(key, b"1")
+    hours = [(1_761_955_200, 1_761_955_201), (1_761_958_800, 1_761_962_400)]
+    keys = [one.key for one in open_archive(harness.url).objects(hours)]
+    assert len(set(keys)) == len(keys)
+    assert {key for key in TIMED if "in" in key} <= set(keys) <= set(TIMED)
 
 
 def test_an_empty_archive_lists_nothing(harness: ArchiveHarness) -> None:
@@ -110,8 +176,9 @@ def test_an_object_that_is_gone_is_told(harness: ArchiveHarness) -> None:
     archive = open_archive(harness.url)
     (planned,) = listed(archive)
     harness.remove("a")
-    with pytest.raises(ObjectChanged, match=r"reading the archive object .*a'") as caught:
+    with pytest.raises(ObjectUnreadable, match=r"reading the archive object 'a': object missing") as caught:
         archive.read(planned)
+    assert (caught.value.key, caught.value.cause) == ("a", OBJECT_MISSING)
     assert isinstance(caught.value, IncompleteError)
     assert not caught.value.retryable, "reading it again would find the same"
 

@@ -205,8 +205,8 @@ def test_stores_that_are_none(world: World, command: str, store: str, message: s
     [
         ("file://{root}/nothing", "the archive folder '{root}/nothing' is not there or is no folder"),
         ("file://data", "the archive 'file://data' has no absolute path: write file:///abs/path (three slashes)"),
-        ("gopher:///data", "the archive 'gopher:///data' has the scheme 'gopher': write file:///abs/path"),
-        ("{root}/archive", "the archive '{root}/archive' has the scheme '': write file:///abs/path"),
+        ("gopher:///data", "the archive 'gopher:///data' has the scheme 'gopher': write file:///abs/path or s3://bucket/prefix"),
+        ("{root}/archive", "the archive '{root}/archive' has the scheme '': write file:///abs/path or s3://bucket/prefix"),
     ],
 )
 def test_archives_that_are_none(world: World, command: str, archive: str, message: str) -> None:
@@ -299,7 +299,7 @@ def test_a_period_without_objects_tells_what_the_archive_has(world: World, comma
     world.put(key(NOON_S + 86_399), gauge("cpu", [1.0]))
     assert nothing(world, command, "2024-01-02T00:00Z/PT1H") == (
         f"the archive file://{world.archive} has no object named between 2023-12-31T21:50:00Z/2024-01-03T01:00:00Z"
-        " (the period with room for late, early and long objects); its first object is of 2025-11-01T12:00:01Z, its last of 2025-11-02T11:59:59Z:"
+        " (the period with room for late, early and long objects); the first one listed is of 2025-11-01T12:00:01Z, the last of 2025-11-02T11:59:59Z:"
         " ask for another period, or --allow-empty if that is expected"
     )
     assert not world.store.exists()
@@ -309,7 +309,9 @@ def test_a_period_without_objects_tells_what_the_archive_has(world: World, comma
 def test_an_archive_without_objects(tmp_path: Path, command: str) -> None:
     world = World(tmp_path / "empty")
     assert nothing(world, command, PERIOD) == (
-        f"the archive file://{world.archive} holds no object: give the folder above the YYYY/MM/dd/HH folders, or --allow-empty if that is expected"
+        f"the archive file://{world.archive} holds no object that may be of 2025-10-31T09:50:00Z/2025-11-02T13:00:00Z"
+        " (the period with room for late, early and long objects):"
+        " give the folder above the YYYY/MM/dd/HH folders, another period, or --allow-empty if that is expected"
     )
 
 

@@ -237,9 +237,9 @@ def sampled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     keys: list[str] = []
     read = LocalArchive.read
 
-    def noted(self: LocalArchive, one: ArchiveObject) -> bytes:
+    def noted(self: LocalArchive, one: ArchiveObject, first_bytes: int | None = None) -> bytes:
         keys.append(one.key)
-        return read(self, one)
+        return read(self, one, first_bytes)
 
     monkeypatch.setattr(LocalArchive, "read", noted)
     return keys

@@ -286,10 +286,10 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     found: Counter[str] = Counter()
     read, guard = LocalArchive.read, threading.Lock()
 
-    def counted(self: LocalArchive, one: ArchiveObject) -> bytes:
+    def counted(self: LocalArchive, one: ArchiveObject, first_bytes: int | None = None) -> bytes:
         with guard:
             found[one.key] += 1
-        return read(self, one)
+        return read(self, one, first_bytes)
 
     monkeypatch.setattr(LocalArchive, "read", counted)
     return found

@@ -1,21 +1,25 @@
 """An archive in a local folder."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
-from transforms.core.errors import ObjectChanged, UsageError
+from transforms.core.errors import ACCESS_DENIED, OBJECT_MISSING, ObjectChanged, ObjectUnreadable, UsageError
+from transforms.core.granularity import Range
 from transforms.core.manifest import ArchiveObject
 
 
 class LocalArchive:
     """Every regular file below a folder is an object; its key is the path from there. Names that start with a dot are not the archive's and left out."""
 
+    ahead: Final = 0
+
     def __init__(self, root: str) -> None:
         """Remember the folder; it is looked at only when listed."""
         self._root = root
 
-    def objects(self) -> Iterator[ArchiveObject]:
-        """All files, links to files followed."""
+    def objects(self, times: Sequence[Range] | None = None) -> Iterator[ArchiveObject]:  # noqa: ARG002 - looking into every folder costs little
+        """All files, links to files followed, whatever the times."""
         if not os.path.isdir(self._root):
             msg = f"the archive folder {self._root!r} is not there or is no folder"
             raise UsageError(msg)
@@ -37,18 +41,26 @@ class LocalArchive:
                 msg = f"the archive object {entry.path!r} is a link to nothing: mend or remove it"
                 raise UsageError(msg)
 
-    def read(self, planned: ArchiveObject) -> bytes:
+    def read(self, planned: ArchiveObject, first_bytes: int | None = None) -> bytes:
         """The file's bytes, checked to be the planned size and modification time at opening and after the last byte."""
         path = os.path.join(self._root, planned.key)
         try:
             with open(path, "rb") as file:
                 _check(planned, os.fstat(file.fileno()))
-                body = file.read()
+                body = file.read(first_bytes)
                 _check(planned, os.fstat(file.fileno()))
+        except FileNotFoundError as error:
+            raise ObjectUnreadable(planned.key, OBJECT_MISSING) from error
+        except PermissionError as error:
+            raise ObjectUnreadable(planned.key, ACCESS_DENIED) from error
         except OSError as error:
             msg = f"reading the archive object {path!r}: {error.strerror}"
             raise ObjectChanged(msg) from error
         return body
+
+    def retried(self) -> Mapping[str, int]:
+        """Nothing: files are read once."""
+        return {}
 
     def _object(self, path: str) -> ArchiveObject:
         key = os.path.relpath(path, self._root)

@@ -1,16 +1,30 @@
-"""What every archive can do: list its objects and read one whole."""
+"""What every archive can do: list its objects and read one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
+from transforms.core.granularity import Range
 from transforms.core.manifest import ArchiveObject
 
 
 class Archive(Protocol):
-    """A place of immutable objects. Implementations hold no open files or clients until the first call."""
+    """A place of immutable objects. Implementations hold no open files or clients until the first call; any number of threads may use one."""
 
-    def objects(self) -> Iterator[ArchiveObject]:
-        """Every object, in any order. Raises UsageError if the archive is not there."""
+    @property
+    def ahead(self) -> int:
+        """How many objects are worth fetching before their turn comes: 0 where waiting for bytes takes no time."""
 
-    def read(self, planned: ArchiveObject) -> bytes:
-        """The object's bytes as stored. Raises ObjectChanged if it is gone or no longer the one that was planned."""
+    def objects(self, times: Sequence[Range] | None = None) -> Iterator[ArchiveObject]:
+        """Every object, in any order. Raises UsageError if the archive is not there.
+
+        With `times`, those may be left out of which the folder says that their oldest record arrived at none of them.
+        """
+
+    def read(self, planned: ArchiveObject, first_bytes: int | None = None) -> bytes:
+        """The object's bytes as stored, or the first of them.
+
+        Raises ObjectChanged if it is no longer the one that was planned, ObjectUnreadable if this object can't be had although the archive is there.
+        """
+
+    def retried(self) -> Mapping[str, int]:
+        """How many calls were repeated since this was last asked, by reason."""

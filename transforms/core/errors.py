@@ -4,13 +4,18 @@
     ├── UsageError             wrong arguments or configuration          exit 2
     ├── RefusedError           a guard said no                           exit 5
     ├── IncompleteError        resumable: something is still missing     exit 3
-    │   └── ObjectChanged      an archive object is not the planned one
+    │   ├── ObjectChanged      an archive object is not the planned one
+    │   ├── ObjectUnreadable   one archive object can't be had           (a dead letter, the rest of the run goes on)
+    │   ├── ArchiveUnavailable the archive did not answer, or not whole, however often it was asked
+    │   └── CredentialsExpired nobody renewed the session while the run waited
     ├── ConservationError      counts that must be equal differ          exit 1
     └── DecodeError            bytes that can't be read as their format  (a dead letter, never the end of a run)
 
 Messages hold the values and say what was being done. `exit_code` is the process's answer (DESIGN §4.9), `retryable` tells whether the same call may
 succeed later.
 """
+
+from typing import Final
 
 
 class RollupsError(Exception):
@@ -40,9 +45,42 @@ class IncompleteError(RollupsError):
 
 
 class ObjectChanged(IncompleteError):
-    """An archive object differs from what the manifest recorded, or is gone."""
+    """An archive object differs from what the manifest recorded."""
 
     retryable = False
+
+
+OBJECT_MISSING: Final = "object missing"
+OBJECT_ARCHIVED: Final = "object archived"
+ACCESS_DENIED: Final = "access denied"
+OBJECT_REFUSED: Final = "object refused"
+
+
+class ObjectUnreadable(IncompleteError):
+    """One archive object can't be had, now or when asked again, while others can: the run notes it as a dead letter and does the rest.
+
+    `cause` is one of OBJECT_MISSING, OBJECT_ARCHIVED, ACCESS_DENIED and OBJECT_REFUSED, `key` the object's in the archive.
+    """
+
+    retryable = False
+
+    def __init__(self, key: str, cause: str = OBJECT_REFUSED, detail: str = "") -> None:
+        """Keep the parts for the dead letter."""
+        super().__init__(key, cause, detail)
+        self.key = key
+        self.cause = cause
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"reading the archive object {self.key!r}: {self.cause}" + (f" ({self.detail})" if self.detail else "")
+
+
+class ArchiveUnavailable(IncompleteError):
+    """The archive did not answer, or not whole, however often it was asked."""
+
+
+class CredentialsExpired(IncompleteError):
+    """The session's credentials have expired and were not renewed while the run waited."""
 
 
 class ConservationError(RollupsError):

@@ -4,18 +4,14 @@ Object keys are ordered by code point; an object's ordinal is its place in that 
 """
 
 import hashlib
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 import pyarrow as pa
 
-from transforms.core.granularity import HOUR_S, Range
-
-_FILE_TIME: Final = re.compile(r"(?<!\d)(\d{4})-(\d\d)-(\d\d)-(\d\d)-(\d\d)-(\d\d)(?!\d)")
-_FOLDER_TIME: Final = re.compile(r"(?:^|/)(\d{4})/(\d\d)/(\d\d)/(\d\d)/[^/]*$")
+from transforms.core.granularity import Range
+from transforms.core.keys import FIREHOSE, KeyLayout
 
 _SCHEMA: Final = pa.schema([("key", pa.string()), ("size_bytes", pa.int64()), ("etag", pa.string()), ("modified_s", pa.int64())])
 
@@ -30,25 +26,18 @@ class ArchiveObject(NamedTuple):
 
     @property
     def arrival_us(self) -> int:
-        """Arrival for postings that carry none: the time in the file name, else the folder, else the modification time."""
-        span = key_times(self.key)
+        """`arrival_in` an archive that Firehose filled."""
+        return self.arrival_in(FIREHOSE)
+
+    def arrival_in(self, layout: KeyLayout) -> int:
+        """Arrival in µs for postings that carry none: the time in the file name, else the folder, else the modification time."""
+        span = layout.times(self.key)
         return (self.modified_s if span is None else span[0]) * 1_000_000
 
 
-def key_times(key: str) -> Range | None:
-    """Between which times the object's oldest record arrived, as its key shows: a second by the file name, an hour by the folder, None by neither.
-
-    Keys are `<prefix>YYYY/MM/dd/HH/<stream>-<version>-YYYY-MM-DD-HH-MM-SS-<uuid><ext>` in UTC, as Firehose writes them.
-    """
-    name = key.rsplit("/", 1)[-1]
-    for match, width_s in ((_FILE_TIME.search(name), 1), (_FOLDER_TIME.search(key), HOUR_S)):
-        if match:
-            try:
-                start_s = int(datetime(*map(int, match.groups()), tzinfo=UTC).timestamp())  # type: ignore[misc, arg-type]
-            except ValueError:
-                continue
-            return start_s, start_s + width_s
-    return None
+def key_times(key: str, layout: KeyLayout = FIREHOSE) -> Range | None:
+    """As `KeyLayout.times`."""
+    return layout.times(key)
 
 
 @dataclass(frozen=True)
@@ -85,9 +74,13 @@ class Manifest:
         return cls(tuple(map(ArchiveObject, *(table[name].to_pylist() for name in _SCHEMA.names))) if table.num_rows else ())
 
 
-def may_hold(key: str, ranges: Sequence[Range]) -> bool:
+def may_hold(key: str, ranges: Sequence[Range], layout: KeyLayout = FIREHOSE) -> bool:
     """Whether an object of this key may have been named by a record that arrived in one of the ranges; always if the key shows no time."""
-    span = key_times(key)
+    return touches(layout.times(key), ranges)
+
+
+def touches(span: Range | None, ranges: Sequence[Range]) -> bool:
+    """Whether a span lies in part in one of the ranges; None is anywhere."""
     return span is None or any(span[0] < to_s and from_s < span[1] for from_s, to_s in ranges)
 
 

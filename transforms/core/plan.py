@@ -11,6 +11,7 @@ from transforms.core.errors import UsageError
 from transforms.core.flat import FlatMapping, flat_mapping
 from transforms.core.granularity import Range
 from transforms.core.hash_slots import HashSlots, parse_slots
+from transforms.core.keys import PATTERN, KeyLayout
 from transforms.core.manifest import Manifest
 from transforms.core.selection import Edge, Reach, Selection, computed_ranges, edge_buckets
 from transforms.core.time import days_of, format_period, unite
@@ -53,6 +54,13 @@ class Request:
     min_coverage: float = 0.0
     read_firehose_errors: bool = False
     reach: Reach = field(default_factory=Reach)
+    key_pattern: str = PATTERN
+    key_time_zone: str = "UTC"
+
+    @property
+    def keys(self) -> KeyLayout:
+        """How the archive's keys show times."""
+        return KeyLayout(self.key_pattern, self.key_time_zone)
 
     def selection(self, periods: tuple[Range, ...]) -> Selection:
         """The buckets and series of this request when its periods mean these times. Raises UsageError if no bucket is left."""

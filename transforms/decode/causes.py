@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from transforms.core.errors import ACCESS_DENIED, OBJECT_ARCHIVED, OBJECT_MISSING, OBJECT_REFUSED
+
 BAD_JSON: Final = "bad JSON"
 TOO_DEEP: Final = "nested too deep"
 TOO_LONG: Final = "record too large"
@@ -14,7 +16,7 @@ TOO_LARGE: Final = "object too large"
 EXPANSION: Final = "expansion too large"
 UNSUPPORTED_CONTAINER: Final = "unsupported container"
 
-UNREADABLE: Final = (TRUNCATED, CORRUPT, TOO_LARGE, EXPANSION)
+LOST: Final = (TRUNCATED, CORRUPT, TOO_LARGE, EXPANSION)
 """Causes by which an object is lost from some byte on."""
 
 UNKNOWN_TYPE: Final = "unknown type"
@@ -50,7 +52,11 @@ BAD_ENTITY: Final = _POINT + "entity"
 BAD_POINT_ORG: Final = _POINT + "org"
 BAD_POINT_TYPE: Final = _POINT + "type"
 
+UNREADABLE: Final = (OBJECT_MISSING, OBJECT_ARCHIVED, ACCESS_DENIED, OBJECT_REFUSED)
+"""Of objects that the archive did not hand out. Such a dead letter has no bytes."""
+
 CAUSES: Final = (
+    *UNREADABLE,
     BAD_JSON, TOO_DEEP, TOO_LONG, TOO_MANY,
     TRUNCATED, CORRUPT, TRAILING, TOO_LARGE, EXPANSION, UNSUPPORTED_CONTAINER,
     UNKNOWN_TYPE, BAD_OTLP, UNSUPPORTED_PAYLOAD, ERROR_OUTPUT,

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from transforms.core.errors import DecodeError
+from transforms.core.errors import DecodeError, ObjectUnreadable
 from transforms.core.flat import FlatMapping
-from transforms.core.model import DecodedObject, DecodeTally
+from transforms.core.model import DeadLetter, DecodedObject, DecodeTally
 from transforms.core.plan import Request
 from transforms.decode import columnar, schemas, strict
-from transforms.decode.causes import TOO_MANY
+from transforms.decode.causes import DETAIL_CHARS, TOO_MANY
 from transforms.decode.containers import TABLES, unpack
 from transforms.decode.envelopes import is_envelope, opened, seems_envelope
 from transforms.decode.framing import border, frames
@@ -78,6 +78,12 @@ def _parts(unpacked: Unpacked, source: Source, allowance: Allowance, rules: Deco
         yield dead_record(source.key, lost.offset, lost.problem, lost.raw)
     if unpacked.problem:
         yield dead_record(source.key, tail, unpacked.problem, data[tail:] + unpacked.rest)
+
+
+def unreadable_object(problem: ObjectUnreadable) -> DecodedObject:
+    """What stands for an object that the archive did not hand out: one record, a dead letter without bytes."""
+    letter = DeadLetter(problem.key, 0, problem.cause, problem.detail[:DETAIL_CHARS], b"")
+    return replace(NOTHING, tally=DecodeTally(records=1, dead_records=1), dead_letters=(letter,))
 
 
 class _Stretches:

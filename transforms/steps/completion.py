@@ -5,11 +5,10 @@ from collections.abc import Iterable, Iterator
 from transforms.core.accounts import Account, Missing, UnitRecord, account, missing
 from transforms.core.coverage import HourCoverage, without_unreadable
 from transforms.core.granularity import HOUR_S, Range
-from transforms.core.manifest import key_times
 from transforms.core.model import DeadLetter
 from transforms.core.plan import Plan
 from transforms.core.time import unite
-from transforms.decode.causes import UNREADABLE
+from transforms.decode.causes import LOST, UNREADABLE
 from transforms.steps.ledger import Ledger
 from transforms.steps.staging import Footer, read_footer
 
@@ -37,8 +36,8 @@ def account_of(plan: Plan, ledger: Ledger) -> Account:
 
 def coverage_of(plan: Plan, staged: Iterable[Footer]) -> tuple[HourCoverage, ...]:
     """The planned coverage less the objects that turned out to be unreadable, as a whole or from some byte on."""
-    broken = {letter.object for one in staged for letter in one.dead_letters if letter.cause in UNREADABLE}
-    return without_unreadable(plan.coverage, [span[0] for key in broken if (span := key_times(key))])
+    broken = {letter.object for one in staged for letter in one.dead_letters if letter.cause in {*LOST, *UNREADABLE}}
+    return without_unreadable(plan.coverage, [span[0] for key in broken if (span := plan.request.keys.times(key))])
 
 
 def held_back(plan: Plan, ledger: Ledger) -> tuple[Range, ...]:

@@ -2,7 +2,8 @@
 
 import ctypes
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -12,7 +13,8 @@ import pyarrow as pa
 
 from transforms.archive import Archive, open_archive
 from transforms.core.accounts import UnitRecord
-from transforms.core.errors import IncompleteError
+from transforms.core.counts import RECORDS, count
+from transforms.core.errors import IncompleteError, ObjectUnreadable
 from transforms.core.granularity import Range
 from transforms.core.manifest import ArchiveObject
 from transforms.core.model import DeadLetter
@@ -27,9 +29,10 @@ from transforms.core.stopwatch import Stopwatch
 from transforms.core.time import day_range
 from transforms.core.units import Unit
 from transforms.core.versions import Merged
-from transforms.decode.objects import decode_object, rules_of
+from transforms.decode.objects import decode_object, rules_of, unreadable_object
 from transforms.steps.completion import held_back
 from transforms.steps.ledger import Ledger
+from transforms.steps.pool import map_ahead
 from transforms.steps.staging import Footer, Slice, read_footer, read_slice, write_staging
 from transforms.stores import open_store
 from transforms.stores.protocol import RollupStore
@@ -64,7 +67,7 @@ class Worker:
 
     @cached_property
     def _archive(self) -> Archive:
-        return open_archive(self.plan.request.archive)
+        return open_archive(self.plan.request.archive, self.plan.request.keys)
 
     @cached_property
     def _store(self) -> RollupStore:
@@ -98,17 +101,40 @@ class Worker:
         dead_letters: list[DeadLetter] = []
         watch = Stopwatch()
         first, number = self.plan.groups[group]
-        for planned in self._objects[first : first + number]:
+        objects = self._objects[first : first + number]
+        bodies = self._bodies(objects)
+        for planned in objects:
             with watch.step("fetch"):
-                body = self._archive.read(planned)
+                body = next(bodies)
             with watch.step("decode"):
-                decoded = decode_object(body, key=planned.key, arrival_us=planned.arrival_us, rules=rules)
+                if isinstance(body, ObjectUnreadable):
+                    decoded = unreadable_object(body)
+                else:
+                    decoded = decode_object(body, key=planned.key, arrival_us=planned.arrival_in(request.keys), rules=rules)
             with watch.step("select"):
                 dead_letters.extend(columns.add(decoded))
             del body, decoded
+        for reason, times in self._archive.retried().items():
+            count(columns.counts, f"retries.{reason}", RECORDS, times)
         with watch.step("slice"):
             staged = columns.slices()
         return write_staging(path, group, staged, dead_letters, watch.steps)
+
+    def _bodies(self, objects: Sequence[ArchiveObject]) -> Iterator[bytes | ObjectUnreadable]:
+        """The objects' bytes in their order, some fetched by threads before their turn comes if the archive is a slow one."""
+        ahead = min(self._archive.ahead, len(objects))
+        if ahead < 2:
+            yield from map(self._body, objects)
+            return
+        with ThreadPoolExecutor(ahead) as pool:
+            yield from map_ahead(pool, self._body, ((one,) for one in objects), ahead)
+
+    def _body(self, planned: ArchiveObject) -> bytes | ObjectUnreadable:
+        """What is wrong with this one object takes its place; anything else that is wrong ends the group."""
+        try:
+            return self._archive.read(planned)
+        except ObjectUnreadable as problem:
+            return problem
 
     def roll_up(self, unit: Unit, slices: Iterable[Slice]) -> UnitRecord:
         """The unit's record; unless there is one, its slices are rolled up, merged into the store and noted as done first."""

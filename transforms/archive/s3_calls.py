@@ -1,0 +1,210 @@
+"""Calls to S3: one attempt each by botocore, repeated here, where every repetition is counted and waits as long as it is told to."""
+
+import logging
+import os
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any, Final, TypeVar
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError as NotConnected,
+    CredentialRetrievalError,
+    FlexibleChecksumError,
+    HTTPClientError,
+    IncompleteReadError,
+    LoginError,
+    ResponseStreamingError,
+    SSOError,
+    TokenRetrievalError,
+)
+from botocore.utils import parse_timestamp
+
+from transforms.archive.s3_location import S3Location
+from transforms.core.backoff import Backoff
+from transforms.core.errors import ArchiveUnavailable, CredentialsExpired, UsageError
+
+T = TypeVar("T")
+
+EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired", "InvalidToken"})
+"""Codes of answers to a session that has ended."""
+
+BUSY: Final = frozenset({"SlowDown", "RequestTimeout", "RequestTimeoutException", "PriorRequestNotComplete", "BandwidthLimitExceeded", "RequestLimitExceeded"})
+"""Codes that botocore's standard mode would try again, beside those with `Throttl` in them and the statuses 429 and 5xx."""
+
+RENEWAL_CHECK_S: Final = 15.0
+RENEWAL_WAIT_S: Final = 600.0
+"""How long calls wait for expired credentials to be renewed, and how often they look."""
+
+_BROKEN: Final[Mapping[tuple[type[BotoCoreError], ...], str]] = {
+    (IncompleteReadError, ResponseStreamingError): "truncated body",
+    (FlexibleChecksumError,): "checksum",
+    (HTTPClientError, NotConnected): "connection",
+}
+_NO_SESSION: Final = (SSOError, TokenRetrievalError, CredentialRetrievalError, LoginError)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """Clock, sleep, randomness and voice of the calls, and their patience."""
+
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    random: Callable[[], float] = random.random
+    say: Callable[[str], None] = _log.warning
+    backoff: Backoff = field(default_factory=Backoff)
+
+
+class S3Calls:
+    """Calls of any number of threads to one location. The client is made on the first call in a process, and anew when credentials have expired."""
+
+    def __init__(self, location: S3Location, waiting: Waiting | None = None) -> None:
+        """Remember the location; nothing is opened."""
+        self._location = location
+        self._waiting = waiting or Waiting()
+        self._lock = threading.Lock()
+        self._client: Any = None
+        self._pid = 0
+        self._retried: Counter[str] = Counter()
+        self._expired_since: float | None = None
+
+    def call(self, doing: str, use: Callable[[Any], T]) -> T:
+        """What `use` returns, given the client; `doing` says what that is.
+
+        Raises ArchiveUnavailable after as many attempts as are allowed, CredentialsExpired when nobody renewed the session, UsageError without credentials or
+        with a location that can't be; S3's other answers come out as ClientError.
+        """
+        failed = 0
+        while True:
+            client = self._current()
+            try:
+                answer = use(client)
+            except (ClientError, BotoCoreError) as error:
+                if is_expired(error):
+                    self._await_renewal(client, doing, error)
+                    continue
+                failed += 1
+                self._pause(doing, error, failed)
+            else:
+                self._expired_since = None
+                return answer
+
+    def retried(self) -> Mapping[str, int]:
+        """How many calls were repeated since this was last asked, by reason."""
+        with self._lock:
+            counted, self._retried = self._retried, Counter()
+        return counted
+
+    def _pause(self, doing: str, error: ClientError | BotoCoreError, failed: int) -> None:
+        """Waits before the call is repeated; raises if it shall not be."""
+        reason = retry_reason(error)
+        if reason is None:
+            if isinstance(error, ClientError):
+                raise error
+            raise UsageError(f"{doing}: {error}") from error
+        delay_s = self._waiting.backoff.delay_s(failed, self._waiting.random())
+        if delay_s is None:
+            raise ArchiveUnavailable(f"{doing}: {failed} attempts, the last one ended with {reason} ({error})") from error
+        with self._lock:
+            self._retried[reason] += 1
+        self._waiting.sleep(delay_s)
+
+    def _await_renewal(self, used: object, doing: str, error: Exception) -> None:
+        """One thread waits and makes a client with the credentials that are there then; the others wait for it."""
+        waiting = self._waiting
+        with self._lock:
+            if self._client is not used:
+                return
+            now = waiting.clock()
+            if self._expired_since is None:
+                self._expired_since = now
+                waiting.say(f"{doing}: {_said(error)}. Paused: renew the credentials (such as by `aws sso login`); waiting up to {RENEWAL_WAIT_S:.0f} s")
+            if now - self._expired_since >= RENEWAL_WAIT_S:
+                msg = f"{doing}: {_said(error)}, and nobody renewed the credentials for {RENEWAL_WAIT_S:.0f} s: renew them and repeat the command to go on"
+                raise CredentialsExpired(msg) from error
+            waiting.sleep(RENEWAL_CHECK_S)
+            self._retried[_said(error)] += 1
+            self._client = new_client(self._location)
+
+    def _current(self) -> Any:  # noqa: ANN401 - botocore makes its classes at run time
+        with self._lock:
+            if self._client is None or self._pid != os.getpid():
+                self._client, self._pid = new_client(self._location), os.getpid()
+            return self._client
+
+
+def new_client(location: S3Location) -> Any:  # noqa: ANN401 - botocore makes its classes at run time
+    """A client of a session of its own, so that it asks the credential chain again. It makes one attempt at each call."""
+    config = Config(
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        max_pool_connections=64,
+        connect_timeout=10,
+        read_timeout=60,
+        s3={"addressing_style": "path"} if location.endpoint_url else None,
+    )
+    try:
+        session = botocore.session.get_session()
+        session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=parse_time)
+        place = {"region_name": location.region or None, "endpoint_url": location.endpoint_url or None}
+        client = boto3.session.Session(botocore_session=session).client("s3", config=config, **place)
+    except (BotoCoreError, ValueError) as error:
+        raise UsageError(f"opening the archive {location.name}: {error}") from error
+    client.meta.events.register("before-call.s3.HeadBucket", _not_allowed)
+    return client
+
+
+def _not_allowed(**_: object) -> tuple[SimpleNamespace, dict[str, Any]]:
+    """Botocore asks for the region of a bucket by itself when S3 redirects without naming it; this is its answer, and no call is made."""
+    return SimpleNamespace(status_code=403), {"Error": {"Code": "403"}, "ResponseMetadata": {"HTTPHeaders": {}}}
+
+
+def parse_time(value: str) -> datetime:
+    """A time of an answer. Listings hold one for each key, in ISO 8601: botocore's own parser, here for other forms, made a listing five times as long."""
+    try:
+        return datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        parsed: datetime = parse_timestamp(value)
+        return parsed
+
+
+def is_expired(error: Exception) -> bool:
+    """Whether the session has ended: waiting for another is worth it, repeating the call is not."""
+    return error_code(error) in EXPIRED or isinstance(error, _NO_SESSION)
+
+
+def retry_reason(error: Exception) -> str | None:
+    """Why a call may go well when it is repeated, as it is counted; None if it would not."""
+    if isinstance(error, ClientError):
+        code, status = error_code(error), http_status(error)
+        is_busy = code in BUSY or "Throttl" in code or status == 429 or status >= 500
+        return code if is_busy else None
+    for classes, reason in _BROKEN.items():
+        if isinstance(error, classes):
+            return reason
+    return None
+
+
+def error_code(error: Exception) -> str:
+    """S3's code; empty if S3 did not say anything."""
+    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
+
+
+def http_status(error: ClientError) -> int:
+    """The answer's status."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _said(error: Exception) -> str:
+    return error_code(error) or type(error).__name__
