@@ -24,5 +24,5 @@ setup(
         "PyYAML>=6",
         "zstandard>=0.23",
     ],
-    entry_points={"console_scripts": ["rollups=pipelines.cli:main"]},
+    entry_points={"console_scripts": ["rollups=pipelines.cli:run"]},
 )

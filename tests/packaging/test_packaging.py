@@ -79,7 +79,7 @@ def test_the_wheel_says_what_it_needs_and_offers_one_command(built: Built) -> No
         about = {name.rsplit("/", 1)[1]: wheel.read(name).decode() for name in wheel.namelist() if ".dist-info/" in name}
     assert {"Requires-Python: >=3.11,<3.13", "Requires-Python: <3.13,>=3.11"} & set(about["METADATA"].splitlines())
     assert "Requires-Dist: apache-beam==2.77.*" in about["METADATA"]
-    assert about["entry_points.txt"].split() == ["[console_scripts]", "rollups", "=", "pipelines.cli:main"]
+    assert about["entry_points.txt"].split() == ["[console_scripts]", "rollups", "=", "pipelines.cli:run"]
 
 
 @pytest.mark.parametrize("command", [["rollups", "--help"], ["python", "-m", "pipelines.backfill", "--help"]])

@@ -180,7 +180,7 @@ def test_a_truncated_download(archive: Path, tmp_path: Path) -> None:
     ("body", "container", "schema"),
     [
         (b"\x00\xff\x01garbage", "none", "unknown, begins with 00 ff 01 67 61 72 62 61"),
-        (b"PAR1....", "none", "looks like Parquet"),
+        (b"PAR1....", "parquet", "table"),
         (b"time,value\n1,2\n", "none", "text, begins with 'time,value'"),
         (gzip.compress(b'{"body":1}', mtime=0), "gzip", "object of body"),
     ],
@@ -267,7 +267,7 @@ def test_nothing_there_is_wrong_usage(tmp_path: Path) -> None:
     right = "name a file, a folder, or an archive's URL such as file:///data/archive"
     for target in (str(tmp_path / "x"), (tmp_path / "x").as_uri()):
         assert refused(["inspect", target]) == f"{target!r} is not there: {right}"
-    assert refused(["inspect", "ftp://x/y"]) == "the archive 'ftp://x/y' has the scheme 'ftp': write file:///abs/path"
+    assert refused(["inspect", "ftp://x/y"]) == "the archive 'ftp://x/y' has the scheme 'ftp': write file:///abs/path or s3://bucket/prefix"
     assert "File name too long" in refused(["inspect", "x" * 5000])
 
 

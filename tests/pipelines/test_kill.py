@@ -138,12 +138,14 @@ def distinct(steps: list[str]) -> list[tuple[str, int]]:
     return [(step, 1 if step.startswith("before") else counts[step]) for step in counts]
 
 
-WRITES: Final = ("manifest", "plan", "generation", "partition", "staging", "shard", "record", "lines", "report")
+WRITES: Final = ("manifest", "plan", "generation", "partition", "shard", "record", "lines", "report")
+"""Staging files are written and renamed, and left to the system to bring to disk."""
 
 
 def test_every_kind_of_write_was_seen(executed: Trial, planned: Trial) -> None:
     seen = {*executed.steps, *planned.steps}
     assert {f"{when} {name}.{step}" for when in ("before", "after") for name in WRITES for step in ("write", "fsync", "rename", "settle")} <= seen
+    assert {f"{when} staging.{step}" for when in ("before", "after") for step in ("write", "rename")} <= seen
     assert {"before image.link", "after image.link", "before shard.read", "after shard.read", "before lock", "after lock"} <= seen
 
 

@@ -274,7 +274,7 @@ def test_a_broken_point_kills_itself_and_a_broken_envelope_its_record(world: Wor
         "broken point: time": 2,
         "broken point: value": 4,
         "unknown type": 1,
-        "unsupported type": 1,
+        "bad OTLP": 1,
     }
     assert world.column("x") == {0: 1.0, 60: 2.0, 180: 4.0, 240: 5.0, 300: 6.0}
 

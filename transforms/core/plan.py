@@ -13,7 +13,7 @@ from transforms.core.granularity import Range
 from transforms.core.hash_slots import HashSlots, parse_slots
 from transforms.core.keys import PATTERN, KeyLayout
 from transforms.core.manifest import Manifest
-from transforms.core.selection import Edge, Reach, Selection, computed_ranges, edge_buckets
+from transforms.core.selection import Edge, Reach, Selection, check_aligned, computed_ranges, edge_buckets
 from transforms.core.time import days_of, format_period, unite
 from transforms.core.units import Unit
 
@@ -65,6 +65,8 @@ class Request:
     def selection(self, periods: tuple[Range, ...]) -> Selection:
         """The buckets and series of this request when its periods mean these times. Raises UsageError if no bucket is left."""
         united = unite(periods)
+        if self.edge == "fail":
+            check_aligned(united, self.granularities)
         computed = {one: computed_ranges(united, one, self.edge) for one in self.granularities}
         if not any(computed.values()):
             asked = f"{', '.join(self.granularities)} in {', '.join(map(format_period, united))}"

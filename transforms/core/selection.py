@@ -85,20 +85,22 @@ def computed_ranges(periods: Sequence[Range], granularity: str, edge: Edge) -> t
     """
     width = WIDTH_S[granularity]
     if edge == "fail":
-        _check_aligned(periods, granularity)
+        check_aligned(periods, (granularity,))
     if edge == "clip":
         clipped = ((-(-from_s // width) * width, to_s // width * width) for from_s, to_s in periods)
         return unite(one for one in clipped if one[0] < one[1])
     return unite((from_s // width * width, -(-to_s // width) * width) for from_s, to_s in periods)
 
 
-def _check_aligned(periods: Iterable[Range], granularity: str) -> None:
-    width = WIDTH_S[granularity]
+def check_aligned(periods: Iterable[Range], granularities: Iterable[str]) -> None:
+    """Raises UsageError for a period that cuts a bucket, with one that cuts none of any of the granularities."""
+    names = sorted(granularities, key=WIDTH_S.__getitem__)
+    widest = WIDTH_S[names[-1]]
     for period in periods:
-        if any(edge % width for edge in period):
-            nearest = period[0] // width * width, -(-period[1] // width) * width
+        if cut := [name for name in names if any(edge % WIDTH_S[name] for edge in period)]:
+            nearest = period[0] // widest * widest, -(-period[1] // widest) * widest
             msg = (
-                f"the period {format_period(period)} cuts a {granularity} bucket and --edge fail was given: "
+                f"the period {format_period(period)} cuts a {cut[0]} bucket and --edge fail was given: "
                 f"ask for {format_period(nearest)}, or for --edge expand or clip"
             )
             raise UsageError(msg)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice, pairwise
 from typing import Final, NamedTuple
 
+from transforms.decode.containers import TABLES
 from transforms.decode.framing import Frame, frames
 from transforms.decode.otlp_forms import is_delimited, is_request
 from transforms.decode.scalars import Json
@@ -14,10 +15,6 @@ SNIFFED_BYTES: Final = 1 << 20
 _SHOWN_BYTES: Final = 32
 
 _MAGIC: Final = (
-    (b"PAR1", "Parquet"),
-    (b"ORC", "ORC"),
-    (b"PK\x03\x04", "zip"),
-    (b"\xff\x06\x00\x00sNaPpY", "snappy framing"),
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ\x00", "xz"),
     (b"\xf3\x89\x9a\xc2", "KPL-aggregated records"),
@@ -44,6 +41,8 @@ class Form(NamedTuple):
 def form_of(unpacked: Unpacked) -> Form:
     """The form of what came out of a container. Numbers and texts alone are taken for no JSON: CSV begins like them."""
     data = unpacked.data
+    if unpacked.container in TABLES:
+        return Form(unpacked.container, "rows", "table")
     found = list(islice(_frames(data), SNIFFED_RECORDS))
     values = [one for one in found if isinstance(one.value, (dict, list))]
     if not found:
