@@ -1,13 +1,20 @@
 """Small real payloads by decoder, to be mutated. A new decoder gets a line in SEEDS."""
 
+import base64
 import gzip
+import hashlib
+import io
 import json
+import zipfile
 from collections.abc import Callable, Mapping
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+import cramjam
+import pyarrow as pa
+import pyarrow.parquet as pq
 import zstandard
 
 DATA: Final = Path(__file__).resolve().parents[2] / "tests" / "data"
@@ -38,9 +45,96 @@ def _joined() -> tuple[bytes, ...]:
     return (b"".join(_postings()), b"\n".join(_bare()), b"".join(_bare()))
 
 
+@cache
+def _requests() -> tuple[bytes, ...]:
+    """OTLP export requests as captured, of every kind of metric."""
+    lines = (DATA / "otlp-exports.ndjson").read_text("utf-8").splitlines()[:2]
+    return tuple(base64.b64decode(json.loads(line)["body_base64"]) for line in lines)
+
+
+def _delimited() -> tuple[bytes, ...]:
+    return tuple(b"".join(_varint(len(one)) + one for one in _requests()[:number]) for number in (1, 2))
+
+
+def _varint(number: int) -> bytes:
+    return bytes([number]) if number < 0x80 else bytes([number & 0x7F | 0x80]) + _varint(number >> 7)
+
+
+def _labeled() -> tuple[bytes, ...]:
+    texts = (base64.b64encode(one).decode() for one in _requests())
+    return tuple(json.dumps({"type": "labeled", "org": "acme", "receivedAt": 1_795_347_228, "otlp": text}).encode() for text in texts)
+
+
+def _events() -> tuple[bytes, ...]:
+    """Lambda's Kinesis events and Firehose's records."""
+    arrived_s = 1_762_000_000.5
+    datas = [base64.b64encode(one).decode() for one in _postings()]
+    records = [{"eventID": "shardId-000000000000:1", "kinesis": {"data": one, "approximateArrivalTimestamp": arrived_s}} for one in datas]
+    firehose = [{"recordId": "1", "approximateArrivalTimestamp": int(arrived_s * 1000), "data": one} for one in datas]
+    return json.dumps({"Records": records}).encode(), b"\n".join(json.dumps(one).encode() for one in firehose)
+
+
+def _aggregates() -> tuple[bytes, ...]:
+    """KPL aggregates: magic, records (field 3) with partition key index and data, MD5."""
+    records = b"".join(_field(3, b"\x08\x00" + _field(3, one)) for one in _postings())
+    message = _field(1, b"key") + records
+    return (b"\xf3\x89\x9a\xc2" + message + hashlib.md5(message).digest(),)  # noqa: S324 - the format's own check
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return bytes([number << 3 | 2]) + _varint(len(content)) + content
+
+
+def _cloudwatch() -> tuple[bytes, ...]:
+    value = {"max": 9.5, "min": 0.5, "sum": 20.0, "count": 4.0}
+    records = [
+        {
+            "metric_stream_name": "all", "account_id": "123456789012", "region": "eu-west-1", "namespace": "AWS/EC2", "metric_name": name,
+            "dimensions": {"InstanceId": "i-1"}, "timestamp": 1_762_000_020_000, "value": value, "unit": "Percent",
+        }
+        for name in ("CPUUtilization", "NetworkIn")
+    ]  # fmt: skip
+    return (b"\n".join(json.dumps(one).encode() for one in records),)
+
+
+def _zipped() -> tuple[bytes, ...]:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number, body in enumerate(_joined()):
+            archive.writestr(f"{number}.json", body)
+    return (file.getvalue(),)
+
+
+def _hadoop(body: bytes) -> bytes:
+    """One block of two compressed parts."""
+    halves = [bytes(cramjam.snappy.compress_raw(part)) for part in (body[:100], body[100:])]
+    return len(body).to_bytes(4) + b"".join(len(part).to_bytes(4) + part for part in halves)
+
+
+def _snappy() -> tuple[bytes, ...]:
+    return tuple(make(body) for body in _joined() for make in (lambda one: bytes(cramjam.snappy.compress(one)), _hadoop))
+
+
+def _parquet() -> tuple[bytes, ...]:
+    file = io.BytesIO()
+    rows = [json.loads(one) for one in _postings()]
+    names = {name for row in rows for name in row}
+    pq.write_table(pa.table({name: [row.get(name) for row in rows] for name in sorted(names)}), file)
+    return (file.getvalue(),)
+
+
 SEEDS: Final[Mapping[str, Callable[[], tuple[bytes, ...]]]] = {
     "postings": lambda: _postings() + _joined()[:1],
     "bare arrays": lambda: _bare() + _joined()[1:],
     "gzip": lambda: tuple(gzip.compress(body, mtime=0) + gzip.compress(other, mtime=0) for body, other in pairwise(_joined())),
     "zstd": lambda: tuple(zstandard.compress(body) for body in _joined()),
+    "zip": _zipped,
+    "snappy": _snappy,
+    "Parquet": _parquet,
+    "envelopes": _events,
+    "KPL aggregates": _aggregates,
+    "OTLP": _requests,
+    "OTLP, delimited": _delimited,
+    "labeled postings": _labeled,
+    "CloudWatch": _cloudwatch,
 }

@@ -54,14 +54,14 @@ def test_a_planted_bug_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_points_that_vanish_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    add = strict._Columns._add_point
+    add = strict.Columns._add_point
 
     def planted(self: Any, metric_type: str, posting: int, name: str, time: int, value: float | None) -> None:
         add(self, metric_type, posting, name, time, value)
         if value == -0.0:
             self.points.pop()
 
-    monkeypatch.setattr(strict._Columns, "_add_point", planted)
+    monkeypatch.setattr(strict.Columns, "_add_point", planted)
     found = hunt(SEEDS["postings"](), rounds=20_000, seed=4)
     assert found
     assert all("kept points by type" in one.problem for one in found)

@@ -12,7 +12,7 @@ stripe of ORC is measured when it has been read.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -40,7 +40,6 @@ _NUMBER_BYTES: Final = 8
 _MAGIC: Final = {"parquet": b"PAR1", "orc": b"ORC"}
 _UNITS: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _METRICS: Final = "metrics"
-_DICTIONARIES: Final = {"PLAIN_DICTIONARY", "RLE_DICTIONARY"}
 
 
 def read_table(body: bytes, container: str, source: Source, allowance: Allowance, limits: UnpackLimits) -> list[DecodedObject]:
@@ -62,6 +61,21 @@ def read_table(body: bytes, container: str, source: Source, allowance: Allowance
     return parts
 
 
+def _of_row_group(files: Sequence[pyarrow.parquet.ParquetFile], group: int) -> Iterator[pa.RecordBatch]:
+    """A row group's rows, by the first of the readers that can begin with it: texts in delta encodings can't be read as dictionaries."""
+    rows = 0
+    for place, file in enumerate(files, 1):
+        try:
+            for batch in file.iter_batches(_LARGE_ROWS, row_groups=[group], use_threads=False):
+                rows += batch.num_rows
+                yield batch
+        except (pa.ArrowException, OSError):
+            if rows or place == len(files):
+                raise
+        else:
+            return
+
+
 class _Reader:
     """Reads one file; `rows` were read so far."""
 
@@ -79,10 +93,10 @@ class _Reader:
         if container == "parquet":
             metadata = pyarrow.parquet.read_metadata(data)
             texts = self._check_parquet(metadata)
-            file = pyarrow.parquet.ParquetFile(data, read_dictionary=texts)
+            files = [pyarrow.parquet.ParquetFile(data, read_dictionary=names) for names in (texts, None)]
             # A batch of two row groups would have two dictionaries, which Arrow can't put together within lists.
-            for group in range(file.num_row_groups):
-                yield from file.iter_batches(_LARGE_ROWS, row_groups=[group], use_threads=False)
+            for group in range(metadata.num_row_groups):
+                yield from _of_row_group(files, group)
             return
         file = pyarrow.orc.ORCFile(data)
         self._require_room(file.nrows * _NUMBER_BYTES)
@@ -92,10 +106,14 @@ class _Reader:
                 yield batch.slice(start, _LARGE_ROWS)
 
     def _check_parquet(self, metadata: pyarrow.parquet.FileMetaData) -> list[str]:
-        """Raise `TooMuch` if the numbers alone take too much memory; returns the columns to be read as the dictionaries that they are stored as."""
-        chunks = [metadata.row_group(group).column(place) for group in range(metadata.num_row_groups) for place in range(metadata.num_columns)]
-        self._require_room(sum(max(0, chunk.total_uncompressed_size) + _NUMBER_BYTES * max(0, chunk.num_values) for chunk in chunks))
-        return sorted({chunk.path_in_schema for chunk in chunks if chunk.physical_type == "BYTE_ARRAY" and _DICTIONARIES & {*chunk.encodings}})
+        """Raise `TooMuch` if the file says itself that it takes too much memory; returns the columns of texts, to be read as dictionaries.
+
+        The row groups' column chunks are not asked: damaged metadata of theirs abort the process (pyarrow 25).
+        """
+        sizes = (metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+        self._require_room(sum(max(0, size) for size in sizes) + _NUMBER_BYTES * metadata.num_rows * metadata.num_columns)
+        columns = (metadata.schema.column(place) for place in range(metadata.num_columns))
+        return sorted({column.path for column in columns if column.physical_type == "BYTE_ARRAY"})
 
     def _require_room(self, size: int) -> None:
         if size > self._left:
