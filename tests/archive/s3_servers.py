@@ -1,4 +1,4 @@
-"""S3 servers for tests: moto's, and versitygw where it is built or Go can build it; and a recorder that stands before either and notes every request."""
+"""S3 servers for tests: moto's, and versitygw, which Go builds once; and a recorder that stands before either and notes every request."""
 
 import http.client
 import os
@@ -23,7 +23,6 @@ from botocore.config import Config
 VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
 TOOLS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "metric-rollups-tools" / "bin"
 BINARY = TOOLS / "versitygw"
-HAS_VERSITYGW = BINARY.exists() or shutil.which("go") is not None
 
 KEY, SECRET = "rollups-test", "not-a-secret-of-anyone"
 ENVIRONMENT = {
@@ -35,7 +34,7 @@ ENVIRONMENT = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 
-SERVERS = ("moto", *((pytest.param("versitygw", marks=pytest.mark.slow),) if HAS_VERSITYGW else ()))
+SERVERS = ("moto", pytest.param("versitygw", marks=pytest.mark.slow))
 """Names for `served`; the second one checks signatures."""
 
 
@@ -70,6 +69,7 @@ def _moto() -> Iterator[str]:
 @contextmanager
 def _versitygw(folder: Path) -> Iterator[str]:
     if not BINARY.exists():
+        assert shutil.which("go"), "versitygw, an S3 server that checks signatures, is built with Go: install Go 1.22 or later and put it on PATH"
         subprocess.run(["go", "install", VERSITYGW], env=os.environ | {"GOBIN": str(TOOLS)}, check=True, capture_output=True)
     port = free_port()
     (folder / "gateway").mkdir()

@@ -27,7 +27,7 @@ class Built:
     def modules(self) -> set[str]:
         """What must be inside: every module of the packages and the example configurations."""
         modules = {path for package in PACKAGES for path in (self.source / package).rglob("*.py")}
-        return {str(path.relative_to(self.source)) for path in modules | set((self.source / "configs").glob("*.yaml"))}
+        return {str(path.relative_to(self.source)) for path in modules | set((self.source / "configs").rglob("*.yaml"))}
 
 
 def run(command: Sequence[str | Path], folder: Path) -> str:

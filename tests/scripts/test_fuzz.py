@@ -13,8 +13,6 @@ from scripts.fuzzing.mutations import mutated
 from scripts.fuzzing.seeds import SEEDS
 from transforms.decode import strict
 
-MUTATIONS = 100_000
-
 
 @pytest.mark.parametrize("name", SEEDS)
 def test_the_seeds_themselves_are_decoded_without_dead_letters(name: str) -> None:
@@ -27,12 +25,6 @@ def test_the_seeds_themselves_are_decoded_without_dead_letters(name: str) -> Non
 @pytest.mark.parametrize("name", SEEDS)
 def test_some_mutations_break_no_promise(name: str) -> None:
     assert hunt(SEEDS[name](), rounds=500, seed=1) == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SEEDS)
-def test_a_hundred_thousand_mutations_break_no_promise(name: str) -> None:
-    assert hunt(SEEDS[name](), rounds=MUTATIONS, seed=2) == []
 
 
 def test_a_seed_gives_the_same_mutations() -> None:

@@ -1,0 +1,14 @@
+"""A hundred thousand mutations of real payloads for every third decoder from the first on: files of their own, so that they run side by side."""
+
+import pytest
+
+from scripts.fuzzing.hunt import hunt
+from scripts.fuzzing.seeds import SEEDS
+
+MUTATIONS = 100_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*SEEDS][::3])
+def test_a_hundred_thousand_mutations_break_no_promise(name: str) -> None:
+    assert hunt(SEEDS[name](), rounds=MUTATIONS, seed=2) == []
