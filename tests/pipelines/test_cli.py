@@ -231,7 +231,7 @@ def test_a_work_dir_that_is_a_file(world: World) -> None:
 def test_edges_that_are_to_fail(world: World) -> None:
     line = refused(["backfill", *world.asking("--edge", "fail", period="2025-11-01T12:00:30Z/PT1H")])
     assert line.startswith(
-        "the period 2025-11-01T12:00:30Z/2025-11-01T13:00:30Z cuts a 1m bucket and --edge fail was given: ask for 2025-11-01T12:00:00Z/2025-11-01T13:01:00Z"
+        "the period 2025-11-01T12:00:30Z/2025-11-01T13:00:30Z cuts a 1m bucket and --edge fail was given: ask for 2025-11-01T12:00:00Z/2025-11-01T14:00:00Z"
     )
 
 
