@@ -128,10 +128,11 @@ class S3Calls:
             if self._client is not used:
                 return
             now = waiting.clock()
-            if self._expired_since is None:
-                self._expired_since = now
+            since = self._expired_since  # another thread's success may clear it at any moment
+            if since is None:
+                since = self._expired_since = now
                 waiting.say(f"{doing}: {_said(error)}. Paused: renew the credentials (such as by `aws sso login`); waiting up to {RENEWAL_WAIT_S:.0f} s")
-            if now - self._expired_since >= RENEWAL_WAIT_S:
+            if now - since >= RENEWAL_WAIT_S:
                 msg = f"{doing}: {_said(error)}, and nobody renewed the credentials for {RENEWAL_WAIT_S:.0f} s: renew them and repeat the command to go on"
                 raise CredentialsExpired(msg) from error
             waiting.sleep(RENEWAL_CHECK_S)
