@@ -15,6 +15,7 @@ from pipelines.submit import check_runner, get_ready, submit
 from transforms.core.errors import UsageError
 from transforms.core.plan import Plan
 from transforms.steps.ledger import Ledger
+from transforms.steps.pool import end_processes
 
 if TYPE_CHECKING:
     import apache_beam as beam
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
 
 def run(job: BackfillJob, runtime: Runtime) -> Outcome:
     """Plans or resumes a run, executes what is missing of it, and reports from its ledger."""
+    try:
+        return _run(job, runtime)
+    finally:
+        end_processes()
+
+
+def _run(job: BackfillJob, runtime: Runtime) -> Outcome:
     check_runner(job.runner)
     if job.dead_letters:
         job = narrowed(job, runtime)

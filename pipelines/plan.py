@@ -9,7 +9,7 @@ from pipelines.outcome import Outcome, human_bytes, human_duration, human_number
 from pipelines.planning import make_plan
 from pipelines.runtime import Runtime
 from transforms.core.errors import UsageError
-from transforms.core.plan import Plan
+from transforms.core.plan import Estimate, Plan
 from transforms.core.time import format_period, format_time
 
 
@@ -31,7 +31,7 @@ def run(job: PlanJob, runtime: Runtime) -> Outcome:
 
 def plan_data(plan: Plan) -> dict[str, Any]:
     """The plan for `--json`."""
-    request, estimate = plan.request, plan.estimate
+    request = plan.request
     return {
         "run_id": plan.run_id,
         "archive": request.archive,
@@ -53,6 +53,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
         "listed_objects": plan.listed_objects,
         "untimed_objects": plan.untimed_objects,
         "object_times": [format_period(one) for one in plan.object_times],
+        "coverage": coverage_data(plan.coverage),
         "reach_s": {
             "late": request.reach.late_s,
             "early": request.reach.early_s,
@@ -61,6 +62,12 @@ def plan_data(plan: Plan) -> dict[str, Any]:
         },
         "groups": len(plan.groups),
         "units": {metric_type: len(plan.units(metric_type)) for metric_type in request.metric_types},
+        **_estimate_data(plan.estimate),
+    }
+
+
+def _estimate_data(estimate: Estimate) -> dict[str, Any]:
+    return {
         "sampled_objects": estimate.sampled_objects,
         "points_estimated": estimate.points,
         "series_estimated": estimate.series,
@@ -68,7 +75,6 @@ def plan_data(plan: Plan) -> dict[str, Any]:
         "free_bytes": estimate.free_bytes,
         "duration_s_estimated": round(estimate.duration_s, 1),
         "points_per_s_estimated": round(estimate.points_per_s),
-        "coverage": coverage_data(plan.coverage),
     }
 
 

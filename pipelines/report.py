@@ -5,7 +5,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from typing import Any, Final
 
@@ -42,12 +42,12 @@ def finish(ledger: Ledger, plan: Plan, *, max_dead_letters: int, duration_s: flo
     report = ledger.report()
     if report is None or report["imbalances"]:
         done = list(records(plan, ledger))
-        staged = list(footers(plan, ledger))
+        staged = [replace(one, slices=(), dead_letters=()) for one in footers(plan, ledger)]  # what is left does not grow with the run's points
         account_ = account([one.counts for one in staged], done)
         ledger.write_lines("dead_letters.jsonl", map(letter_line, dead_letters(plan, ledger)))
         ledger.write_lines("refused.jsonl", _refused_lines(done))
         report = _report(plan, ledger, account_, done) | {
-            "coverage": coverage_data(coverage_of(plan, staged)),
+            "coverage": coverage_data(coverage_of(plan, dead_letters(plan, ledger))),
             "duration_s": round(duration_s, 3),
             "duration_s_estimated": round(plan.estimate.duration_s, 1),
             "lateness": _lateness(bins([one.lateness for one in staged], plan.request.reach.late_s)),

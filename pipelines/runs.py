@@ -7,6 +7,7 @@ from configs.jobs import RunsJob
 from pipelines.outcome import Outcome, table
 from pipelines.progress import Watch
 from pipelines.runtime import Runtime
+from transforms.core.errors import UsageError
 from transforms.core.time import format_period, format_time
 from transforms.steps.ledger import Ledger
 
@@ -20,7 +21,11 @@ def run(job: RunsJob, runtime: Runtime) -> Outcome:
 
 
 def _run(ledger: Ledger) -> dict[str, Any]:
-    plan = ledger.plan()
+    try:
+        plan = ledger.plan()
+    except UsageError:  # a plan of another version: the others are listed all the same
+        unknown = {"planned": "", "state": f"{state_of(ledger)}, by another version", "done": float(ledger.report() is not None)}
+        return {"run_id": ledger.path.name, **unknown, "periods": [], "metric_types": [], "store": ""}
     return {
         "run_id": plan.run_id,
         "planned": format_time(plan.created_s),

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from scripts.oracle import fold, zero
+
 WIDTH_S = {"1m": 60, "5m": 300, "1h": 3600}
 INF = math.inf
 COLUMNS = (
@@ -282,17 +284,3 @@ def fold_known(sums: list[tuple[float | None, int]]) -> float | None:
     """Left fold; None if one is unknown that has observations."""
     known = [0.0 if total is None and count == 0 else total for total, count in sums]
     return None if any(one is None for one in known) else fold([one for one in known if one is not None])
-
-
-def fold(summands: Sequence[float]) -> float:
-    """Sum from left to right; once infinite it stays so. Zero is 0.0, never -0.0."""
-    total = summands[0]
-    for one in summands[1:]:
-        if not math.isinf(total):
-            total = total + one
-    return zero(total)
-
-
-def zero(value: float) -> float:
-    """The value, with 0.0 for -0.0."""
-    return 0.0 if value == 0 else value

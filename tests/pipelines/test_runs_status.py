@@ -253,3 +253,17 @@ def test_a_run_that_ends_while_it_is_looked_at_is_done(world: World, monkeypatch
     monkeypatch.setattr(Ledger, "staged", staged)
     result = ask(world.work, "status", "r1", "--json")
     assert (result.code, json.loads(result.out)["state"]) == (0, "done")
+
+
+def test_a_run_of_another_version_is_listed_and_refused(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.put(key(NOON_S), gauge("cpu", [1.0]))
+    for run_id in ("old", "new"):
+        assert world.plan("--run-id", run_id).code == 0
+    path = world.run_dir("old") / "plan.json"
+    path.write_text(path.read_text().replace('"format": ', '"format": 1000'))
+    listed = {one["run_id"]: one["state"] for one in world.command("runs").data}
+    assert listed == {"new": "planned", "old": "planned, by another version"}
+    assert call(["runs", "--work-dir", str(world.work)]).code == 0
+    result = world.command("status", "old")
+    assert (result.code, "finish the run with the version that planned it" in result.err) == (2, True)

@@ -1,8 +1,10 @@
 """Long local runs work in processes of their own: same bytes, and a killed one costs an attempt and nothing else."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,6 +38,16 @@ def test_processes_store_the_bytes_of_one_thread(tmp_path: Path) -> None:
     assert {name: together.data[name] for name in ("points", "buckets", "records")} == {name: alone.data[name] for name in ("points", "buckets", "records")}
     assert together.data["dead_letters"]["by_cause"] == alone.data["dead_letters"]["by_cause"] != {}
     assert not pool._PROCESSES.pools, "none is left"
+
+
+def test_a_run_that_is_refused_while_they_start_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are left would keep the process from ending."""
+    world = World(tmp_path)
+    make_archive(world.archive, ArchiveOptions(hosts=1, services=0, metrics=1, duration_s=3600))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=0))
+    result = world.backfill("--workers", "2", period=PERIOD)
+    assert (result.code, "staging needs about" in result.err) == (5, True)
+    assert not pool._PROCESSES.pools
 
 
 def test_a_killed_worker_process_costs_an_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

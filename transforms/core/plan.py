@@ -17,7 +17,7 @@ from transforms.core.selection import Edge, Reach, Selection, check_aligned, com
 from transforms.core.time import days_of, format_period, unite
 from transforms.core.units import Unit
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 Average = Literal["cascade", "flat"]
 

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from transforms.decode.containers import TABLES
 from transforms.decode.framing import Frame, frames
+from transforms.decode.json_schemas import json_schema
 from transforms.decode.otlp_forms import is_delimited, is_request
 from transforms.decode.scalars import Json
 from transforms.decode.unpacked import Unpacked
@@ -23,8 +24,8 @@ _MAGIC: Final = (
 )
 
 _MARKS: Final[tuple[tuple[str, Callable[[dict[str, Json]], bool]], ...]] = (
-    ("OTLP/JSON metrics", lambda record: isinstance(record.get("resourceMetrics"), list)),
-    ("CloudWatch metric stream JSON", lambda record: "metric_stream_name" in record),
+    ("OTLP/JSON metrics", lambda record: json_schema(record, None) == "OTLP/JSON"),
+    ("CloudWatch metric stream JSON", lambda record: json_schema(record, None) == "CloudWatch JSON"),
     ("Lambda event", lambda record: isinstance(record.get("Records"), list)),
     ("Firehose error output", lambda record: "rawData" in record),
 )

@@ -34,16 +34,16 @@ def account_of(plan: Plan, ledger: Ledger) -> Account:
     return account([one.counts for one in footers(plan, ledger)], list(records(plan, ledger)))
 
 
-def coverage_of(plan: Plan, staged: Iterable[Footer]) -> tuple[HourCoverage, ...]:
-    """The planned coverage less the objects that turned out to be unreadable, as a whole or from some byte on."""
-    broken = {letter.object for one in staged for letter in one.dead_letters if letter.cause in {*LOST, *UNREADABLE}}
+def coverage_of(plan: Plan, letters: Iterable[DeadLetter]) -> tuple[HourCoverage, ...]:
+    """The planned coverage less the objects that turned out to be unreadable, as a whole or from some byte on, by the run's dead letters."""
+    broken = {letter.object for letter in letters if letter.cause in {*LOST, *UNREADABLE}}
     return without_unreadable(plan.coverage, [span[0] for key in broken if (span := plan.request.keys.times(key))])
 
 
 def held_back(plan: Plan, ledger: Ledger) -> tuple[Range, ...]:
     """The hours whose coverage is below the run's minimum, once all groups are staged; their buckets are not written."""
     least = plan.request.min_coverage
-    hours = coverage_of(plan, footers(plan, ledger)) if least else ()
+    hours = coverage_of(plan, dead_letters(plan, ledger)) if least else ()
     return unite((one.start_s, one.start_s + HOUR_S) for one in hours if one.share < least)
 
 

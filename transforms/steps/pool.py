@@ -1,8 +1,8 @@
 """Work on several elements at once inside one `process` call: by threads of this process, or by worker processes of its own.
 
-The heavy steps (inflate, JSON, sort, Parquet) leave the interpreter lock, but what lies between them holds it: two threads do the work of 1.6. Worker
-processes do that of 2, and cost 0.4 s to start and 90 MB each; so long runs use them and short ones do not. They end with the process that started them,
-however that ends.
+The heavy steps (inflate, JSON, sort, Parquet) leave the interpreter lock, but what lies between them holds it, so that threads wait for each other. Worker
+processes do not, but take time to start and the memory of an interpreter each: long runs use them and short ones do not. They end with the process that
+started them, however that ends.
 """
 
 import multiprocessing

@@ -182,7 +182,7 @@ def _worker_of(run_dir: str) -> Worker:
 def _keep_memory() -> None:
     """Lets Arrow take memory from the C library, as NumPy does, so that either uses what the other freed; and the C library keep 64 MB of it.
 
-    glibc's own limits follow the largest array freed: it returned and fetched the same pages over and over, an eighth of the time of a run.
+    glibc's own limits follow the largest array freed: it would return and fetch the same pages over and over.
     """
     pa.set_memory_pool(pa.system_memory_pool())
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
