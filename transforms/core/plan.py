@@ -14,8 +14,9 @@ from transforms.core.hash_slots import HashSlots, parse_slots
 from transforms.core.keys import PATTERN, KeyLayout
 from transforms.core.manifest import Manifest
 from transforms.core.selection import Edge, Reach, Selection, check_aligned, computed_ranges, edge_buckets
-from transforms.core.time import days_of, format_period, unite
+from transforms.core.time import format_period, unite
 from transforms.core.units import Unit
+from transforms.core.windows import Windows
 
 FORMAT: Final = 2
 
@@ -95,7 +96,7 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """One planned execution. `groups` are `(first ordinal, count)` into the manifest, `shards` numbers by metric type and window.
+    """One planned execution. `groups` are `(first ordinal, count)` into the manifest, `shards` numbers by metric type and window of `window_days`.
 
     `coverage` has the hours of the computed times that are over, or none if no key shows a time.
     """
@@ -114,6 +115,7 @@ class Plan:
     shards: dict[str, dict[str, int]]
     estimate: Estimate
     coverage: tuple[HourCoverage, ...] = ()
+    window_days: int = 1
 
     @property
     def selection(self) -> Selection:
@@ -121,9 +123,13 @@ class Plan:
         return self.request.selection(self.periods)
 
     @property
-    def windows(self) -> tuple[str, ...]:
+    def windows(self) -> Windows:
+        """The store's windows."""
+        return Windows(self.window_days)
+
+    def touched_windows(self) -> tuple[str, ...]:
         """Store windows with computed buckets, sorted."""
-        return days_of(self.selection.needed())
+        return self.windows.touched_by(self.selection.needed())
 
     def shard_count(self, metric_type: str, window: str) -> int:
         """Shards of a store partition; 1 for those the run does not touch."""
@@ -131,7 +137,7 @@ class Plan:
 
     def units(self, metric_type: str) -> tuple[Unit, ...]:
         """All units of a metric type in order, whether the archive has points for them or not."""
-        return tuple(Unit(metric_type, window, shard) for window in self.windows for shard in range(self.shard_count(metric_type, window)))
+        return tuple(Unit(metric_type, window, shard) for window in self.touched_windows() for shard in range(self.shard_count(metric_type, window)))
 
     def all_units(self) -> tuple[Unit, ...]:
         """Units of all types in the order in which they are restored."""
