@@ -114,7 +114,7 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, mea
     Raises UsageError for what is wrong in the job, RefusedError if there is nothing to read or no room to stage it.
     """
     request, periods, membership = resolve(job, runtime, dry_run=dry_run)
-    store = runtime.store(job.store)
+    store = runtime.store(job.store, request.settings)
     archive = runtime.archive(job.archive, request.keys)
     selection = request.selection(periods)
     times = object_times(selection, request.reach)

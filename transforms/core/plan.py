@@ -14,6 +14,7 @@ from transforms.core.hash_slots import HashSlots, parse_slots
 from transforms.core.keys import PATTERN, KeyLayout
 from transforms.core.manifest import Manifest
 from transforms.core.selection import Edge, Reach, Selection, check_aligned, computed_ranges, edge_buckets
+from transforms.core.store_settings import StoreSettings, settings_from_json
 from transforms.core.time import format_period, unite
 from transforms.core.units import Unit
 from transforms.core.windows import Windows
@@ -57,6 +58,7 @@ class Request:
     reach: Reach = field(default_factory=Reach)
     key_pattern: str = PATTERN
     key_time_zone: str = "UTC"
+    settings: StoreSettings = field(default_factory=StoreSettings)
 
     @property
     def keys(self) -> KeyLayout:
@@ -159,6 +161,7 @@ def plan_from_json(text: str) -> Plan:
         msg = f"the plan has format {found!r}, this version reads {FORMAT}: finish the run with the version that planned it"
         raise UsageError(msg)
     request = _tuples(data["request"]) | {"reach": Reach(**data["request"]["reach"]), "flat": _flat(data["request"].get("flat"))}
+    request["settings"] = settings_from_json(data["request"]["settings"])
     pairs = {name: tuple((a, b) for a, b in data[name]) for name in ("periods", "object_times", "groups")}
     coverage = tuple(HourCoverage(**one) for one in data["coverage"])
     return Plan(**data | pairs | {"request": Request(**request), "estimate": Estimate(**data["estimate"]), "coverage": coverage})

@@ -70,7 +70,7 @@ class Worker:
 
     @cached_property
     def _store(self) -> RollupStore:
-        return open_store(self.plan.request.store)
+        return open_store(self.plan.request.store, settings=self.plan.request.settings)
 
     @cached_property
     def _membership(self) -> Membership | None:

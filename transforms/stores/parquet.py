@@ -12,15 +12,18 @@ import pyarrow as pa
 
 from transforms.core.granularity import GRANULARITIES, WIDTH_S, Range
 from transforms.core.model import ROLLUP_SCHEMA
+from transforms.core.store_settings import StoreSettings
 from transforms.core.units import Unit
 from transforms.stores.adopting import shards_found
 from transforms.stores.backend import Change, Traits
 from transforms.stores.files import Failpoint, Files, no_failpoint, temporary
+from transforms.stores.folder import check_folder, local_path
 from transforms.stores.layout import Layout
 from transforms.stores.protocol import Wanted
 from transforms.stores.rollups import Rollups
 from transforms.stores.scanning import Keep, Overlap, Source, scan_sorted
 from transforms.stores.shard_files import read_table, write_table
+from transforms.stores.url import StoreUrl
 
 
 class ParquetStore(Rollups):
@@ -29,6 +32,13 @@ class ParquetStore(Rollups):
     def __init__(self, root: Path, *, failpoint: Failpoint = no_failpoint) -> None:
         """Touches nothing. `failpoint` is called around every step on disk (`files`)."""
         super().__init__(ParquetFolder(Layout(root), Files(failpoint)))
+
+
+def open_url(url: StoreUrl, _settings: StoreSettings, *, writable: bool) -> ParquetStore:
+    """The store at `parquet:///abs/path`. Raises UsageError for a path that is relative, no folder, or can't be used."""
+    root = local_path(url)
+    check_folder(url, root, writable=writable)
+    return ParquetStore(root)
 
 
 @dataclass(frozen=True)
