@@ -54,10 +54,7 @@ class PlanJob(StoreSettings):
     def __post_init__(self) -> None:
         """Check the run id, which becomes a folder name, and that hash slots and key come together; and how keys are said to show times."""
         check_run_id(self.run_id)
-        if bool(self.hash_slots) != bool(self.hash_key):
-            given, missing = ("--hash-slots", "--hash-key") if self.hash_slots else ("--hash-key", "--hash-slots")
-            msg = f"{given} without {missing}: slots say which series lost data, the key how the hot tier names a series, such as metric:{{org}}:{{name}}"
-            raise UsageError(msg)
+        check_hash_slots(self.hash_slots, self.hash_key)
         KeyLayout(self.key_pattern, self.key_time_zone)
 
     def request(self, *, membership_digest: str, dry_run: bool, series_file_digest: str = "", file_globs: tuple[str, ...] = ()) -> Request:
@@ -194,6 +191,14 @@ class UndoJob:
     def __post_init__(self) -> None:
         """Check the run id."""
         check_run_id(self.run_id)
+
+
+def check_hash_slots(slots: tuple[SlotRange, ...], key: str) -> None:
+    """Raises UsageError unless hash slots and the key that they are of come together."""
+    if bool(slots) != bool(key):
+        given, missing = ("--hash-slots", "--hash-key") if slots else ("--hash-key", "--hash-slots")
+        msg = f"{given} without {missing}: slots say which series lost data, the key how the hot tier names a series, such as metric:{{org}}:{{name}}"
+        raise UsageError(msg)
 
 
 def check_run_id(run_id: str) -> None:

@@ -22,7 +22,7 @@ def run(job: RunsJob, runtime: Runtime) -> Outcome:
 
 def _run(ledger: Ledger) -> dict[str, Any]:
     try:
-        plan = ledger.plan()
+        plan = ledger.any_plan()
     except UsageError:  # a plan of another version: the others are listed all the same
         unknown = {"planned": "", "state": f"{state_of(ledger)}, by another version", "done": float(ledger.report() is not None)}
         return {"run_id": ledger.path.name, **unknown, "periods": [], "metric_types": [], "store": ""}
@@ -38,7 +38,7 @@ def _run(ledger: Ledger) -> dict[str, Any]:
 
 
 def _done(ledger: Ledger) -> float:
-    return 1.0 if ledger.report() else Watch(ledger, ledger.plan(), 0.0).snapshot(0.0).fraction
+    return 1.0 if ledger.report() else Watch(ledger, ledger.any_plan(), 0.0).snapshot(0.0).fraction
 
 
 def state_of(ledger: Ledger) -> str:

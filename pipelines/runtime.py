@@ -49,9 +49,9 @@ class Runtime:
         state = self.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
         return Path(work_dir or Path(state) / "metric-rollups").absolute() / "runs"
 
-    def resume_command(self, work_dir: str, run_id: str) -> str:
+    def resume_command(self, work_dir: str, run_id: str, command: str = "backfill") -> str:
         """What to type to execute a planned run, or to go on with it."""
-        return f"rollups backfill --plan {run_id}" + (f" --work-dir {shlex.quote(work_dir)}" if work_dir else "")
+        return f"rollups {command} --plan {run_id}" + (f" --work-dir {shlex.quote(work_dir)}" if work_dir else "")
 
     def ledger(self, work_dir: str, run_id: str) -> Ledger:
         """The run directory of an id."""

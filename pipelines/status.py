@@ -8,9 +8,11 @@ from pipelines.progress import Snapshot, Watch, progress_line
 from pipelines.report import letter_line, report_text
 from pipelines.runs import state_of
 from pipelines.runtime import Runtime
+from pipelines.transfer_report import transfer_report_text
 from transforms.core.errors import IncompleteError
 from transforms.core.plan import Plan
 from transforms.core.time import format_time
+from transforms.core.transfer import StorePlan, command_of
 from transforms.steps.completion import dead_letters
 from transforms.steps.ledger import Ledger
 
@@ -20,19 +22,20 @@ WATCH_EVERY_S: Final = 2.0
 def run(job: StatusJob, runtime: Runtime) -> Outcome:
     """Exit 0 if the run has ended, 3 while something of it is missing."""
     ledger = runtime.ledger(job.work_dir, job.run_id)
-    plan = ledger.plan()
+    plan = ledger.any_plan()
     if job.dead_letters:
-        return _dead_letters(ledger, plan, runtime)
+        return _dead_letters(ledger, ledger.plan(), runtime)
     watch = Watch(ledger, plan, ledger.taken_s())
     while job.watch and state_of(ledger) == "running":
         runtime.show(progress_line(watch.snapshot(runtime.clock())))
         runtime.wait(WATCH_EVERY_S)
     now = watch.snapshot(runtime.clock())
     if report := ledger.report():
-        text = report_text(report) + ("\nundone    its buckets were brought back to what they were before" if ledger.is_undone() else "")
+        told = transfer_report_text(report) if isinstance(plan, StorePlan) else report_text(report)
+        text = told + ("\nundone    its buckets were brought back to what they were before" if ledger.is_undone() else "")
         return Outcome(exit_code=0, data={"run_id": plan.run_id, "state": state_of(ledger), "report": report}, text=text)
     data = {"run_id": plan.run_id, "state": state_of(ledger), "planned": format_time(plan.created_s), **now.to_data()}
-    return Outcome(exit_code=IncompleteError.exit_code, data=data, text=_text(data, now, runtime.resume_command(job.work_dir, job.run_id)))
+    return Outcome(exit_code=IncompleteError.exit_code, data=data, text=_text(data, now, runtime.resume_command(job.work_dir, job.run_id, command_of(plan))))
 
 
 def _text(data: dict[str, Any], now: Snapshot, go_on: str) -> str:

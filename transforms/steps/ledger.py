@@ -27,6 +27,7 @@ from transforms.core.errors import IncompleteError, UsageError
 from transforms.core.manifest import Manifest
 from transforms.core.plan import Plan, check_manifest, plan_from_json
 from transforms.core.roles import Membership
+from transforms.core.transfer import AnyPlan, StorePlan, Transfer, command_of, is_store_plan, store_plan_from_data
 from transforms.core.units import Unit
 from transforms.steps.membership import membership_from_arrow
 from transforms.stores.files import Files
@@ -54,18 +55,41 @@ class Ledger:
             _write_arrow(self.path / "membership.arrow", membership)
         write_whole(self.path / "plan.json", plan.to_json().encode(), name="plan")
 
-    def update(self, plan: Plan) -> None:
+    def create_from_store(self, plan: StorePlan) -> None:
+        """Stores the plan of a run that reads no archive."""
+        (self.path / "units").mkdir(parents=True, exist_ok=True)
+        self.update(plan)
+
+    def update(self, plan: AnyPlan) -> None:
         """Replaces the plan by one whose shards are those that the store really has."""
         write_whole(self.path / "plan.json", plan.to_json().encode(), name="plan")
 
     def plan(self) -> Plan:
-        """The stored plan. Raises UsageError if there is none."""
+        """The stored plan of a backfill. Raises UsageError if there is none."""
+        plan = self.any_plan()
+        if isinstance(plan, StorePlan):
+            msg = f"the run {self.path.name!r} is not a backfill: go on with `rollups {plan.request.command} --plan {self.path.name}`"
+            raise UsageError(msg)
+        return plan
+
+    def store_plan(self, command: Transfer | None = None) -> StorePlan:
+        """The stored plan of a run from store to store. Raises UsageError if there is none, of that command if one is given."""
+        plan = self.any_plan()
+        made_by = command_of(plan)
+        if not isinstance(plan, StorePlan) or command not in (None, made_by):
+            msg = f"the run {self.path.name!r} was planned by `rollups {made_by}`: go on with `rollups {made_by} --plan {self.path.name}`"
+            raise UsageError(msg)
+        return plan
+
+    def any_plan(self) -> AnyPlan:
+        """The stored plan of whatever run. Raises UsageError if there is none."""
         try:
             text = (self.path / "plan.json").read_text("utf-8")
         except FileNotFoundError:
             msg = f"there is no run {self.path.name!r} in {str(self.path.parent)!r}: `rollups runs` lists those there are"
             raise UsageError(msg) from None
-        return plan_from_json(text)
+        data = json.loads(text)
+        return store_plan_from_data(data) if is_store_plan(data) else plan_from_json(text)
 
     def manifest(self, plan: Plan) -> Manifest:
         """The planned manifest, its digest checked."""

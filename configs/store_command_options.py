@@ -1,0 +1,52 @@
+"""Options of the commands that read one store and write or compare another."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from configs.option import Option, list_of, one_of
+from configs.options import BACKFILL_OPTIONS
+from configs.store_options import STORE_OPTIONS
+from transforms.core.granularity import GRANULARITIES
+
+
+def _as_in_backfill(names: Iterable[str]) -> tuple[Option, ...]:
+    known = {one.name: one for one in BACKFILL_OPTIONS}
+    return tuple(known[name] for name in names)
+
+
+_SERIES: Final = _as_in_backfill(("metric-types", "org", "series", "series-file", "hash-slots", "hash-key"))
+_RUN: Final = (
+    *STORE_OPTIONS,
+    *_as_in_backfill(("run-id",)),
+    Option(name="plan", metavar="ID", default="", help="execute exactly the plan that was stored under this id, or go on with it"),
+    Option(name="plan-only", flag=True, default=False, help="store and show the plan and end; --plan ID executes it"),
+    Option(name="dry-run", flag=True, default=False, help="show what would change, write nothing to the store"),
+    *_as_in_backfill(("yes", "max-attempts")),
+    Option(name="allow-empty", flag=True, default=False, help="a source that holds nothing of the period is no error"),
+    *_as_in_backfill(("workers", "runner", "work-dir", "json", "config")),
+)
+
+RECALCULATE_OPTIONS: Final = (
+    Option(name="from", metavar="URL", default="", job_field="source", help="the store that holds the finer rollups, if it is another one than --store"),
+    *_as_in_backfill(("store", "period")),
+    *_SERIES,
+    Option(
+        name="finer",
+        metavar="1m|5m",
+        parse=one_of("granularity to recalculate from", ("1m", "5m")),
+        default="1m",
+        help="the stored rollups that are rolled up (default: 1m)",
+    ),
+    Option(
+        name="granularities",
+        metavar="LIST",
+        parse=list_of("granularity", GRANULARITIES),
+        default=(),
+        help="bucket widths to make; if not given, all that are wider than --finer",
+    ),
+    *_as_in_backfill(("edge", "average", "allow-fewer")),
+    *_RUN,
+)
+
+STORE_COMMAND_OPTIONS: Final = RECALCULATE_OPTIONS
+"""Options of all these commands."""

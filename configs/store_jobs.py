@@ -1,0 +1,106 @@
+"""What the commands from store to store are told. Fields are those of `configs.store_command_options`."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from configs.jobs import check_hash_slots, check_run_id
+from transforms.core.errors import UsageError
+from transforms.core.fold import Average
+from transforms.core.granularity import WIDTH_S
+from transforms.core.hash_slots import SlotRange, format_slots
+from transforms.core.recalculating import SOURCES
+from transforms.core.selection import Edge
+from transforms.core.store_settings import StoreSettings, settings_of
+from transforms.core.transfer import StoreRequest
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferJob(StoreSettings, ABC):
+    """What both kinds of runs from store to store are told: which series, and how the run is executed."""
+
+    source: str
+    store: str
+    period: tuple[str, ...]
+    metric_types: tuple[str, ...]
+    granularities: tuple[str, ...]
+    org: tuple[str, ...]
+    series: tuple[str, ...]
+    series_file: str
+    hash_slots: tuple[SlotRange, ...]
+    hash_key: str
+    run_id: str
+    plan: str
+    plan_only: bool
+    dry_run: bool
+    yes: bool
+    max_attempts: int
+    allow_empty: bool
+    workers: int
+    runner: str
+    work_dir: str
+    json: bool
+    beam_options: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the ids, and that hash slots and key come together."""
+        check_run_id(self.run_id)
+        check_run_id(self.plan)
+        if self.plan and self.run_id not in ("", self.plan):
+            msg = f"--run-id {self.run_id} and --plan {self.plan} differ: a plan is executed under its own id, leave --run-id out"
+            raise UsageError(msg)
+        check_hash_slots(self.hash_slots, self.hash_key)
+
+    @abstractmethod
+    def request(self, *, series_file_digest: str = "", file_globs: tuple[str, ...] = ()) -> StoreRequest:
+        """The part of the job that decides what is written."""
+
+    def _asked(self) -> dict[str, Any]:
+        """The fields of a request that are the same for both."""
+        return {
+            "store": self.store,
+            "periods": self.period,
+            "metric_types": self.metric_types,
+            "orgs": self.org,
+            "series": self.series,
+            "series_file": self.series_file,
+            "hash_slots": format_slots(self.hash_slots),
+            "hash_key": self.hash_key,
+            "dry_run": self.dry_run,
+            "settings": settings_of(self),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecalculateJob(TransferJob):
+    """Which coarser rollups to make from stored finer ones."""
+
+    finer: str
+    edge: Edge
+    average: Average
+    allow_fewer: bool
+
+    def __post_init__(self) -> None:
+        """Check that the finer rollups can be made into those asked for."""
+        super().__post_init__()
+        if cannot := [one for one in self.granularities if one not in SOURCES[self.finer]]:
+            source = (
+                "1m rollups come from the archive (rollups backfill)" if cannot[0] == "1m" else f"from {self.finer} ones come {', '.join(SOURCES[self.finer])}"
+            )
+            msg = f"{cannot[0]} rollups can't be recalculated from {self.finer} rollups: {source}"
+            raise UsageError(msg)
+
+    def request(self, *, series_file_digest: str = "", file_globs: tuple[str, ...] = ()) -> StoreRequest:
+        """The part of the job that decides what is written."""
+        return StoreRequest(
+            command="recalculate",
+            source=self.source or self.store,
+            granularities=tuple(sorted(self.granularities or SOURCES[self.finer], key=WIDTH_S.__getitem__)),
+            finer=self.finer,
+            series_file_digest=series_file_digest,
+            file_globs=file_globs,
+            edge=self.edge,
+            average=self.average,
+            allow_fewer=self.allow_fewer,
+            **self._asked(),
+        )
