@@ -7,6 +7,7 @@ from configs.option import Option, list_of, one_of
 from configs.options import BACKFILL_OPTIONS
 from configs.store_options import STORE_OPTIONS
 from transforms.core.granularity import GRANULARITIES
+from transforms.core.model import METRIC_TYPES
 
 
 def _as_in_backfill(names: Iterable[str]) -> tuple[Option, ...]:
@@ -48,5 +49,22 @@ RECALCULATE_OPTIONS: Final = (
     *_RUN,
 )
 
-STORE_COMMAND_OPTIONS: Final = RECALCULATE_OPTIONS
+COMPARE_OPTIONS: Final = (
+    *_as_in_backfill(("period",)),
+    Option(name="metric-types", metavar="LIST", parse=list_of("metric type", METRIC_TYPES), default=METRIC_TYPES, help="(default: all)"),
+    Option(
+        name="granularities",
+        metavar="LIST",
+        parse=list_of("granularity", GRANULARITIES),
+        default=(),
+        help="bucket widths to compare; if not given, all that both stores can hold",
+    ),
+    *_as_in_backfill(("org", "series", "series-file", "hash-key")),
+    Option(name="include-generation", flag=True, default=False, help="buckets of another generation differ; without it only their values are compared"),
+    Option(name="allow-empty", flag=True, default=False, help="that neither store holds anything of the period is no error"),
+    *STORE_OPTIONS,
+    *_as_in_backfill(("json", "config")),
+)
+
+STORE_COMMAND_OPTIONS: Final = (*RECALCULATE_OPTIONS, *COMPARE_OPTIONS)
 """Options of all these commands."""

@@ -104,3 +104,21 @@ class RecalculateJob(TransferJob):
             allow_fewer=self.allow_fewer,
             **self._asked(),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareJob(StoreSettings):
+    """Which rollups of two stores to compare. With a `hash_key` differences are also told by hash slot."""
+
+    left: str
+    right: str
+    period: tuple[str, ...]
+    metric_types: tuple[str, ...]
+    granularities: tuple[str, ...]
+    org: tuple[str, ...]
+    series: tuple[str, ...]
+    series_file: str
+    hash_key: str
+    include_generation: bool
+    allow_empty: bool
+    json: bool

@@ -18,7 +18,7 @@ from configs import options as table, store_command_options as store_table
 from configs.jobs import BackfillJob, ExportJob, InspectJob, PlanJob, RunsJob, StatusJob, UndoJob, check_run_id, values_of
 from configs.loader import load_config
 from configs.option import Option, defaults, nearest, parse_value
-from configs.store_jobs import RecalculateJob
+from configs.store_jobs import CompareJob, RecalculateJob
 from pipelines.outcome import Outcome
 from pipelines.runtime import Runtime
 from transforms.core.errors import RollupsError, UsageError
@@ -83,6 +83,14 @@ COMMANDS: Final = (
         options=table.EXPORT_OPTIONS,
         job=ExportJob,
         examples=("rollups export --store parquet:///data/rollups --period 2025-11-01T00:00Z/PT6H --granularity 5m --series 'host/acme/*/loadavg5'",),
+    ),
+    Command(
+        name="compare",
+        help="tell what two stores differ in: missing, extra and different rollups",
+        options=store_table.COMPARE_OPTIONS,
+        job=CompareJob,
+        arguments=("left", "right"),
+        examples=("rollups compare parquet:///data/rollups parquet:///data/rollups --period 2025-11-01T00:00Z/P1D --hash-key '{org}:{entity}:{name}'",),
     ),
     Command(
         name="inspect",

@@ -104,8 +104,8 @@ def _report(plan: Plan, ledger: Ledger, sums: Account, done: list[UnitRecord]) -
             {"object": one.object, "cause": one.cause, "detail": one.detail} for one in islice(_unreadable(plan, ledger), UNREADABLE_LISTED)
         ],
         "refused_file": str(ledger.path / "refused.jsonl"),
-        "refused": [change_data(one, unit) for one, unit in largest(done, "refused", SHOWN_REFUSED)],
-        "largest_changes": [change_data(one, unit) for one, unit in largest(done, "changes", LARGEST_CHANGES)],
+        "refused": [change_data(one, record.unit.metric_type) for one, record in largest(done, "refused", SHOWN_REFUSED)],
+        "largest_changes": [change_data(one, record.unit.metric_type) for one, record in largest(done, "changes", LARGEST_CHANGES)],
     }
 
 
@@ -132,9 +132,9 @@ def largest(done: Iterable[UnitRecord], what: str, number: int) -> list[tuple[Bu
     return sorted(found, key=lambda pair: pair[0].size, reverse=True)[:number]
 
 
-def change_data(change: BucketChange, record: UnitRecord) -> dict[str, Any]:
+def change_data(change: BucketChange, metric_type: str) -> dict[str, Any]:
     """A bucket before and after for `--json`."""
-    series = dict(zip(SERIES_COLUMNS, (record.unit.metric_type, *change.series), strict=True))
+    series = dict(zip(SERIES_COLUMNS, (metric_type, *change.series), strict=True))
     numbers = {name: _finite(getattr(change, name)) for name in ("stored_minutes", "minutes", "stored_avg", "avg")}
     return series | {"granularity": change.granularity, "bucket_start": format_time(change.bucket_start_s)} | numbers
 
@@ -152,7 +152,7 @@ def letter_line(letter: DeadLetter) -> bytes:
 
 def refused_lines(done: Iterable[UnitRecord]) -> Iterator[bytes]:
     """The JSON lines of all refused buckets."""
-    return (json.dumps(change_data(one, record), ensure_ascii=False).encode() for record in done for one in record.refused)
+    return (json.dumps(change_data(one, record.unit.metric_type), ensure_ascii=False).encode() for record in done for one in record.refused)
 
 
 def report_text(report: dict[str, Any]) -> str:

@@ -64,8 +64,8 @@ def _report(plan: StorePlan, ledger: Ledger, sums: Account, done: list[UnitRecor
         "imbalances": list(sums.imbalances()),
         "buckets": {name: {one: asdict(tally) for one, tally in of_type.items()} for name, of_type in sums.tallies.items()},
         "refused_file": str(ledger.path / "refused.jsonl"),
-        "refused": [change_data(one, unit) for one, unit in largest(done, "refused", SHOWN_REFUSED)],
-        "largest_changes": [change_data(one, unit) for one, unit in largest(done, "changes", LARGEST_CHANGES)],
+        "refused": [change_data(one, record.unit.metric_type) for one, record in largest(done, "refused", SHOWN_REFUSED)],
+        "largest_changes": [change_data(one, record.unit.metric_type) for one, record in largest(done, "changes", LARGEST_CHANGES)],
     }
 
 
