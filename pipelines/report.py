@@ -227,7 +227,7 @@ def _notes(report: dict[str, Any]) -> Iterator[str]:
         yield f"of these, {human_number(report['firehose_error_records'])} are what Firehose could not deliver"
     for what, key in (
         ("kept as the nearest number (beyond 2^53)", "inexact_values"),
-        ("sums beyond the largest number", "overflowing_sums"),
+        ("sums and counts beyond the largest number", "overflowing_sums"),
         ("histograms with wider buckets than they came with", "rebinned_histograms"),
     ):
         if report[key]:

@@ -16,7 +16,10 @@ STORED: Final = ("stored", "superseded", "outside", "dropped", "refused")
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:
-    """Buckets of one granularity by what became of them. `absent` are stored ones for which the archive has nothing, `overflows` sums stored as infinity."""
+    """Buckets of one granularity by what became of them.
+
+    `absent` are stored ones for which the archive has nothing, `overflows` sums stored as infinity or as the largest count.
+    """
 
     added: int = 0
     changed: int = 0

@@ -13,7 +13,7 @@ from transforms.core.histograms import Histograms, histograms_of, joined, merge
 from transforms.core.kinds import Folded, Gathered, Laid, Rules, count_minutes, followers, gather, is_young
 from transforms.core.model import Bools, Floats, Ints
 from transforms.core.percentiles import percentiles
-from transforms.core.ragged import latest, left_folds, sizes_of, starts_of
+from transforms.core.ragged import MOST, latest, left_folds, sizes_of, starts_of
 from transforms.core.tiles import Part
 
 
@@ -164,7 +164,7 @@ def _folded(given: Histograms, starts: Ints) -> Floats:
 def _laid(rows: _Rows, width_s: int) -> Laid:
     given = rows.histograms
     with np.errstate(invalid="ignore", divide="ignore"):
-        average = np.where(given.count > 0, given.total / given.count, np.nan) + 0.0
+        average = np.where((given.count > 0) & (given.count < MOST), given.total / given.count, np.nan) + 0.0
     values = {"sum": given.total, "min": given.low, "max": given.high, "avg": average} | percentiles(given)
     buckets = Buckets(
         present=np.ones((len(given), 1), bool),

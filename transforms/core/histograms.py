@@ -4,6 +4,8 @@ The rule: histograms with the same bounds are added bucket by bucket. Otherwise 
 added, and what overlaps becomes the hull of what overlaps (for exponential histograms this is the downscaling that OpenTelemetry's data model prescribes:
 a coarser scale's buckets are unions of a finer one's). No count is divided, so all counts stay exact. The edges of the disjoint intervals are the new bounds,
 gaps between them are empty buckets. A bucket that became wider than one of its parts was rebinned.
+
+A count, of a bucket or of all, that would be larger than 2^63 - 1 stays at it, as an overflowing sum stays at infinity; the rollup is counted as overflowing.
 """
 
 from collections.abc import Sequence
@@ -15,7 +17,7 @@ import pyarrow as pa
 from transforms.core.errors import RollupsError
 from transforms.core.intervals import Intervals, united
 from transforms.core.model import HISTOGRAM, Bools, Floats, Ints
-from transforms.core.ragged import concatenated_ranges, sizes_of, taken
+from transforms.core.ragged import concatenated_ranges, saturated_sums, sizes_of, taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,7 @@ def merge(given: Histograms, starts: Ints) -> tuple[Histograms, Bools]:
         back[np.concatenate([alike, mixed])] = np.arange(len(starts))
         merged = merged.take(back)
     low, high = _extremes(given, starts)
-    return replace(merged, count=np.add.reduceat(given.count, starts), low=low, high=high), rebinned
+    return replace(merged, count=saturated_sums(given.count, starts), low=low, high=high), rebinned
 
 
 def _extremes(given: Histograms, starts: Ints) -> tuple[Floats, Floats]:
@@ -196,7 +198,7 @@ def _added(given: Histograms, starts: Ints, sizes: Ints) -> Histograms:
         groups = np.flatnonzero(buckets == width)
         rows = concatenated_ranges(starts[groups], sizes[groups])
         matrix = given.counts.reshape(-1, width) if len(rows) == len(given) else given.counts[given.offsets[rows][:, None] + np.arange(width)]
-        sums = np.add.reduceat(matrix, offsets_of(sizes[groups])[:-1], axis=0)
+        sums = saturated_sums(matrix, offsets_of(sizes[groups])[:-1])
         counts[offsets[groups][:, None] + np.arange(width)] = sums
     return _bare(shape, buckets, counts, given.shapes)
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from transforms.core.model import Bools, Floats, Ints
+from transforms.core.ragged import saturated_sums
 
 
 class Intervals(NamedTuple):
@@ -46,7 +47,7 @@ def united(given: Intervals, groups: int) -> tuple[Buckets, Bools]:
     narrower = (low != bottom[part]) | (high[order] != top[part])
     rebinned = np.zeros(groups, bool)
     rebinned[low[narrower] // width] = True
-    counts = np.add.reduceat(given.number[order], first) if len(first) else np.zeros(0, np.int64)
+    counts = saturated_sums(given.number[order], first) if len(first) else np.zeros(0, np.int64)
     return _filled(bottom, top, counts, np.arange(groups) * width, given.edges), rebinned
 
 

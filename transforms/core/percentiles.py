@@ -6,6 +6,7 @@ import numpy as np
 
 from transforms.core.histograms import Histograms
 from transforms.core.model import Bools, Floats, Ints
+from transforms.core.ragged import MOST
 
 PERCENTS: Final = (50, 90, 95, 99)
 
@@ -13,7 +14,7 @@ _SAFE: Final = float(1 << 62)
 
 
 def percentiles(given: Histograms) -> dict[str, Floats]:
-    """`p50`, `p90`, `p95` and `p99` of every histogram; NaN without observations, and where no bound is known.
+    """`p50`, `p90`, `p95` and `p99` of every histogram; NaN without observations, where no bound is known, and where the count is MOST or more.
 
     The rule: of n counted observations the share q has the rank r = q n. It falls into the first bucket (lo, hi] up to whose end at least r are counted; with
     b counted before the bucket and c in it the percentile is lo (1 - f) + hi f, f = (r - b) / c, kept within [lo, hi]. The first bucket's lo is the least
@@ -29,7 +30,7 @@ def percentiles(given: Histograms) -> dict[str, Floats]:
     ends = running[given.offsets[1:] - 1] if len(given) else running
     before = np.append(0, ends)[:-1]
     total = ends - before
-    known = (total > 0) & (np.diff(given.offsets) > 1)
+    known = (total > 0) & (np.diff(given.offsets) > 1) & (given.count < MOST)
     rows = np.flatnonzero(known)
     found = {}
     for percent in PERCENTS:
