@@ -22,7 +22,7 @@ from transforms.core.errors import ObjectUnreadable, RefusedError
 from transforms.core.globs import read_series_file
 from transforms.core.granularity import Range
 from transforms.core.keys import KeyLayout
-from transforms.core.manifest import ArchiveObject, Manifest, cut_groups, may_hold
+from transforms.core.manifest import ArchiveObject, Manifest, cut_groups
 from transforms.core.plan import Estimate, Plan, Request, object_times
 from transforms.core.selection import Selection
 from transforms.core.slices import GroupColumns
@@ -148,7 +148,7 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, mea
 
 def take_sample(request: Request, selection: Selection, archive: Archive, manifest: Manifest, membership: pa.Table | None, runtime: Runtime) -> Sample:
     """Decodes the beginning of a few objects, evenly spread over those named in the computed times; over all, if there is none."""
-    near = [one for one in manifest.objects if may_hold(one.key, selection.needed(), request.keys)] or manifest.objects
+    near = [one for one in manifest.objects if request.keys.may_hold(one.key, selection.needed())] or manifest.objects
     number = min(SAMPLE_OBJECTS, len(near))
     chosen = [near[(2 * place + 1) * len(near) // (2 * number)] for place in range(number)]
     columns = GroupColumns(selection, request.reach, lambda _type, _window: 1, membership_from_arrow(membership) if membership is not None else None)
