@@ -1,92 +1,13 @@
 """Every option of every command, once: the command line, the YAML file and the help are made from this table."""
 
-import difflib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from transforms.core.errors import UsageError
+from configs.option import Option, list_of, one_of, share, whole_number
 from transforms.core.flat import flat_mapping, flat_text
 from transforms.core.granularity import GRANULARITIES
 from transforms.core.hash_slots import check_template, parse_slots
 from transforms.core.keys import PATTERN
 from transforms.core.model import METRIC_TYPES
-
-
-@dataclass(frozen=True, kw_only=True)
-class Option:
-    """One option. `name` is written `--like-this` in commands and `like_this` in YAML.
-
-    `parse` turns one written value into the value or raises UsageError; `mapping` turns a mapping that stands in
-    YAML into it; `many` options may be given several times and become a tuple; a `flag` takes no value.
-    """
-
-    name: str
-    help: str
-    parse: Callable[[str], Any] = str
-    default: Any = None
-    metavar: str = "VALUE"
-    many: bool = False
-    flag: bool = False
-    required: bool = False
-    mapping: Callable[[Mapping[object, object]], Any] | None = None
-
-    @property
-    def key(self) -> str:
-        """Name in YAML and in jobs."""
-        return self.name.replace("-", "_")
-
-
-def one_of(what: str, allowed: Iterable[str]) -> Callable[[str], str]:
-    """Accepts exactly the allowed words."""
-    words = tuple(allowed)
-
-    def parse(text: str) -> str:
-        if text not in words:
-            msg = f"{text!r} is no {what}: choose {', '.join(words)}"
-            raise UsageError(msg)
-        return text
-
-    return parse
-
-
-def share(text: str) -> float:
-    """Accepts a number from 0 to 1."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number <= 1:
-        msg = f"{text!r} is no number from 0 to 1"
-        raise UsageError(msg)
-    return number
-
-
-def list_of(what: str, allowed: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
-    """Accepts a comma-separated list of distinct allowed words and keeps its order."""
-    word = one_of(what, allowed)
-
-    def parse(text: str) -> tuple[str, ...]:
-        words = tuple(word(part.strip()) for part in text.split(","))
-        if len(set(words)) != len(words):
-            msg = f"{text!r} names a {what} twice"
-            raise UsageError(msg)
-        return words
-
-    return parse
-
-
-def whole_number(minimum: int) -> Callable[[str], int]:
-    """Accepts a whole number that is not below the minimum."""
-
-    def parse(text: str) -> int:
-        if not text.isascii() or not text.removeprefix("-").isdigit() or int(text) < minimum:
-            msg = f"{text!r} is no whole number of at least {minimum}"
-            raise UsageError(msg)
-        return int(text)
-
-    return parse
-
 
 _SOURCE: Final = (
     Option(name="archive", metavar="URL", help="where the archived records are: file:///abs/path or s3://bucket/prefix", required=True),
@@ -99,21 +20,16 @@ _SOURCE: Final = (
         help="affected period, TO exclusive; times carry an offset or Z, or are relative; may be given several times",
     ),
 )
-_WHAT: Final = (
+_KEYS: Final = (
     Option(
-        name="metric-types",
-        metavar="LIST",
-        parse=list_of("metric type", METRIC_TYPES),
-        default=METRIC_TYPES,
-        help="restored one after the other in this order (default: service,labeled,role,host)",
+        name="key-pattern",
+        metavar="PATTERN",
+        default=PATTERN,
+        help="folders of the archive by arrival, with YYYY, MM, dd and perhaps HH, such as dt=YYYY-MM-dd/hour=HH (default: YYYY/MM/dd/HH)",
     ),
-    Option(
-        name="granularities",
-        metavar="LIST",
-        parse=list_of("granularity", GRANULARITIES),
-        default=GRANULARITIES,
-        help="bucket widths to restore (default: 1m,5m,1h)",
-    ),
+    Option(name="key-time-zone", metavar="NAME", default="UTC", help="time zone of folders and file names, such as Asia/Tokyo (default: UTC)"),
+)
+_SERIES: Final = (
     Option(name="org", many=True, metavar="NAME", help="only this organisation; may be given several times"),
     Option(name="series", many=True, metavar="GLOB", help="only series whose type/org/entity/name matches; may be given several times"),
     Option(name="series-file", metavar="FILE", default="", help="and those that match a line of this file: a glob as of --series on each, # for comments"),
@@ -132,6 +48,23 @@ _WHAT: Final = (
         help="how the hot tier's key of a series is written: text with {type}, {org}, {entity}, {name}, {labels} (compact JSON), {host} (the label), "
         "and {{ }} for braces, such as metric:{{{org}}}:{entity}:{name} for a key with the hash tag {acme}",
     ),
+)
+_WHAT: Final = (
+    Option(
+        name="metric-types",
+        metavar="LIST",
+        parse=list_of("metric type", METRIC_TYPES),
+        default=METRIC_TYPES,
+        help="restored one after the other in this order (default: service,labeled,role,host)",
+    ),
+    Option(
+        name="granularities",
+        metavar="LIST",
+        parse=list_of("granularity", GRANULARITIES),
+        default=GRANULARITIES,
+        help="bucket widths to restore (default: 1m,5m,1h)",
+    ),
+    *_SERIES,
     Option(
         name="edge",
         parse=one_of("edge policy", ("expand", "clip", "fail")),
@@ -196,13 +129,7 @@ _WHAT: Final = (
         default=False,
         help="read what Firehose could not deliver (its error output) as well; without it, such a record is a dead letter",
     ),
-    Option(
-        name="key-pattern",
-        metavar="PATTERN",
-        default=PATTERN,
-        help="folders of the archive by arrival, with YYYY, MM, dd and perhaps HH, such as dt=YYYY-MM-dd/hour=HH (default: YYYY/MM/dd/HH)",
-    ),
-    Option(name="key-time-zone", metavar="NAME", default="UTC", help="time zone of folders and file names, such as Asia/Tokyo (default: UTC)"),
+    *_KEYS,
 )
 _HOW: Final = (
     Option(name="allow-fewer", flag=True, default=False, help="let a rollup of fewer minutes replace one of more"),
@@ -265,8 +192,7 @@ EXPORT_OPTIONS: Final = (
     Option(name="period", metavar="FROM/TO", many=True, required=True, help="buckets that overlap it are listed; may be given several times"),
     Option(name="granularity", metavar="1m|5m|1h", parse=one_of("granularity", GRANULARITIES), required=True, help="bucket width"),
     Option(name="metric-types", metavar="LIST", parse=list_of("metric type", METRIC_TYPES), default=METRIC_TYPES, help="(default: all)"),
-    Option(name="org", many=True, metavar="NAME", help="only this organisation; may be given several times"),
-    Option(name="series", many=True, metavar="GLOB", help="only series whose type/org/entity/name matches; may be given several times"),
+    *_SERIES,
     Option(name="format", parse=one_of("format", ("csv", "json", "parquet")), default="csv", metavar="csv|json|parquet", help="(default: csv)"),
     Option(name="output", metavar="FILE", default="", help="written whole or not at all (default: standard output)"),
     _JSON,
@@ -276,6 +202,7 @@ EXPORT_OPTIONS: Final = (
 INSPECT_OPTIONS: Final = (
     Option(name="objects", parse=whole_number(1), default=10, metavar="N", help="at most so many objects of a folder or archive are decoded (default: 10)"),
     *(one for one in _WHAT if one.name in ("default-org", "flat", "late-s", "early-s", "max-object-bytes", "read-firehose-errors")),
+    *_KEYS,
     _JSON,
     _CONFIG,
 )
@@ -291,50 +218,6 @@ STATUS_OPTIONS: Final = (
 )
 
 UNDO_OPTIONS: Final = (_YES, _WORK_DIR, _JSON, _CONFIG)
-
-
-def parse_value(option: Option, written: object, place: str) -> object:
-    """The value of an option as written on the command line or in YAML. Raises UsageError that names the place."""
-    if option.flag:
-        if not isinstance(written, bool):
-            msg = f"{place}: {written!r} is neither true nor false"
-            raise UsageError(msg)
-        return written
-    if option.many:
-        values = written if isinstance(written, list) else [written]
-        return tuple(_parse_one(option, value, place) for value in values)
-    if isinstance(written, dict) and option.mapping:
-        return _placed(option.mapping, written, place)
-    if isinstance(written, list):
-        written = ",".join(map(str, written))
-    return _parse_one(option, written, place)
-
-
-def _parse_one(option: Option, written: object, place: str) -> object:
-    if isinstance(written, (bool, dict, list)) or written is None:
-        msg = f"{place}: {written!r} is not a value for {option.metavar}"
-        raise UsageError(msg)
-    return _placed(option.parse, str(written), place)
-
-
-def _placed(parse: Callable[[Any], Any], written: object, place: str) -> Any:  # noqa: ANN401 - the option's value
-    """The parsed value. Raises UsageError that names the place."""
-    try:
-        return parse(written)
-    except UsageError as error:
-        msg = f"{place}: {error}"
-        raise UsageError(msg) from None
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint for a mistyped word: `; did you mean --period?`, or nothing."""
-    close = difflib.get_close_matches(word, list(known), 1)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-def defaults(options: Iterable[Option]) -> Mapping[str, object]:
-    """Values of options that are given nowhere."""
-    return {one.key: () if one.many else one.default for one in options}
 
 
 EVERY_OPTION: Final = (*PLAN_OPTIONS, *BACKFILL_OPTIONS, *EXPORT_OPTIONS, *INSPECT_OPTIONS, *RUNS_OPTIONS, *STATUS_OPTIONS, *UNDO_OPTIONS)

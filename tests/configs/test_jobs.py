@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from configs.jobs import BackfillJob, PlanJob, StatusJob, UndoJob, check_run_id
-from configs.options import BACKFILL_OPTIONS, PLAN_OPTIONS, Option, defaults
+from configs.option import Option, defaults
+from configs.options import BACKFILL_OPTIONS, PLAN_OPTIONS
 from transforms.core.errors import UsageError
 
 GIVEN = {"archive": "file:///a", "store": "parquet:///s", "period": ("2025-11-01T00:00Z/PT6H",)}

@@ -110,7 +110,7 @@ class ParquetStore:
 
 
 def _keep(metric_type: str, wanted: Wanted | None) -> Keep:
-    return lambda identity: wanted is None or wanted(metric_type, *identity[:3])
+    return lambda identity: wanted is None or wanted(metric_type, *identity[:4])
 
 
 def _checked(table: pa.Table, unit: Unit, granularity: str) -> pa.Table:

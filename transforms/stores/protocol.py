@@ -16,8 +16,8 @@ from transforms.core.model import METRIC_TYPES
 from transforms.core.units import Unit
 from transforms.core.versions import Merged
 
-Wanted = Callable[[str, str, str, str], bool]
-"""Whether a series is asked for, by metric type, org, entity and name (as `Selection.selects`)."""
+Wanted = Callable[[str, str, str, str, str], bool]
+"""Whether a series is asked for, by metric type, org, entity, name and labels (as `Selection.selects`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
