@@ -163,6 +163,11 @@ class InspectJob:
         """Check how keys are said to show times."""
         KeyLayout(self.key_pattern, self.key_time_zone)
 
+    @property
+    def keys(self) -> KeyLayout:
+        """How object keys show times."""
+        return KeyLayout(self.key_pattern, self.key_time_zone)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunsJob:

@@ -64,6 +64,11 @@ class KeyLayout:
                 return span
         return None
 
+    def root_of(self, key: str) -> str | None:
+        """What stands before the pattern's folders in an object's key; None if it lies in none."""
+        found = self._folder.search(key)
+        return None if found is None else key[: found.start()]
+
     def folder_times(self, folder: str) -> Range | None:
         """What a folder of the archive, such as `2025/11/`, covers. None if the pattern has no such folder at that depth."""
         depth = folder.count("/")
