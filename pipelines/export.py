@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -27,17 +28,18 @@ _JSON_NAMES: Final = tuple(map(json.dumps, EXPORT_COLUMNS))
 
 
 def run(job: ExportJob, runtime: Runtime) -> Outcome:
-    """Writes the rows to standard output or, whole or not at all, to a file."""
+    """Writes the rows to standard output or, whole or not at all, to a file. A reader who goes away has what was wanted: that is exit code 0."""
     now_s = runtime.now_s()
     periods = unite(parse_period(text, now_s) for text in job.period)
     selection = _selection(job, runtime)
     store = runtime.store(job.store, writable=False)
     tables = exported(store, job.granularity, metric_types=sorted(job.metric_types), periods=periods, wanted=selection.selects)
     write = {"csv": write_csv, "json": write_json, "parquet": write_parquet}["json" if job.json and job.format == "csv" else job.format]
-    if job.output:
-        _to_file(Path(job.output).absolute(), lambda sink: write(tables, sink))
-    else:
-        write(tables, runtime.out)
+    with suppress(BrokenPipeError):
+        if job.output:
+            _to_file(Path(job.output).absolute(), lambda sink: write(tables, sink))
+        else:
+            write(tables, runtime.out)
     return Outcome(exit_code=0, text="")
 
 

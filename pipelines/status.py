@@ -1,5 +1,6 @@
 """`rollups status`: what of a run is staged, rolled up and written, from its plan and ledger."""
 
+from contextlib import suppress
 from typing import Any, Final
 
 from configs.jobs import StatusJob
@@ -46,12 +47,13 @@ def _text(data: dict[str, Any], now: Snapshot, go_on: str) -> str:
 
 
 def _dead_letters(ledger: Ledger, plan: Plan, runtime: Runtime) -> Outcome:
-    """JSON lines to standard output: object, offset, cause, detail, raw bytes in base64."""
+    """JSON lines to standard output, as far as someone reads them: object, offset, cause, detail, raw bytes in base64."""
     stored = ledger.path / "dead_letters.jsonl"
-    if stored.exists():
-        runtime.out.write(stored.read_bytes())
-    else:
-        runtime.out.writelines(letter_line(one) + b"\n" for one in dead_letters(plan, ledger))
+    with suppress(BrokenPipeError):
+        if stored.exists():
+            runtime.out.write(stored.read_bytes())
+        else:
+            runtime.out.writelines(letter_line(one) + b"\n" for one in dead_letters(plan, ledger))
     return Outcome(exit_code=0, text="")
 
 
