@@ -7,8 +7,8 @@ points.
 A table is read in parts that become columns at once; where one is in doubt, each of its rows is written as JSON and read by the strict reader. The `offset` of
 a dead letter is the number of its row, from 0, and `raw` the row as JSON. A part that is damaged ends the reading.
 
-An object that would take more memory than the limits is one dead letter: Parquet is refused by what its footer says and its dictionaries would grow to, a
-stripe of ORC is measured when it has been read.
+An object that would take more memory than the limits is one dead letter: it is refused by what it says itself before anything is read (table_sizes.py), and by
+what dictionaries would grow to. What was read is measured, too, part by part: an ORC footer may say less than there is.
 """
 
 import json
@@ -30,6 +30,7 @@ from transforms.decode.framing import frames
 from transforms.decode.joining import dead_record
 from transforms.decode.payloads import Allowance
 from transforms.decode.strict import Columns, Source
+from transforms.decode.table_sizes import orc_bytes, parquet_bytes
 from transforms.decode.unpacked import TooMuch, UnpackLimits
 
 _LARGE_ROWS: Final = 4096
@@ -93,13 +94,14 @@ class _Reader:
         if container == "parquet":
             metadata = pyarrow.parquet.read_metadata(data)
             texts = self._check_parquet(metadata)
+            self._require_room(parquet_bytes(body))
             files = [pyarrow.parquet.ParquetFile(data, read_dictionary=names) for names in (texts, None)]
             # A batch of two row groups would have two dictionaries, which Arrow can't put together within lists.
             for group in range(metadata.num_row_groups):
                 yield from _of_row_group(files, group)
             return
         file = pyarrow.orc.ORCFile(data)
-        self._require_room(file.nrows * _NUMBER_BYTES)
+        self._require_room(max(file.nrows * _NUMBER_BYTES, orc_bytes(file.reader.serialized_file_tail())))
         for stripe in range(file.nstripes):
             batch = file.read_stripe(stripe)
             for start in range(0, batch.num_rows, _LARGE_ROWS):
