@@ -15,9 +15,13 @@ from tests.decode.test_tables import ROWS, host, orc, parquet, point, table
 from transforms.decode import tables
 from transforms.decode.causes import CORRUPT, EXPANSION, TOO_LARGE
 from transforms.decode.objects import DecodeRules
-from transforms.decode.table_sizes import orc_bytes, parquet_bytes
+from transforms.decode.payloads import Allowance
+from transforms.decode.strict import Source
+from transforms.decode.table_sizes import orc_bytes, parquet_sizes
+from transforms.decode.unpacked import UnpackLimits
 
 MANY = 3_000_000
+SOURCE = Source(key="key", arrival_us=0, org="acme")
 
 
 def bomb(metrics: int, nulls: int = 0) -> pa.Table:
@@ -45,7 +49,7 @@ def test_what_inflates_enormously_is_not_read(write: Any, monkeypatch: pytest.Mo
     body = write(bomb(MANY))
     assert len(body) < 500_000
     monkeypatch.setattr(pyarrow.orc.ORCFile, "read_stripe", refuse)
-    monkeypatch.setattr(tables, "_of_row_group", refuse)
+    monkeypatch.setattr(pyarrow.parquet.ParquetFile, "iter_batches", refuse)
     assert whole(body, DecodeRules(max_object_bytes=40_000_000, max_expansion=1_000_000)).dead == [(0, TOO_LARGE, b"")]
     assert whole(body, DecodeRules(max_expansion=20)).dead == [(0, EXPANSION, b"")]
     with pytest.raises(AssertionError, match="it was read"):
@@ -53,7 +57,7 @@ def test_what_inflates_enormously_is_not_read(write: Any, monkeypatch: pytest.Mo
 
 
 def test_elements_that_are_null_take_room_too() -> None:
-    assert parquet_bytes(parquet(bomb(0, nulls=MANY))) >= 4 * MANY
+    assert parquet_sizes(parquet(bomb(0, nulls=MANY))).value_bytes >= 4 * MANY
 
 
 COLUMNS = st.sampled_from(
@@ -88,7 +92,7 @@ def test_no_table_is_said_to_take_more_than_is_measured(some: pa.Table, row_grou
     file = pyarrow.parquet.ParquetFile(io.BytesIO(body))
     batches = [batch for group in range(file.num_row_groups) for batch in file.iter_batches(row_groups=[group])]
     empty_lists = 8 * sum(file.metadata.row_group(group).column(0).num_values * file.metadata.num_columns for group in range(file.num_row_groups))
-    assert parquet_bytes(body) <= measured(batches) + 8 * 2 * (len(some) + 1) * file.metadata.num_columns + empty_lists
+    assert parquet_sizes(body).value_bytes <= measured(batches) + 8 * 2 * (len(some) + 1) * file.metadata.num_columns + empty_lists
     stripes = pyarrow.orc.ORCFile(pa.BufferReader(written := orc(some)))
     assert orc_bytes(tail(written)) <= measured([stripes.read_stripe(one) for one in range(stripes.nstripes)])
 
@@ -101,13 +105,25 @@ def test_every_page_is_counted(version: str) -> None:
     metadata = pyarrow.parquet.read_metadata(io.BytesIO(body))
     widths = {"BYTE_ARRAY": 4, "INT64": 8, "DOUBLE": 8}
     chunks = [metadata.row_group(group).column(column) for group in range(metadata.num_row_groups) for column in range(metadata.num_columns)]
-    assert parquet_bytes(body) == sum(chunk.num_values * widths[chunk.physical_type] for chunk in chunks)
+    assert parquet_sizes(body).value_bytes == sum(chunk.num_values * widths[chunk.physical_type] for chunk in chunks)
+
+
+def test_texts_in_delta_encodings_do_not_keep_other_texts_from_being_read_as_dictionaries() -> None:
+    """Of a page of one long text, which stands 3,000 times."""
+    encodings = {"type": "DELTA_BYTE_ARRAY", "metrics.list.element.name": "DELTA_LENGTH_BYTE_ARRAY"}
+    body = parquet(table([host("x" * 1000, point(1.0))] * 3000), use_dictionary=["hostid"], column_encoding=encodings, row_group_size=2000)
+    leaves = ("type", "org", "hostid", "service", "roles", "receivedat", "name", "time", "value")
+    assert [[leaves[one] for one in sorted(group)] for group in parquet_sizes(body).delta_columns] == [["type", "name"]] * 2
+    for batch in tables._Reader(SOURCE, Allowance(10, 10, 10), UnpackLimits(), 1 << 30).batches(body, "parquet"):
+        assert [pa.types.is_dictionary(batch.schema.field(name).type) for name in ("type", "org", "hostid")] == [False, True, True]
+    assert len(whole(body).postings) == 3000
+    assert whole(body, DecodeRules(max_object_bytes=2_000_000)).dead == [(0, TOO_LARGE, b"")]
 
 
 def test_footers_that_cannot_be_read() -> None:
     for body in (b"", b"PAR1", parquet(table(ROWS))[:-400] + parquet(table(ROWS))[-8:]):
         with pytest.raises(ValueError, match="footer can't be read"):
-            parquet_bytes(body)
+            parquet_sizes(body)
     with pytest.raises(ValueError, match="footer can't be read"):
         orc_bytes(b"\x12\x02\x22\xff")
     assert whole(b"PAR1" + bytes(50) + b"\x00\x00\x00\x00PAR1").dead[0][1] == CORRUPT
@@ -123,7 +139,7 @@ def test_lists_without_end_are_stopped(kind: int) -> None:
     """A list of 2^60 values, in a footer of some bytes."""
     footer = b"\x49" + bytes([0xF0 | kind]) + varint(1 << 60) + bytes(50)
     with pytest.raises(ValueError, match="footer can't be read"):
-        parquet_bytes(footer + len(footer).to_bytes(4, "little") + b"PAR1")
+        parquet_sizes(footer + len(footer).to_bytes(4, "little") + b"PAR1")
 
 
 def test_an_orc_type_that_is_its_own_parent() -> None:
@@ -136,4 +152,4 @@ def test_an_orc_type_that_is_its_own_parent() -> None:
 def test_numbers_of_dictionaries_are_told_before_they_are_read() -> None:
     """Two million numbers in some bytes."""
     body = parquet(pa.table({"metrics": pa.array(np.zeros(2_000_000))}), compression="zstd")
-    assert (len(body) < 10_000, parquet_bytes(body)) == (True, 16_000_000)
+    assert (len(body) < 10_000, parquet_sizes(body).value_bytes) == (True, 16_000_000)

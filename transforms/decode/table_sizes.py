@@ -10,7 +10,8 @@ Both are lower bounds of what is measured when the table has been read, so that 
 """
 
 import struct
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
 
 from transforms.core.errors import DecodeError
 from transforms.decode.wire import VARINT, Message
@@ -20,6 +21,9 @@ _PARQUET_WIDTHS: Final = {1: 4, 2: 8, 3: 8, 4: 4, 5: 8, 6: 4, 7: 4}
 
 _ORC_WIDTHS: Final = {1: 1, 2: 2, 3: 4, 4: 8, 5: 4, 6: 8, 7: 4, 8: 4, 9: 8, 10: 8, 11: 4, 14: 16, 15: 4, 16: 4, 17: 4, 18: 8}
 """The same by the kind of an ORC type: BYTE, SHORT, INT, LONG, FLOAT, DOUBLE, STRING, BINARY, TIMESTAMP, LIST, MAP, DECIMAL, DATE, VARCHAR, CHAR, INSTANT."""
+
+_DELTAS: Final = (6, 7)
+"""DELTA_LENGTH_BYTE_ARRAY and DELTA_BYTE_ARRAY."""
 
 _LIST, _MAP, _UNION = 10, 11, 13
 
@@ -36,33 +40,49 @@ _MAX_VALUES: Final = 20_000_000
 _UNREADABLE: Final = (IndexError, KeyError, TypeError, AttributeError, struct.error)
 
 
-def parquet_bytes(body: bytes) -> int:
-    """Bytes that the values of a Parquet file take at least. Raises ValueError if the footer can't be read.
+class ParquetSizes(NamedTuple):
+    """Bytes that the values of a file take at least, and of each row group the columns (leaves, by place) with pages in a delta encoding of texts."""
 
-    Behind a page whose header can't be read nothing of its column is counted: nobody can read it.
+    value_bytes: int
+    delta_columns: list[frozenset[int]]
+
+
+def parquet_sizes(body: bytes) -> ParquetSizes:
+    """Look at all pages of a Parquet file. Raises ValueError if the footer can't be read.
+
+    Behind a page whose header can't be read nothing of its column is looked at: nobody can read it.
     """
-    thrift = _Thrift(body)
+    thrift, sizes, deltas = _Thrift(body), 0, []
     try:
         (length,) = struct.unpack_from("<I", body, len(body) - _FOOTER_END)
         footer, _ = thrift.struct(max(0, len(body) - _FOOTER_END - length))
-        chunks = [chunk[3] for group in footer[4] for chunk in group[1]]
-        return sum(_chunk_values(thrift, chunk, len(body)) * _PARQUET_WIDTHS.get(chunk[1], 0) for chunk in chunks)
+        for group in footer[4]:
+            chunks = [(chunk[3][1], list(_pages(thrift, chunk[3], len(body)))) for chunk in group[1]]
+            sizes += sum(page.values * _PARQUET_WIDTHS.get(kind, 0) for kind, pages in chunks for page in pages)
+            deltas.append(frozenset(place for place, (_, pages) in enumerate(chunks) if any(page.encoding in _DELTAS for page in pages)))
     except _UNREADABLE as error:
         raise ValueError(f"the footer can't be read ({type(error).__name__})") from error
+    return ParquetSizes(sizes, deltas)
 
 
-def _chunk_values(thrift: "_Thrift", chunk: dict[int, Any], size: int) -> int:
-    """The values of a column chunk of the file, which has this size, as its pages' headers tell them."""
+class _Page(NamedTuple):
+    values: int
+    encoding: int
+
+
+def _pages(thrift: "_Thrift", chunk: dict[int, Any], size: int) -> Iterator[_Page]:
+    """The pages of data of a column chunk of the file, which has this size."""
     at = min([chunk[9], *(offset for offset in (chunk.get(11, 0),) if offset > 0)])
-    end, values = min(at + chunk[7], size), 0
-    try:
-        while at < end:
+    end = min(at + chunk[7], size)
+    while at < end:
+        try:
             header, at = thrift.struct(at)
-            values += sum(max(0, header[kind][1]) for kind in (5, 8) if kind in header)
+            for data, encoding in ((5, 2), (8, 4)):
+                if data in header:
+                    yield _Page(max(0, header[data][1]), header[data][encoding])
             at += max(0, header[3])
-    except _UNREADABLE:
-        return values
-    return values
+        except _UNREADABLE:
+            return
 
 
 class _Thrift:
