@@ -59,8 +59,11 @@ def posting_table(count: int) -> pa.Table:
     """Host postings as rows; columns in lower case, as Glue knows them."""
     senders, times, values = zip(*turns(count), strict=True)
     names = pa.array([name for sender in senders for name in _senders()[sender].names])
-    points = [names, pa.array(np.repeat(times, POINTS)), pa.array(np.concatenate(values))]
-    metrics = pa.ListArray.from_arrays(np.arange(0, count * POINTS + 1, POINTS, np.int32), pa.StructArray.from_arrays(points, ["name", "time", "value"]))
+    is_whole = np.array([[form == "%d" for form in _senders()[sender].formats] for sender in senders])
+    points = [names, pa.array(np.repeat(times, POINTS)), pa.array(np.where(is_whole, np.trunc(values), values).ravel())]
+    metrics = pa.ListArray.from_arrays(
+        pa.array(range(0, count * POINTS + 1, POINTS), pa.int32()), pa.StructArray.from_arrays(points, ["name", "time", "value"])
+    )
     texts = {"type": ["host"] * count, "org": ["acme"] * count, "hostid": [_senders()[sender].entity for sender in senders]}
     return pa.table(texts | {"receivedat": [ARRIVAL_US / 1e6] * count, "metrics": metrics})
 

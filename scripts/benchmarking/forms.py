@@ -25,6 +25,9 @@ from transforms.decode.objects import DecodeRules, decode_object
 
 _KEY: Final = "2025/11/01/12/forms-1-2025-11-01-12-27-00-0"
 _FIRST_RECORDS: Final = 20
+_MOST_RECORDS: Final = 40_000
+"""Tables would need more for any time to speak of, which take too long to make."""
+
 _MOST_GROWTH: Final = 8
 _TELLING_S: Final = 0.01
 """What takes less is too short to tell how many records take longer: then at most so many times more."""
@@ -148,10 +151,10 @@ def _sized(name: str, form: Form, cpu_s: float) -> tuple[int, bytes, float]:
     while True:
         body = form.body(count)
         taken_s = _decoding_s(name, form, body, count)
-        if taken_s >= cpu_s * 3 / 4:
+        if taken_s >= cpu_s * 3 / 4 or count == _MOST_RECORDS:
             return count, body, taken_s
         growth = 1.1 * cpu_s / taken_s
-        count = round(count * (growth if taken_s > _TELLING_S else min(_MOST_GROWTH, growth)))
+        count = min(_MOST_RECORDS, round(count * (growth if taken_s > _TELLING_S else min(_MOST_GROWTH, growth))))
 
 
 def _decoding_s(name: str, form: Form, body: bytes, count: int) -> float:

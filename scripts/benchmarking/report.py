@@ -15,8 +15,9 @@ from typing import Any, Final
 import psutil
 
 from scripts.benchmarking.archives import Archive
-from scripts.benchmarking.contestants import NAIVE, OURS
+from scripts.benchmarking.contestants import NAIVE, OURS, S3
 from scripts.benchmarking.measure import Measurement
+from scripts.s3_gateway import VERSITYGW
 
 PACKAGES: Final = ("apache-beam", "pyarrow", "numpy", "duckdb", "chdb", "polars")
 _MB: Final = 1_000_000
@@ -80,6 +81,15 @@ class Result:
         }
 
 
+def s3_data(results: Mapping[str, Result]) -> dict[str, object] | None:
+    """How our run on the bucket compares with our run on the same files: each figure of the former divided by that of the latter."""
+    if S3 not in results:
+        return None
+    there, here = results[S3].median, results[OURS].median
+    times = {name: getattr(there, name) / getattr(here, name) for name in ("wall_s", "cpu_s", "peak_rss_bytes")}
+    return {"server": VERSITYGW, "points": results[S3].points, "times_of_files": times}
+
+
 HEAD: Final = ("", "M points", "wall s", "CPU s", "peak RSS MB", "peak PSS MB", "points/s", "ours is x times faster", "stored MB", "equal")
 
 
@@ -119,7 +129,7 @@ def targets(results: Mapping[str, Result], growth: Mapping[int, Result]) -> list
     if ours is None:
         return []
     found = []
-    peers = [one for name, one in results.items() if name not in (OURS, NAIVE)]
+    peers = [one for name, one in results.items() if name not in (OURS, S3, NAIVE)]
     if peers:
         fastest = min(peers, key=lambda one: one.median.wall_s)
         times = fastest.median.wall_s / ours.median.wall_s
