@@ -30,7 +30,7 @@ from scripts.benchmarking.archives import Archive, benchmark_options, cached_arc
 from scripts.benchmarking.compare import Difference, compare
 from scripts.benchmarking.contestants import CONTESTANTS, NAIVE, OURS, ROOT, S3, Contestant
 from scripts.benchmarking.forms import HEAD as FORMS_HEAD, FormSpeed, measure_forms
-from scripts.benchmarking.kinds import GAUGE, HEAD as KINDS_HEAD, KINDS, kind_data, kind_options, kind_row, kind_target, stored_rows
+from scripts.benchmarking.kinds import GAUGE, HEAD as KINDS_HEAD, KINDS, kind_data, kind_options, kind_row, kind_targets, stored_rows
 from scripts.benchmarking.measure import Measurement, measured
 from scripts.benchmarking.readme import readme_tables
 from scripts.benchmarking.report import HEAD, PROFILE_HEAD, Result, Target, archive_data, machine, profile, s3_data, table, targets
@@ -68,7 +68,7 @@ class Found:
     @property
     def targets(self) -> list[Target]:
         """Those that can be judged."""
-        return [*targets(self.results, self.growth), *([kind_target([result for result, _ in self.kinds.values()])] if self.kinds else [])]
+        return [*targets(self.results, self.growth), *(kind_targets([result for result, _ in self.kinds.values()]) if self.kinds else [])]
 
     def document(self) -> dict[str, Any]:
         """For JSON."""

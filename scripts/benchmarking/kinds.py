@@ -1,17 +1,13 @@
 """Histograms against gauges: as many stored 1-minute rows of each, one point a minute and series, and how fast a backfill makes them of the archive."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
-from scripts.archive_maker.archive import summary_of, write_objects
 from scripts.archive_maker.options import ArchiveOptions
-from scripts.archive_maker.records import SECOND_US, Counts, Record
 from scripts.benchmarking.archives import POSTINGS, Maker
-from scripts.benchmarking.report import Result, Target
+from scripts.benchmarking.histogram_archive import SOURCES, make_histograms
+from scripts.benchmarking.report import Result, Target, rss_target
 from scripts.encoders import otlp
 
 GAUGE: Final = "gauge"
@@ -19,8 +15,6 @@ LEAST_SHARE: Final = 0.25
 """Of the gauges' rate, wanted of histograms."""
 
 HEAD: Final = ("one point a minute", "1m rows", "archive MB", "wall s", "CPU s", "CPU s in steps", "rows per s", "rows per CPU s in steps", "of the gauge rate")
-_OBSERVATIONS: Final = 12
-"""In a bucket and minute, in the mean."""
 
 
 def kind_options(rows: int) -> ArchiveOptions:
@@ -28,33 +22,10 @@ def kind_options(rows: int) -> ArchiveOptions:
     return ArchiveOptions(hosts=0, services=max(1, round(rows / otlp.SERIES / 1440)), metrics=otlp.SERIES, roles=0, object_bytes=16 << 20)
 
 
-def _make_histograms(folder: Path, options: ArchiveOptions, *, is_cumulative: bool) -> dict[str, Any]:
-    """An archive of labeled postings."""
-    series = options.services * otlp.SERIES
-    counts = Counts(distinct_points=series * options.duration_s // 60)
-    counts.points["labeled"], counts.series["labeled"] = counts.distinct_points, series
-    return summary_of(options, write_objects(folder, options, _records(options, is_cumulative=is_cumulative), counts), counts)
-
-
-def _records(options: ArchiveOptions, *, is_cumulative: bool) -> Iterator[Record]:
-    services = [otlp.Histograms(f"service-{number}", is_cumulative=is_cumulative) for number in range(options.services)]
-    random = np.random.default_rng(options.seed)
-    totals = np.zeros((len(services), otlp.SERIES, len(otlp.BOUNDS) + 1), np.int64)
-    for time_s in range(options.start_s, options.start_s + options.duration_s, 60):
-        seen = random.poisson(_OBSERVATIONS, totals.shape)
-        totals = totals + seen if is_cumulative else seen
-        start_s = options.start_s - 60 if is_cumulative else time_s - 60
-        for number, service in enumerate(services):
-            request = service.export(start_s, time_s, totals[number]).SerializeToString()
-            text = otlp.labeled_posting(request, org=options.org, receivedAt=time_s + 1).decode()
-            yield Record((time_s + 1) * SECOND_US, number, (time_s + 1) * SECOND_US, text)
-
-
-_SOURCES: Final = (Path(__file__), Path(otlp.__file__))
 KINDS: Final[Mapping[str, Maker]] = {
     GAUGE: POSTINGS,
-    "delta histogram": Maker("delta", partial(_make_histograms, is_cumulative=False), _SOURCES),
-    "cumulative histogram": Maker("cumulative", partial(_make_histograms, is_cumulative=True), _SOURCES),
+    "delta histogram": Maker("delta", partial(make_histograms, is_cumulative=False), SOURCES),
+    "cumulative histogram": Maker("cumulative", partial(make_histograms, is_cumulative=True), SOURCES),
 }
 """Service postings of gauges, and labeled postings of OTLP histograms with the 16 default buckets."""
 
@@ -86,10 +57,14 @@ def kind_data(result: Result, gauge: Result, archive_bytes: int) -> dict[str, ob
     return result.data() | {"archive_bytes": archive_bytes, "steps_cpu_s": steps_cpu_s(result), "share_of_gauge_rate": share(result, gauge)}
 
 
-def kind_target(results: Sequence[Result]) -> Target:
-    """The slowest kind counts."""
+def kind_targets(results: Sequence[Result]) -> list[Target]:
+    """The slowest kind counts, and the largest memory."""
     gauge = results[0]
     slowest = min(results[1:], key=lambda one: share(one, gauge))
     reached = share(slowest, gauge)
     wanted = f"at least {LEAST_SHARE:g} of the gauges' rows per CPU second in steps"
-    return Target("histograms", wanted, f"{reached:.2f} ({slowest.name})", reached >= LEAST_SHARE)
+    largest = max(results, key=lambda one: one.peak_rss_bytes)
+    return [
+        Target("histograms", wanted, f"{reached:.2f} ({slowest.name})", reached >= LEAST_SHARE),
+        rss_target("peak RSS of histograms", largest.peak_rss_bytes, f" ({largest.name})"),
+    ]

@@ -20,7 +20,7 @@ from scripts.benchmarking.archives import Archive, benchmark_options, cached_arc
 from scripts.benchmarking.compare import compare
 from scripts.benchmarking.contestants import CONTESTANTS, GRANULARITIES, PEERS, Contestant
 from scripts.benchmarking.forms import FORMS, Form, WrongForm, measure_forms
-from scripts.benchmarking.kinds import KINDS, kind_target, stored_rows
+from scripts.benchmarking.kinds import KINDS, kind_targets, stored_rows
 from scripts.benchmarking.measure import Measurement, measured
 from scripts.benchmarking.report import Result, Target, profile, targets
 from transforms.decode.objects import decode_object
@@ -336,7 +336,8 @@ def test_kinds_take_turns_and_their_target_is_judged(tmp_path: Path, turns: Path
     kinds = [(one["name"], one["points"], one["steps_cpu_s"], one["share_of_gauge_rate"], len(one["runs"])) for one in found["histograms"]]
     assert kinds == [(name, 60, 0.25, 1.0, 2) for name in KINDS]
     wanted = "at least 0.25 of the gauges' rows per CPU second in steps"
-    assert found["targets"] == [{"name": "histograms", "wanted": wanted, "reached": "1.00 (delta histogram)", "met": True}]
+    assert found["targets"][0] == {"name": "histograms", "wanted": wanted, "reached": "1.00 (delta histogram)", "met": True}
+    assert found["targets"][1]["name"] == "peak RSS of histograms"
     assert re.search(r"^cumulative histogram +60 .* 240 +1\.00$", capsys.readouterr().out, re.MULTILINE)
 
 
@@ -346,8 +347,14 @@ def test_kinds_take_turns_and_their_target_is_judged(tmp_path: Path, turns: Path
 def test_the_slowest_kind_counts(cpu_s: tuple[float, float], reached: str, *, is_met: bool) -> None:
     # `result` gives decode half of the wall time as CPU seconds; as many points for all.
     kinds = [result("gauge", 2.0), result("slow", 2 * cpu_s[0]), result("fast", 2 * cpu_s[1])]
-    target = kind_target(kinds)
+    target, _ = kind_targets(kinds)
     assert (target.reached, target.met) == (reached, is_met)
+
+
+@pytest.mark.parametrize(("rss", "is_met"), [(1500, True), (1501, False)])
+def test_the_kind_with_the_largest_memory_counts(rss: int, *, is_met: bool) -> None:
+    _, target = kind_targets([result("gauge", 2.0), result("large", 2.0, rss=rss * MB), result("small", 2.0)])
+    assert target == Target("peak RSS of histograms", "at most 1,500 MB", f"{rss:,} MB (large)", met=is_met)
 
 
 @pytest.mark.slow
