@@ -10,7 +10,7 @@ and memory do not count. `histograms` is a backfill of as many 1-minute rows of 
 
 Every contestant runs as a process of its own; repeats take turns, so that a busy moment of the machine meets everybody. Archives stay in --cache, what was
 stored is removed.
-Exit code 1: a contestant ended with an error or its rollups differ from ours.
+Exit code 1: a contestant ended with an error, its rollups differ from ours, or a form lost points.
 """
 
 import argparse
@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts.benchmarking.archives import Archive, benchmark_options, cached_archive, read_once
 from scripts.benchmarking.compare import Difference, compare
 from scripts.benchmarking.contestants import CONTESTANTS, NAIVE, OURS, ROOT, S3, Contestant
-from scripts.benchmarking.forms import HEAD as FORMS_HEAD, FormSpeed, measure_forms
+from scripts.benchmarking.forms import HEAD as FORMS_HEAD, FormSpeed, WrongForm, measure_forms
 from scripts.benchmarking.kinds import GAUGE, HEAD as KINDS_HEAD, KINDS, kind_data, kind_options, kind_row, kind_targets, stored_rows
 from scripts.benchmarking.measure import Measurement, measured
 from scripts.benchmarking.readme import readme_tables
@@ -96,7 +96,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", type=_names, default=PARTS, metavar="NAME,…", help=f"some of {','.join(PARTS)}; s3 brings ours")
     parser.add_argument("--repeat", type=int, default=1, metavar="K", help="runs of each contestant but naive; the median counts; default 1")
     parser.add_argument("--growth", type=_numbers, default=GROWTH_POINTS, metavar="POINTS,…", help="sizes at which ours runs besides, default 5, 40 and 100 M")
-    parser.add_argument("--kind-rows", type=int, default=1_000_000, metavar="N", help="1-minute rows of gauges and of histograms, default 1 M")
+    parser.add_argument(
+        "--kind-rows", type=int, default=1_000_000, metavar="N", help="1-minute rows of gauges and of histograms, in steps of 72,000; default 1 M"
+    )
     parser.add_argument("--form-s", type=float, default=0.3, metavar="S", help="CPU seconds for which each form is decoded, three times; default 0.3")
     parser.add_argument("--quick", action="store_true", help="no growth")
     parser.add_argument(
@@ -216,7 +218,7 @@ def main(argv: Sequence[str]) -> int:
         return 2
     try:
         return benchmark(given, work)
-    except ContestantFailed as failed:
+    except (ContestantFailed, WrongForm) as failed:
         say(str(failed))
         return 1
     except GatewayUnavailable as unavailable:
@@ -229,7 +231,7 @@ def main(argv: Sequence[str]) -> int:
 def lacking_bytes(given: argparse.Namespace) -> int:
     """How much free space the cache folder lacks; 0 if there is enough."""
     given.cache.mkdir(parents=True, exist_ok=True)
-    growth = 0 if given.quick else max(given.growth)
+    growth = 0 if given.quick or OURS not in given.only else max(given.growth)
     rows = given.kind_rows if HISTOGRAMS in given.only else 0
     points = given.points if set(CONTESTANTS) & set(given.only) else 0
     needed = max(points * STORED_BYTES_PER_POINT["race"], growth * STORED_BYTES_PER_POINT["growth"]) + rows * STORED_BYTES_PER_POINT["histograms"]
@@ -252,8 +254,8 @@ def benchmark(given: argparse.Namespace, work: Path) -> int:
     found.kinds = measure_kinds(given, work) if HISTOGRAMS in given.only else {}
     found.forms = list(measure_forms(given.form_s)) if FORMS in given.only else []
     document = found.document()
-    print("\n\n".join(shown(found)) + (f"\n\n{readme_tables(document)}" if given.readme else ""))
     given.output.write_text(json.dumps(document, indent=1) + "\n")
+    print("\n\n".join([*shown(found), *([readme_tables(document)] if given.readme else [])]))
     say(f"\n{given.output} holds everything measured")
     return 0 if all(one.is_equal for differences in found.differences.values() for one in differences) else 1
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from scripts.benchmarking.kinds import LEAST_SHARE
+
 _PEERS: Final = {"ours": "**metric-rollups**", "clickhouse": "ClickHouse (chdb)", "duckdb": "DuckDB", "polars": "Polars", "naive": "naive Beam, on a twentieth"}
 _ASKED: Final = (
     "postings, plain", "postings, gzip", "postings, zstd", "postings, Parquet", "bare host arrays", "postings in Lambda events",
@@ -47,14 +49,16 @@ def _s3(document: Document) -> Iterator[str]:
 
 def _histograms(document: Document) -> Iterator[str]:
     if document["histograms"]:
-        head = ("a point a minute, 50 series a posting", "stored 1m rows", "wall s", "CPU s", "rows per CPU s, start left out", "of the gauge rate")
+        wanted = f"of the gauge rate (wanted: {LEAST_SHARE:g})"
+        head = ("a point a minute, 50 series a posting", "stored 1m rows", "wall s", "CPU s", "peak RSS MB", "rows per CPU s, start left out", wanted)
         yield _table(head, map(_kind_row, document["histograms"]))
 
 
 def _kind_row(kind: Document) -> Sequence[str]:
     run = _median(kind)
     rate = _short(kind["points"] / kind["steps_cpu_s"])
-    return kind["name"], _short(kind["points"]), f"{run['wall_s']:.1f}", f"{run['cpu_s']:.1f}", rate, f"{kind['share_of_gauge_rate']:.2f}"
+    numbers = f"{run['wall_s']:.1f}", f"{run['cpu_s']:.1f}", f"{run['peak_rss_bytes'] / 1e6:,.0f}"
+    return kind["name"], _short(kind["points"]), *numbers, rate, f"{kind['share_of_gauge_rate']:.2f}"
 
 
 def _forms(document: Document) -> Iterator[str]:
@@ -75,4 +79,5 @@ def _short(number: float) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |".replace("|  |", "| |") for row in (head, ("---",) * len(head), *rows))
+    lines = [f"| {' | '.join(row)} |".replace("|  |", "| |") for row in (head, *rows)]
+    return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])

@@ -301,6 +301,13 @@ def test_a_form_that_loses_points_is_an_error(body: bytes, told: str, monkeypatc
         list(measure_forms(0))
 
 
+def test_a_lossy_form_is_exit_1_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(benchmark.os, "sched_setaffinity", lambda *_: None, raising=False)
+    monkeypatch.setattr(forms, "FORMS", {"lossy": Form(lambda _: b"")})
+    assert run(tmp_path, "--only", "forms") == 1
+    assert "lossy: 0 points of 1000" in capsys.readouterr().err
+
+
 def test_forms_of_the_same_records_hold_the_same_values() -> None:
     """Those of flat rows, in JSON and as columns; and postings as text, as columns and in envelopes."""
     for names, rules in ((("flat NDJSON", "flat JSON array", "flat Parquet", "flat ORC"), FORMS["flat ORC"].rules), (POSTING_FORMS, None)):
@@ -313,10 +320,11 @@ def test_forms_of_the_same_records_hold_the_same_values() -> None:
         assert len(set(found[0].points.value.tolist())) > 1000
 
 
-def test_forms_alone_need_no_archive_and_no_contestant(
+def test_forms_alone_need_no_archive_no_contestant_and_no_room(
     tmp_path: Path, turns: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(forms, "FORMS", {"plain": FORMS["postings, plain"]})
+    monkeypatch.setattr(benchmark.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     assert run(tmp_path, "--only", "forms") == 0
     found = json.loads((tmp_path / "results.json").read_text())
     assert (found["archive"], found["results"], found["growth"], found["targets"]) == (None, [], [], [])
@@ -428,11 +436,11 @@ def test_the_readme_s_tables_of_an_earlier_run(tmp_path: Path, capsys: pytest.Ca
         "Measured on 2 cores of a processor, 2025-11-25, Python 3.11.7:",
         "",
         "| | wall s | CPU s | peak RSS MB | points/s | equal to ours |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "|---|---|---|---|---|---|",
         "| **metric-rollups** | 5.0 | 3.0 | 1,000 | 4.00 M | |",
     ]
     assert "| DuckDB | 5.0 | 3.0 | 1,000 | 4.00 M | NO |" in lines
-    assert "| gauge | 20.00 M | 5.0 | 3.0 | 2.50 M | 1.00 |" in lines
+    assert "| gauge | 20.00 M | 5.0 | 3.0 | 1,000 | 2.50 M | 1.00 |" in lines
     assert "| OTLP/JSON, gauges | 5.0 | 31 k |" in lines
     assert any("20.0 M points): 5.0 s instead of 5.0 s from files in the same run, 1.25 times the CPU time" in line for line in lines)
 
