@@ -3,6 +3,7 @@
 from typing import Final
 
 from configs.option import Option, list_of, one_of, share, whole_number
+from configs.store_options import STORE_OPTIONS
 from transforms.core.flat import flat_mapping, flat_text
 from transforms.core.granularity import GRANULARITIES
 from transforms.core.hash_slots import check_template, parse_slots
@@ -160,12 +161,13 @@ _MAX_ATTEMPTS: Final = Option(
     name="max-attempts", parse=whole_number(1), default=3, metavar="N", help="how often missing work is submitted before the run ends incomplete (default: 3)"
 )
 
-PLAN_OPTIONS: Final = (*_SOURCE, *_WHAT, *_HOW, _RUN_ID, _WORKERS, _WORK_DIR, _JSON, _CONFIG)
+PLAN_OPTIONS: Final = (*_SOURCE, *_WHAT, *_HOW, *STORE_OPTIONS, _RUN_ID, _WORKERS, _WORK_DIR, _JSON, _CONFIG)
 
 BACKFILL_OPTIONS: Final = (
     *_SOURCE,
     *_WHAT,
     *_HOW,
+    *STORE_OPTIONS,
     _RUN_ID,
     Option(name="plan", metavar="ID", default="", help="execute exactly the plan that `rollups plan` stored under this id"),
     Option(
@@ -195,6 +197,7 @@ EXPORT_OPTIONS: Final = (
     *_SERIES,
     Option(name="format", parse=one_of("format", ("csv", "json", "parquet")), default="csv", metavar="csv|json|parquet", help="(default: csv)"),
     Option(name="output", metavar="FILE", default="", help="written whole or not at all (default: standard output)"),
+    *STORE_OPTIONS,
     _JSON,
     _CONFIG,
 )

@@ -94,7 +94,7 @@ def _check_same(job: BackfillJob, runtime: Runtime, plan: Plan) -> None:
 
 
 def _opened(plan: Plan, runtime: Runtime, ledger: Ledger) -> Plan:
-    store = runtime.store(plan.request.store)
+    store = runtime.store(plan.request.store, plan.request.settings)
     shards = {
         metric_type: {window: store.open_partition(metric_type, window, number) for window, number in by_window.items()}
         for metric_type, by_window in plan.shards.items()

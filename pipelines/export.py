@@ -19,6 +19,7 @@ from transforms.core.globs import read_series_file
 from transforms.core.hash_slots import HashSlots
 from transforms.core.model import EXPORT_COLUMNS
 from transforms.core.selection import Selection
+from transforms.core.store_settings import settings_of
 from transforms.core.time import parse_period, unite
 from transforms.stores.files import Files
 from transforms.stores.frame import EXPORT_SCHEMA, exported
@@ -32,7 +33,7 @@ def run(job: ExportJob, runtime: Runtime) -> Outcome:
     now_s = runtime.now_s()
     periods = unite(parse_period(text, now_s) for text in job.period)
     selection = _selection(job, runtime)
-    store = runtime.store(job.store, writable=False)
+    store = runtime.store(job.store, settings_of(job), writable=False)
     tables = exported(store, job.granularity, metric_types=sorted(job.metric_types), periods=periods, wanted=selection.selects)
     write = {"csv": write_csv, "json": write_json, "parquet": write_parquet}["json" if job.json and job.format == "csv" else job.format]
     with suppress(BrokenPipeError):

@@ -114,7 +114,7 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, mea
     Raises UsageError for what is wrong in the job, RefusedError if there is nothing to read or no room to stage it.
     """
     request, periods, membership = resolve(job, runtime, dry_run=dry_run)
-    store = runtime.store(job.store)
+    store = runtime.store(job.store, request.settings)
     archive = runtime.archive(job.archive, request.keys)
     selection = request.selection(periods)
     times = object_times(selection, request.reach)
@@ -138,6 +138,7 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, mea
         untimed_objects=sum(request.keys.times(one.key) is None for one in manifest.objects),
         object_times=times,
         groups=_groups(manifest, GROUPS_PER_WORKER * workers),
+        window_days=store.traits.windows.days,
         shards={},
         estimate=_estimate(sample, manifest, workers, runtime.runs_dir(job.work_dir)),
         coverage=_coverage(manifest, request.keys, selection, runtime.now_s()),
@@ -243,7 +244,8 @@ def _shards(plan: Plan, sample: Sample, store: RollupStore) -> dict[str, dict[st
     """What the store has, or else SERIES_PER_SHARD of them."""
     return {
         metric_type: {
-            window: store.shard_count(metric_type, window) or max(1, -(-sample.series.get(metric_type, 0) // SERIES_PER_SHARD)) for window in plan.windows
+            window: store.shard_count(metric_type, window) or max(1, -(-sample.series.get(metric_type, 0) // SERIES_PER_SHARD))
+            for window in plan.touched_windows()
         }
         for metric_type in plan.request.metric_types
     }

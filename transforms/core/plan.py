@@ -14,8 +14,10 @@ from transforms.core.hash_slots import HashSlots, parse_slots
 from transforms.core.keys import PATTERN, KeyLayout
 from transforms.core.manifest import Manifest
 from transforms.core.selection import Edge, Reach, Selection, check_aligned, computed_ranges, edge_buckets
-from transforms.core.time import days_of, format_period, unite
+from transforms.core.store_settings import StoreSettings, settings_from_json
+from transforms.core.time import format_period, unite
 from transforms.core.units import Unit
+from transforms.core.windows import Windows
 
 FORMAT: Final = 2
 
@@ -56,6 +58,7 @@ class Request:
     reach: Reach = field(default_factory=Reach)
     key_pattern: str = PATTERN
     key_time_zone: str = "UTC"
+    settings: StoreSettings = field(default_factory=StoreSettings)
 
     @property
     def keys(self) -> KeyLayout:
@@ -95,7 +98,7 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """One planned execution. `groups` are `(first ordinal, count)` into the manifest, `shards` numbers by metric type and window.
+    """One planned execution. `groups` are `(first ordinal, count)` into the manifest, `shards` numbers by metric type and window of `window_days`.
 
     `coverage` has the hours of the computed times that are over, or none if no key shows a time.
     """
@@ -114,6 +117,7 @@ class Plan:
     shards: dict[str, dict[str, int]]
     estimate: Estimate
     coverage: tuple[HourCoverage, ...] = ()
+    window_days: int = 1
 
     @property
     def selection(self) -> Selection:
@@ -121,9 +125,13 @@ class Plan:
         return self.request.selection(self.periods)
 
     @property
-    def windows(self) -> tuple[str, ...]:
+    def windows(self) -> Windows:
+        """The store's windows."""
+        return Windows(self.window_days)
+
+    def touched_windows(self) -> tuple[str, ...]:
         """Store windows with computed buckets, sorted."""
-        return days_of(self.selection.needed())
+        return self.windows.touched_by(self.selection.needed())
 
     def shard_count(self, metric_type: str, window: str) -> int:
         """Shards of a store partition; 1 for those the run does not touch."""
@@ -131,7 +139,7 @@ class Plan:
 
     def units(self, metric_type: str) -> tuple[Unit, ...]:
         """All units of a metric type in order, whether the archive has points for them or not."""
-        return tuple(Unit(metric_type, window, shard) for window in self.windows for shard in range(self.shard_count(metric_type, window)))
+        return tuple(Unit(metric_type, window, shard) for window in self.touched_windows() for shard in range(self.shard_count(metric_type, window)))
 
     def all_units(self) -> tuple[Unit, ...]:
         """Units of all types in the order in which they are restored."""
@@ -153,6 +161,7 @@ def plan_from_json(text: str) -> Plan:
         msg = f"the plan has format {found!r}, this version reads {FORMAT}: finish the run with the version that planned it"
         raise UsageError(msg)
     request = _tuples(data["request"]) | {"reach": Reach(**data["request"]["reach"]), "flat": _flat(data["request"].get("flat"))}
+    request["settings"] = settings_from_json(data["request"]["settings"])
     pairs = {name: tuple((a, b) for a, b in data[name]) for name in ("periods", "object_times", "groups")}
     coverage = tuple(HourCoverage(**one) for one in data["coverage"])
     return Plan(**data | pairs | {"request": Request(**request), "estimate": Estimate(**data["estimate"]), "coverage": coverage})

@@ -98,15 +98,3 @@ def format_time(time_s: int) -> str:
 def format_period(period: Range) -> str:
     """`2025-11-01T00:00:00Z/2025-11-01T06:00:00Z`."""
     return f"{format_time(period[0])}/{format_time(period[1])}"
-
-
-def days_of(ranges: Iterable[Range]) -> tuple[str, ...]:
-    """The UTC days that the ranges touch, sorted: `2025-11-01`."""
-    days = {day for from_s, to_s in ranges for day in range(from_s // DAY_S, -(-to_s // DAY_S))}
-    return tuple(format_time(day * DAY_S)[:10] for day in sorted(days))
-
-
-def day_range(day: str) -> Range:
-    """The period of a UTC day `2025-11-01`."""
-    from_s = int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp())
-    return from_s, from_s + DAY_S

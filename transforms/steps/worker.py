@@ -26,7 +26,6 @@ from transforms.core.rows import joined
 from transforms.core.selection import Selection
 from transforms.core.slices import GroupColumns
 from transforms.core.stopwatch import Stopwatch
-from transforms.core.time import day_range
 from transforms.core.units import Unit
 from transforms.core.versions import Merged
 from transforms.decode.objects import decode_object, rules_of, unreadable_object
@@ -71,7 +70,7 @@ class Worker:
 
     @cached_property
     def _store(self) -> RollupStore:
-        return open_store(self.plan.request.store)
+        return open_store(self.plan.request.store, settings=self.plan.request.settings)
 
     @cached_property
     def _membership(self) -> Membership | None:
@@ -96,7 +95,7 @@ class Worker:
 
     def _staged(self, group: int, path: Path) -> Footer:
         request = self.plan.request
-        columns = GroupColumns(self._selection, request.reach, self.plan.shard_count, self._membership)
+        columns = GroupColumns(self._selection, request.reach, self.plan.shard_count, self._membership, self.plan.windows)
         rules = rules_of(request)
         dead_letters: list[DeadLetter] = []
         watch = Stopwatch()
@@ -159,7 +158,7 @@ class Worker:
         passes = roll_up_in_passes(
             batches,
             max_points=PASS_POINTS,
-            computed=self._selection.computed_within(day_range(unit.window)),
+            computed=self._selection.computed_within(self.plan.windows.range_of(unit.window)),
             average=self.plan.request.average,
             generation=self.plan.generation,
             lead_in_s=self.plan.request.reach.lead_in_s,

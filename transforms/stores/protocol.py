@@ -7,7 +7,7 @@ several threads and processes at once.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
@@ -15,6 +15,9 @@ from transforms.core.granularity import Range
 from transforms.core.model import METRIC_TYPES
 from transforms.core.units import Unit
 from transforms.core.versions import Merged
+
+if TYPE_CHECKING:
+    from transforms.stores.backend import Traits
 
 Wanted = Callable[[str, str, str, str, str], bool]
 """Whether a series is asked for, by metric type, org, entity, name and labels (as `Selection.selects`)."""
@@ -36,6 +39,10 @@ class UndoCounts:
 
 class RollupStore(Protocol):
     """Rollups by unit and granularity. Tables have ROLLUP_SCHEMA, are canonical and in order (`core.canonical`)."""
+
+    @property
+    def traits(self) -> "Traits":
+        """What this kind of store is like."""
 
     def last_generation(self) -> int:
         """The last generation this store issued, 0 if none."""
