@@ -1,6 +1,7 @@
 """What a table takes in memory once it is read, told before it is read: run lengths and dictionaries make of a few bytes as many values as they like.
 
-Both are lower bounds of what is measured when the table has been read, so that nothing is refused here that would be kept there.
+Neither is more than what is measured when the table has been read, but for 8 bytes of each empty or missing list of Parquet, so that nothing of note is
+refused here that would be kept there.
 
 * Parquet: each page's header says how many values it holds, and readers make room for as many. The headers stand in the file between the pages
   (github.com/apache/parquet-format: parquet.thrift, in Thrift's compact protocol), so that the sum is what will be read, whatever the footer says.
