@@ -24,7 +24,7 @@ from transforms.core.errors import RollupsError, UsageError
 
 INTERRUPTED: Final = 3
 
-_WITH_PLAN: Final = ("plan", "run_id", "yes", "max_dead_letters", "max_attempts", "workers", "runner", "work_dir", "json", "config")
+_WITH_PLAN: Final = ("plan", "run_id", "yes", "skip_live", "max_dead_letters", "max_attempts", "workers", "runner", "work_dir", "json", "config")
 """Options that say how a plan is executed, not what it is."""
 
 

@@ -18,10 +18,11 @@ from pipelines.runtime import Runtime
 from transforms.archive import Archive
 from transforms.core.counts import total
 from transforms.core.coverage import HourCoverage, coverage
-from transforms.core.errors import ObjectUnreadable, RefusedError
+from transforms.core.errors import ObjectUnreadable, RefusedError, UsageError
 from transforms.core.globs import read_series_file
 from transforms.core.granularity import Range
 from transforms.core.keys import KeyLayout
+from transforms.core.live import left_to_live_writer
 from transforms.core.manifest import ArchiveObject, Manifest, cut_groups, may_hold
 from transforms.core.plan import Estimate, Plan, Request, object_times
 from transforms.core.selection import Selection
@@ -115,6 +116,7 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, mea
     """
     request, periods, membership = resolve(job, runtime, dry_run=dry_run)
     store = runtime.store(job.store, request.settings)
+    _check_granularities(request, store)
     archive = runtime.archive(job.archive, request.keys)
     selection = request.selection(periods)
     times = object_times(selection, request.reach)
@@ -139,12 +141,20 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, mea
         object_times=times,
         groups=_groups(manifest, GROUPS_PER_WORKER * workers),
         window_days=store.traits.windows.days,
+        left=() if request.include_live else left_to_live_writer(store.traits.live, runtime.now_s()),
         shards={},
         estimate=_estimate(sample, manifest, workers, runtime.runs_dir(job.work_dir)),
         coverage=_coverage(manifest, request.keys, selection, runtime.now_s()),
     )
     _check_room(plan, runtime.runs_dir(job.work_dir))
     return Planned(replace(plan, shards=_shards(plan, sample, store), generation=_generation(store, runtime, dry_run=dry_run)), manifest, membership)
+
+
+def _check_granularities(request: Request, store: RollupStore) -> None:
+    held = store.traits.granularities
+    if cannot := [one for one in request.granularities if one not in held]:
+        msg = f"the store {request.store} holds {', '.join(held)} rollups only, not {', '.join(cannot)}: ask for --granularities {','.join(held)}"
+        raise UsageError(msg)
 
 
 def take_sample(request: Request, selection: Selection, archive: Archive, manifest: Manifest, membership: pa.Table | None, runtime: Runtime) -> Sample:
