@@ -6,6 +6,9 @@
   `kinesisRecordMetadata.approximateArrivalTimestamp`, else `approximateArrivalTimestamp`, milliseconds.
 * Firehose's error output, an object a record: `rawData`, arrived at `arrivalTimestamp`, milliseconds.
 
+Records from a Kinesis stream also tell their shard and sequence number: by `eventID`, `shardId-000000000000:49…`, and `kinesis.sequenceNumber`, or by
+`kinesisRecordMetadata`; and perhaps their stream, by an ARN.
+
 Data are base64. A record of either list may also stand alone. The units are the vendor's (AWS Lambda Developer Guide, "Using Lambda to process records from
 Amazon Kinesis Data Streams"; Amazon Data Firehose Developer Guide, "Transform source data", "Handle failure in data transformation" and "Handling errors for
 data format conversion"), but others write these envelopes, too: an arrival is taken by its magnitude (scalars.arrival_of). An object whose `type` is a string
@@ -20,6 +23,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from transforms.core.arrivals import Origin
 from transforms.core.errors import DecodeError
 from transforms.decode.causes import BAD_ARRIVAL, BAD_DATA, BAD_RECORD, ERROR_OUTPUT
 from transforms.decode.framing import element_spans
@@ -34,13 +38,18 @@ _SEEMS: Final = re.compile(
     rb"[\x00-\x20\xef\xbb\xbf]*+\{[\x00-\x20]*+"
     rb'"(?:[Rr]ecords|kinesis|kinesisRecordMetadata|recordId|invocationId|deliveryStreamArn|eventID|eventSource|attemptsMade|errorCode|rawData)"'
 )
+_NAME: Final = re.compile("[a-zA-Z0-9_.-]{1,128}")
+_STREAM: Final = re.compile(":stream/([a-zA-Z0-9_.-]{1,128})(?:/|$)")
+_SEQUENCE: Final = re.compile("0|[1-9][0-9]{0,128}")
+"""What a shard, a stream and a sequence number may be called (Kinesis API Reference)."""
 
 
 class Opened(NamedTuple):
-    """One record of an envelope; `is_error_output` if Firehose wrote it as what it could not deliver."""
+    """One record of an envelope; `is_error_output` if Firehose wrote it as what it could not deliver, `origin` if it was opened and tells its shard."""
 
     content: Payload | Lost
     is_error_output: bool
+    origin: Origin | None = None
 
 
 def seems_envelope(data: bytes, at: int) -> bool:
@@ -61,26 +70,60 @@ def opened(value: dict[str, Json], raw: bytes, offset: int, default_us: int, *, 
     elements, spans = (value[name], element_spans(raw, name)) if name else ([value], [(0, len(raw))])
     for element, (start, end) in zip(elements if isinstance(elements, list) else [], spans, strict=True):
         is_error = isinstance(element, dict) and _is_error_output(element)
+        arrival_us: int | None = None
         try:
-            content: Payload | Lost = _payload(element, offset + start, default_us, read_error_output=read_error_output)
+            fields = _fields(element, value.get("sourceKinesisStreamArn"))
+            arrival_us = default_us if fields.arrival is None else arrival_of(fields.arrival)
+            payload = _payload(fields, offset + start, arrival_us, is_unread=is_error and not read_error_output)
+            yield Opened(payload, is_error, _origin(fields, payload.arrival_us))
         except DecodeError as error:
-            content = Lost(offset + start, error.with_traceback(None), raw[start:end])
-        yield Opened(content, is_error)
+            yield Opened(Lost(offset + start, error.with_traceback(None), raw[start:end], arrival_us), is_error)
 
 
-def _payload(element: Json, offset: int, default_us: int, *, read_error_output: bool) -> Payload:
+class _Fields(NamedTuple):
+    """A record's fields: `data[name]` is what it holds. The last three are of those that came from a Kinesis stream."""
+
+    data: dict[str, Json]
+    name: str
+    arrival: Json
+    arn: Json = None
+    shard: Json = None
+    sequence: Json = None
+
+
+def _fields(element: Json, arn: Json) -> _Fields:
     record = _object(element, "the record")
     if _is_error_output(record):
-        if not read_error_output:
-            code = record.get("errorCode", record.get("lastErrorCode"))
-            raise DecodeError(ERROR_OUTPUT, f"error code {str(code)[:100]}; read with --read-firehose-errors")
-        return Payload(_data(record, "rawData"), offset, _arrival(record.get("arrivalTimestamp"), default_us))
+        return _Fields(record, "rawData", record.get("arrivalTimestamp"))
     if "kinesis" in record:
-        record = _object(record["kinesis"], "kinesis")
-        return Payload(_data(record, "data"), offset, _arrival(record.get("approximateArrivalTimestamp"), default_us))
+        kinesis, event = _object(record["kinesis"], "kinesis"), record.get("eventID")
+        shard, _, sequence = event.partition(":") if isinstance(event, str) else (None, "", None)
+        arrival = kinesis.get("approximateArrivalTimestamp")
+        return _Fields(kinesis, "data", arrival, record.get("eventSourceARN"), shard, kinesis.get("sequenceNumber", sequence))
     metadata = record.get("kinesisRecordMetadata")
-    told = None if metadata is None else _object(metadata, "kinesisRecordMetadata").get("approximateArrivalTimestamp")
-    return Payload(_data(record, "data"), offset, _arrival(record.get("approximateArrivalTimestamp") if told is None else told, default_us))
+    told = {} if metadata is None else _object(metadata, "kinesisRecordMetadata")
+    arrival = told.get("approximateArrivalTimestamp")
+    default = record.get("approximateArrivalTimestamp") if arrival is None else arrival
+    return _Fields(record, "data", default, arn, told.get("shardId"), told.get("sequenceNumber"))
+
+
+def _payload(fields: _Fields, offset: int, arrival_us: int | None, *, is_unread: bool) -> Payload:
+    if is_unread:
+        code = fields.data.get("errorCode", fields.data.get("lastErrorCode"))
+        raise DecodeError(ERROR_OUTPUT, f"error code {str(code)[:100]}; read with --read-firehose-errors")
+    data = _data(fields.data, fields.name)
+    if arrival_us is None:
+        raise DecodeError(BAD_ARRIVAL, f"{str(fields.arrival)[:100]} is not a time in seconds, milliseconds or microseconds between the years 2000 and 2100")
+    return Payload(data, offset, arrival_us)
+
+
+def _origin(fields: _Fields, arrival_us: int) -> Origin | None:
+    """Where the record entered its stream, if it tells its shard and its arrival."""
+    if fields.arrival is None or not isinstance(fields.shard, str) or not _NAME.fullmatch(fields.shard):
+        return None
+    stream = _STREAM.search(fields.arn) if isinstance(fields.arn, str) else None
+    sequence = fields.sequence if isinstance(fields.sequence, str) and _SEQUENCE.fullmatch(fields.sequence) else None
+    return Origin(f"{stream[1]}/{fields.shard}" if stream else fields.shard, sequence, arrival_us)
 
 
 def _is_error_output(record: dict[str, Json]) -> bool:
@@ -101,12 +144,3 @@ def _data(record: dict[str, Json], name: str) -> bytes:
         return binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
     except ValueError as error:
         raise DecodeError(BAD_DATA, f"{name} is not base64: {error}") from error
-
-
-def _arrival(value: Json, default_us: int) -> int:
-    if value is None:
-        return default_us
-    arrival = arrival_of(value)
-    if arrival is None:
-        raise DecodeError(BAD_ARRIVAL, f"{str(value)[:100]} is not a time in seconds, milliseconds or microseconds between the years 2000 and 2100")
-    return arrival

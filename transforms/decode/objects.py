@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from transforms.core.arrivals import Arrivals, Origin, hour_of, in_hour, of_origins, united
 from transforms.core.errors import DecodeError, ObjectUnreadable
 from transforms.core.flat import FlatMapping
 from transforms.core.model import DeadLetter, DecodedObject, DecodeTally
@@ -58,9 +59,16 @@ def decode_object(body: bytes, *, key: str, arrival_us: int, rules: DecodeRules)
     unpacked = unpack(body, limits)
     source = Source(key=key, arrival_us=arrival_us, org=rules.org, max_record_bytes=rules.max_record_bytes, flat=rules.flat)
     allowance = Allowance(letters=rules.max_dead_letters, inflated_bytes=rules.max_object_bytes, max_expansion=rules.max_expansion)
-    if unpacked.container in TABLES and not unpacked.problem:
-        return joined([NOTHING, *read_table(body, unpacked.container, source, allowance, limits)])
-    return joined([NOTHING, *_parts(unpacked, source, allowance, rules)])
+    is_table = unpacked.container in TABLES and not unpacked.problem
+    parts = read_table(body, unpacked.container, source, allowance, limits) if is_table else _parts(unpacked, source, allowance, rules)
+    return _timed(joined([NOTHING, *parts]), arrival_us)
+
+
+def _timed(decoded: DecodedObject, arrival_us: int) -> DecodedObject:
+    """With the records that were in no envelope in the object's hour."""
+    tally, told = decoded.tally, decoded.arrivals
+    records, dead = tally.records - sum(told.records.values()), tally.dead_records - sum(told.dead_records.values())
+    return replace(decoded, arrivals=united([told, in_hour(hour_of(arrival_us), records, dead)]))
 
 
 def _parts(unpacked: Unpacked, source: Source, allowance: Allowance, rules: DecodeRules) -> Iterator[DecodedObject]:
@@ -80,10 +88,10 @@ def _parts(unpacked: Unpacked, source: Source, allowance: Allowance, rules: Deco
         yield dead_record(source.key, tail, unpacked.problem, data[tail:] + unpacked.rest)
 
 
-def unreadable_object(problem: ObjectUnreadable) -> DecodedObject:
+def unreadable_object(problem: ObjectUnreadable, arrival_us: int) -> DecodedObject:
     """What stands for an object that the archive did not hand out: one record, a dead letter without bytes."""
     letter = DeadLetter(problem.key, 0, problem.cause, problem.detail[:DETAIL_CHARS], b"")
-    return replace(NOTHING, tally=DecodeTally(records=1, dead_records=1), dead_letters=(letter,))
+    return _timed(replace(NOTHING, tally=DecodeTally(records=1, dead_records=1), dead_letters=(letter,)), arrival_us)
 
 
 class _Stretches:
@@ -99,6 +107,7 @@ class _Stretches:
         self._allowance = allowance
         self._read_error_output = read_error_output
         self._error_output = 0
+        self._origins: list[Origin] = []
         self._at = 0
         self.tail = len(unpacked.data)
 
@@ -148,16 +157,21 @@ class _Stretches:
         if self._error_output:
             yield replace(NOTHING, tally=DecodeTally(error_output=self._error_output))
             self._error_output = 0
+        if self._origins:
+            yield replace(NOTHING, arrivals=Arrivals(shards=of_origins(self._origins)))
+            self._origins.clear()
 
     def _contents(self) -> Iterator[Payload | Lost]:
         for frame in frames(self._data, self._at, len(self._data), self._source.max_record_bytes):
             if not isinstance(frame.value, dict) or not is_envelope(frame.value):
                 return
             raw = self._data[frame.start : frame.end]
-            for content, is_error in opened(frame.value, raw, frame.start, self._source.arrival_us, read_error_output=self._read_error_output):
+            for content, is_error, origin in opened(frame.value, raw, frame.start, self._source.arrival_us, read_error_output=self._read_error_output):
                 if self._allowance.letters <= 0:
                     self._at = content.offset
                     return
                 self._error_output += is_error
+                if origin:
+                    self._origins.append(origin)
                 yield content
             self._at = frame.end
