@@ -4,8 +4,8 @@ import random
 
 from hypothesis import given, settings, strategies as st
 
-from tests.builders import NOON_S
-from transforms.core.arrivals import NO_SHARDS, Arrivals, Origin, hour_of, in_hour, of_origins, sequence_number, united
+from tests.builders import NOON_S, Origin, of_origins
+from transforms.core.arrivals import NO_SHARDS, Arrivals, hour_of, in_hour, sequence_number, united
 
 _settings = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 

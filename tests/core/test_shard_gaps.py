@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from tests.builders import NOON_S
-from transforms.core.arrivals import NO_SHARDS, Origin, of_origins
+from tests.builders import NOON_S, Origin, of_origins
+from transforms.core.arrivals import NO_SHARDS
 from transforms.core.shard_gaps import ShardCoverage, shard_coverage
 
 DAY = 1440

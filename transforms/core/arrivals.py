@@ -6,9 +6,10 @@ What is gathered of parts of an archive is added up in any order, and any groupi
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -35,14 +36,8 @@ _HOUR_US: Final = HOUR_S * 1_000_000
 _MINUTE_US: Final = 60_000_000
 _LENGTH_DIGITS: Final = 3
 _MANY_ROWS: Final = 1 << 16
-
-
-class Origin(NamedTuple):
-    """Where and when a record entered a stream: `stream/shard id` or the shard id alone, its sequence number (digits) if told, its arrival."""
-
-    shard: str
-    sequence: str | None
-    arrival_us: int
+_HOUR_BITS: Final = 33
+_NUMBERS: Final = {"records": np.add, "first_us": np.minimum, "last_us": np.maximum, "minutes": np.bitwise_or}
 
 
 @dataclass(frozen=True)
@@ -64,13 +59,11 @@ def in_hour(hour_s: int, records: int, dead_records: int) -> Arrivals:
     return Arrivals({hour_s: records} if records else {}, {hour_s: dead_records} if dead_records else {})
 
 
-def of_origins(origins: Sequence[Origin]) -> pa.Table:
-    """The rows of SHARD_HOURS of some records."""
-    if not origins:
+def shard_hours(shards: Sequence[str | None], sequences: pa.StringArray, arrivals_us: npt.NDArray[np.int64]) -> pa.Table:
+    """The rows of SHARD_HOURS of some records: `stream/shard id` of each, or the id alone; its sequence number (digits) or null; when it arrived."""
+    if not len(shards):
         return NO_SHARDS
-    shards, sequences, told_us = zip(*origins, strict=True)
-    arrivals_us = np.array(told_us, np.int64)
-    sequence = _sortable(pa.array(sequences, pa.string()))
+    sequence = _sortable(sequences)
     minutes = np.left_shift(1, arrivals_us // _MINUTE_US % 60)
     hours = arrivals_us // _HOUR_US * HOUR_S
     columns = [pa.array(shards, pa.string()), hours, np.ones(len(hours), np.int64), arrivals_us, arrivals_us, minutes, sequence, sequence]
@@ -104,13 +97,19 @@ def _sortable(sequences: pa.StringArray) -> pa.StringArray:
 
 def _summed(rows: pa.Table) -> pa.Table:
     """One row for all that are of the same shard and hour."""
-    order = [("shard", "ascending"), ("hour_s", "ascending")]
-    ordered = rows.sort_by(order).combine_chunks()
-    shard = ordered["shard"].combine_chunks().dictionary_encode().indices.to_numpy()
-    hour = ordered["hour_s"].to_numpy()
-    starts = np.flatnonzero(np.r_[True, (shard[1:] != shard[:-1]) | (hour[1:] != hour[:-1])])
-    minutes = np.bitwise_or.reduceat(ordered["minutes"].to_numpy(), starts)
-    sums = [("records", "sum"), ("first_us", "min"), ("last_us", "max"), ("first_sequence", "min"), ("last_sequence", "max")]
-    summed = ordered.group_by(["shard", "hour_s"]).aggregate(sums).sort_by(order)  # groups come in no promised order
-    columns = {name: summed[name] for name in ("shard", "hour_s")} | {name: summed[f"{name}_{how}"] for name, how in sums} | {"minutes": pa.array(minutes)}
-    return pa.table([columns[name] for name in SHARD_HOURS.names], schema=SHARD_HOURS)
+    rows = rows.combine_chunks()
+    shard, hour = rows["shard"].combine_chunks().dictionary_encode(), rows["hour_s"].to_numpy()
+    key = (shard.indices.to_numpy().astype(np.int64) << _HOUR_BITS) + hour
+    order = np.argsort(key, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(key[order]) > 0])
+    firsts = order[starts]
+    numbers = {name: how.reduceat(rows[name].to_numpy()[order], starts) for name, how in _NUMBERS.items()}
+    columns = {"shard": rows["shard"].take(pa.array(firsts)), "hour_s": hour[firsts]} | numbers | _ends(key, rows)
+    return pa.table([columns[name] for name in SHARD_HOURS.names], schema=SHARD_HOURS).sort_by([("shard", "ascending"), ("hour_s", "ascending")])
+
+
+def _ends(key: npt.NDArray[np.int64], rows: pa.Table) -> dict[str, pa.ChunkedArray]:
+    """The smallest and the largest sequence number of each key, in the order of the keys."""
+    keyed = pa.table({"key": key, "first": rows["first_sequence"], "last": rows["last_sequence"]})
+    found = keyed.group_by("key").aggregate([("first", "min"), ("last", "max")]).sort_by("key")
+    return {"first_sequence": found["first_min"], "last_sequence": found["last_max"]}

@@ -1,15 +1,64 @@
-"""Which hours the records of payloads that were decoded together arrived in."""
+"""When the records in envelopes arrived: which of a Kinesis stream's shards they came from, and the hours of those that were decoded together."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from transforms.core.arrivals import Arrivals, hour_of, in_hour
+from transforms.core.arrivals import NO_SHARDS, Arrivals, hour_of, in_hour, shard_hours
 from transforms.core.granularity import HOUR_S
 from transforms.core.model import DecodedObject, Ints
 from transforms.decode.causes import is_of_point
 from transforms.decode.payload import Payload
+from transforms.decode.scalars import Json
+
+_NAME: Final = re.compile("[a-zA-Z0-9_.-]{1,128}")
+_STREAM: Final = re.compile(":stream/([a-zA-Z0-9_.-]{1,128})(?:/|$)")
+_SEQUENCE: Final = "^(?:0|[1-9][0-9]{0,128})$"
+"""What a shard, a stream in its ARN and a sequence number may be (Kinesis API Reference)."""
+
+
+class Origins:
+    """Collects where records entered their streams, as their envelopes tell it: anything that JSON can be."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._places: list[tuple[str | None, str]] = []
+        self._sequences: list[str | None] = []
+        self._arrivals_us: list[int] = []
+
+    def add(self, arn: Json, shard: Json, sequence: Json, arrival_us: int) -> None:
+        """A record; one that names no shard is not counted."""
+        if isinstance(shard, str):
+            self._places.append((arn if isinstance(arn, str) else None, shard))
+            self._sequences.append(sequence if isinstance(sequence, str) and sequence.isascii() else None)
+            self._arrivals_us.append(arrival_us)
+
+    def shards(self) -> pa.Table:
+        """Rows of SHARD_HOURS."""
+        if not self._places:
+            return NO_SHARDS
+        names = {place: _name(*place) for place in set(self._places)}
+        named = [names[place] for place in self._places]
+        sequences = pa.array(self._sequences, pa.string())
+        sequences = pc.if_else(pc.match_substring_regex(sequences, _SEQUENCE), sequences, None)
+        arrivals_us = np.array(self._arrivals_us, np.int64)
+        if None in names.values():
+            kept = np.array([name is not None for name in named], bool)
+            named, sequences, arrivals_us = [name for name in named if name], sequences.filter(pa.array(kept)), arrivals_us[kept]
+        return shard_hours(named, sequences, arrivals_us)
+
+
+def _name(arn: str | None, shard: str) -> str | None:
+    """`stream/shard id`, the id alone if no stream is told, None if it is no id."""
+    if not _NAME.fullmatch(shard):
+        return None
+    stream = _STREAM.search(arn) if arn else None
+    return f"{stream[1]}/{shard}" if stream else shard
 
 
 def timed(part: DecodedObject, payloads: Sequence[Payload]) -> DecodedObject:

@@ -23,8 +23,8 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from transforms.core.arrivals import Origin
 from transforms.core.errors import DecodeError
+from transforms.decode.arriving import Origins
 from transforms.decode.causes import BAD_ARRIVAL, BAD_DATA, BAD_RECORD, ERROR_OUTPUT
 from transforms.decode.framing import element_spans
 from transforms.decode.payload import Payload
@@ -38,18 +38,13 @@ _SEEMS: Final = re.compile(
     rb"[\x00-\x20\xef\xbb\xbf]*+\{[\x00-\x20]*+"
     rb'"(?:[Rr]ecords|kinesis|kinesisRecordMetadata|recordId|invocationId|deliveryStreamArn|eventID|eventSource|attemptsMade|errorCode|rawData)"'
 )
-_NAME: Final = re.compile("[a-zA-Z0-9_.-]{1,128}")
-_STREAM: Final = re.compile(":stream/([a-zA-Z0-9_.-]{1,128})(?:/|$)")
-_SEQUENCE: Final = re.compile("0|[1-9][0-9]{0,128}")
-"""What a shard, a stream and a sequence number may be called (Kinesis API Reference)."""
 
 
 class Opened(NamedTuple):
-    """One record of an envelope; `is_error_output` if Firehose wrote it as what it could not deliver, `origin` if it was opened and tells its shard."""
+    """One record of an envelope; `is_error_output` if Firehose wrote it as what it could not deliver."""
 
     content: Payload | Lost
     is_error_output: bool
-    origin: Origin | None = None
 
 
 def seems_envelope(data: bytes, at: int) -> bool:
@@ -64,20 +59,26 @@ def is_envelope(value: Json) -> bool:
     return any(isinstance(value.get(name), list) for name in _LISTS) or any(mark <= value.keys() for mark in _MARKS)
 
 
-def opened(value: dict[str, Json], raw: bytes, offset: int, default_us: int, *, read_error_output: bool) -> Iterator[Opened]:
-    """The records in the envelope, whose JSON text `raw` stands at `offset`; those that don't tell their arrival have the default."""
+def opened(value: dict[str, Json], raw: bytes, offset: int, default_us: int, origins: Origins, *, read_error_output: bool) -> Iterator[Opened]:
+    """The records in the envelope, whose JSON text `raw` stands at `offset`; those that don't tell their arrival have the default.
+
+    Where they entered their stream is added to `origins`, if they could be opened and tell their arrival.
+    """
     name = next((name for name in _LISTS if isinstance(value.get(name), list)), None)
     elements, spans = (value[name], element_spans(raw, name)) if name else ([value], [(0, len(raw))])
     for element, (start, end) in zip(elements if isinstance(elements, list) else [], spans, strict=True):
         is_error = isinstance(element, dict) and _is_error_output(element)
         arrival_us: int | None = None
         try:
-            fields = _fields(element, value.get("sourceKinesisStreamArn"))
+            fields = _fields(element, value.get("sourceKinesisStreamArn"), is_error=is_error)
             arrival_us = default_us if fields.arrival is None else arrival_of(fields.arrival)
             payload = _payload(fields, offset + start, arrival_us, is_unread=is_error and not read_error_output)
-            yield Opened(payload, is_error, _origin(fields, payload.arrival_us))
         except DecodeError as error:
             yield Opened(Lost(offset + start, error.with_traceback(None), raw[start:end], arrival_us), is_error)
+            continue
+        if fields.arrival is not None:
+            origins.add(fields.arn, fields.shard, fields.sequence, payload.arrival_us)
+        yield Opened(payload, is_error)
 
 
 class _Fields(NamedTuple):
@@ -91,9 +92,9 @@ class _Fields(NamedTuple):
     sequence: Json = None
 
 
-def _fields(element: Json, arn: Json) -> _Fields:
+def _fields(element: Json, arn: Json, *, is_error: bool) -> _Fields:
     record = _object(element, "the record")
-    if _is_error_output(record):
+    if is_error:
         return _Fields(record, "rawData", record.get("arrivalTimestamp"))
     if "kinesis" in record:
         kinesis, event = _object(record["kinesis"], "kinesis"), record.get("eventID")
@@ -117,17 +118,8 @@ def _payload(fields: _Fields, offset: int, arrival_us: int | None, *, is_unread:
     return Payload(data, offset, arrival_us)
 
 
-def _origin(fields: _Fields, arrival_us: int) -> Origin | None:
-    """Where the record entered its stream, if it tells its shard and its arrival."""
-    if fields.arrival is None or not isinstance(fields.shard, str) or not _NAME.fullmatch(fields.shard):
-        return None
-    stream = _STREAM.search(fields.arn) if isinstance(fields.arn, str) else None
-    sequence = fields.sequence if isinstance(fields.sequence, str) and _SEQUENCE.fullmatch(fields.sequence) else None
-    return Origin(f"{stream[1]}/{fields.shard}" if stream else fields.shard, sequence, arrival_us)
-
-
 def _is_error_output(record: dict[str, Json]) -> bool:
-    return any(mark <= record.keys() for mark in _ERROR_MARKS)
+    return "rawData" in record and any(mark <= record.keys() for mark in _ERROR_MARKS)
 
 
 def _object(value: Json, what: str) -> dict[str, Json]:

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from transforms.core.arrivals import Arrivals, Origin, hour_of, in_hour, of_origins, united
+from transforms.core.arrivals import Arrivals, hour_of, in_hour, united
 from transforms.core.errors import DecodeError, ObjectUnreadable
 from transforms.core.flat import FlatMapping
 from transforms.core.model import DeadLetter, DecodedObject, DecodeTally
 from transforms.core.plan import Request
 from transforms.decode import columnar, schemas, strict
+from transforms.decode.arriving import Origins
 from transforms.decode.causes import DETAIL_CHARS, TOO_MANY
 from transforms.decode.containers import TABLES, unpack
 from transforms.decode.envelopes import is_envelope, opened, seems_envelope
@@ -107,7 +108,6 @@ class _Stretches:
         self._allowance = allowance
         self._read_error_output = read_error_output
         self._error_output = 0
-        self._origins: list[Origin] = []
         self._at = 0
         self.tail = len(unpacked.data)
 
@@ -153,25 +153,24 @@ class _Stretches:
 
     def _enveloped(self) -> Iterator[DecodedObject]:
         """What is in the envelopes that stand here one after the other; if there are any, `_at` moves behind them."""
-        yield from PayloadReader(self._source, self._allowance).parts(self._contents())
+        origins = Origins()
+        yield from PayloadReader(self._source, self._allowance).parts(self._contents(origins))
         if self._error_output:
             yield replace(NOTHING, tally=DecodeTally(error_output=self._error_output))
             self._error_output = 0
-        if self._origins:
-            yield replace(NOTHING, arrivals=Arrivals(shards=of_origins(self._origins)))
-            self._origins.clear()
+        if (shards := origins.shards()).num_rows:
+            yield replace(NOTHING, arrivals=Arrivals(shards=shards))
 
-    def _contents(self) -> Iterator[Payload | Lost]:
+    def _contents(self, origins: Origins) -> Iterator[Payload | Lost]:
         for frame in frames(self._data, self._at, len(self._data), self._source.max_record_bytes):
             if not isinstance(frame.value, dict) or not is_envelope(frame.value):
                 return
             raw = self._data[frame.start : frame.end]
-            for content, is_error, origin in opened(frame.value, raw, frame.start, self._source.arrival_us, read_error_output=self._read_error_output):
+            arrival_us = self._source.arrival_us
+            for content, is_error in opened(frame.value, raw, frame.start, arrival_us, origins, read_error_output=self._read_error_output):
                 if self._allowance.letters <= 0:
                     self._at = content.offset
                     return
                 self._error_output += is_error
-                if origin:
-                    self._origins.append(origin)
                 yield content
             self._at = frame.end
