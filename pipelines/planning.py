@@ -17,7 +17,7 @@ from pipelines.outcome import human_bytes
 from pipelines.runtime import Runtime
 from transforms.archive import Archive
 from transforms.core.counts import total
-from transforms.core.coverage import HourCoverage, coverage
+from transforms.core.coverage import HourCoverage, coverage, over_by
 from transforms.core.errors import ObjectUnreadable, RefusedError, UsageError
 from transforms.core.globs import read_series_file
 from transforms.core.granularity import Range
@@ -85,6 +85,9 @@ class Sample:
     staged: int
     series: dict[str, int]
     decode_s: float
+    records: int
+    dead_records: int
+    shards: int
 
 
 def resolve(job: PlanJob, runtime: Runtime, *, dry_run: bool) -> tuple[Request, tuple[Range, ...], pa.Table | None]:
@@ -185,6 +188,9 @@ def take_sample(request: Request, selection: Selection, archive: Archive, manife
         staged=total(staged.counts, "staged"),
         series=series,
         decode_s=median(cpu_s) * len(read) if read else 0.0,
+        records=total(staged.counts, "records"),
+        dead_records=total(staged.counts, "dead_records"),
+        shards=len(staged.arrivals.shards["shard"].unique()),
     )
 
 
@@ -226,13 +232,15 @@ def _estimate(sample: Sample, manifest: Manifest, workers: int, work_dir: Path) 
         free_bytes=_free_bytes(work_dir),
         duration_s=duration_s,
         points_per_s=points / duration_s,
+        sampled_records=sample.records,
+        sampled_dead_records=sample.dead_records,
+        sampled_shards=sample.shards,
     )
 
 
 def _coverage(manifest: Manifest, keys: KeyLayout, selection: Selection, now_s: int) -> tuple[HourCoverage, ...]:
     timed_s = [span[0] for one in manifest.objects if (span := keys.times(one.key))]
-    past = [(from_s, min(to_s, now_s)) for from_s, to_s in selection.needed() if from_s < now_s]
-    return coverage(timed_s, past) if timed_s else ()
+    return coverage(timed_s, over_by(selection.needed(), now_s)) if timed_s else ()
 
 
 def _free_bytes(folder: Path) -> int:

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from pipelines.coverage import coverage_data, coverage_lines
+from pipelines.coverage import coverage_lines, read_coverage_data
 from pipelines.outcome import human_duration, human_number, table
 from pipelines.plan import edge_texts
 from pipelines.runtime import Runtime
@@ -57,7 +57,7 @@ def finish(ledger: Ledger, plan: Plan, runtime: Runtime, *, accepted: Accepted, 
         ledger.write_lines("dead_letters.jsonl", map(letter_line, dead_letters(plan, ledger)))
         ledger.write_lines("refused.jsonl", _refused_lines(done))
         report = _report(plan, ledger, account_, done) | {
-            "coverage": coverage_data(coverage_of(plan, dead_letters(plan, ledger))),
+            "coverage": read_coverage_data(coverage_of(plan, ledger)),
             "duration_s": round(duration_s, 3),
             "duration_s_estimated": round(plan.estimate.duration_s, 1),
             "lateness": _lateness(bins([one.lateness for one in staged], plan.request.reach.late_s)),

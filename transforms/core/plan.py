@@ -19,7 +19,7 @@ from transforms.core.time import format_period, unite
 from transforms.core.units import Unit
 from transforms.core.windows import Windows
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 SAMPLED_UNITS: Final = 100
 """Of so many units of a type, the first and then every one that is this many later is read back as a sample."""
@@ -93,7 +93,10 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What the run is expected to take, from a sample of decoded objects. `sampled_objects` says how many; rates are of this machine."""
+    """What the run is expected to take, from a sample of decoded objects. `sampled_objects` says how many; rates are of this machine.
+
+    The sample had so many records, dead ones among them, of so many shards of a Kinesis stream (none if its records don't tell theirs).
+    """
 
     sampled_objects: int
     points: int
@@ -102,6 +105,9 @@ class Estimate:
     free_bytes: int
     duration_s: float
     points_per_s: float
+    sampled_records: int = 0
+    sampled_dead_records: int = 0
+    sampled_shards: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

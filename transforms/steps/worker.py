@@ -111,7 +111,7 @@ class Worker:
                 body = next(bodies)
             with watch.step("decode"):
                 if isinstance(body, ObjectUnreadable):
-                    decoded = unreadable_object(body)
+                    decoded = unreadable_object(body, planned.arrival_in(request.keys))
                 else:
                     decoded = decode_object(body, key=planned.key, arrival_us=planned.arrival_in(request.keys), rules=rules)
             with watch.step("select"):
