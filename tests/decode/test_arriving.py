@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from scripts.encoders.envelopes import as_lines, encoded, error_record, firehose_record, host, lambda_record
 from scripts.fuzzing.invariants import broken_promise
 from tests.builders import Origin, of_origins
-from tests.decode.enveloped import as_lines, encoded, error_record, firehose_record, host, lambda_record
 from tests.decode.odd_records import A, B
 from tests.decode.readings import ARRIVAL_US, RULES
 from tests.decode.test_kpl import aggregate

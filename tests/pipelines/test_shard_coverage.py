@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from scripts.encoders.envelopes import encoded
 from tests.builders import NOON_S, host_record
-from tests.decode.enveloped import encoded
 from tests.pipelines.processes import KILLED, Forge
 from tests.pipelines.worlds import World, call, key
 
