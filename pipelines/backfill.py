@@ -5,6 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from configs.jobs import BackfillJob
+from pipelines.asking import confirm
 from pipelines.outcome import Outcome
 from pipelines.planning import make_plan, resolve
 from pipelines.progress import watching
@@ -45,6 +46,8 @@ def _run(job: BackfillJob, runtime: Runtime) -> Outcome:
             ledger.create(planned.plan, planned.manifest, planned.membership)
         plan = _stored(job, runtime, ledger)
         runtime.say(run_id)
+        if not ledger.recorded_units():
+            confirm(plan, runtime.store(plan.request.store, plan.request.settings), runtime, yes=job.yes)
         started = runtime.clock()
         if ledger.report() is None:
             with watching(ledger, plan, runtime):

@@ -57,6 +57,9 @@ class Backend(Protocol):
     def name(self) -> str:
         """As messages call it, without secrets."""
 
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What a run shows of it before it writes, as (name, value), such as account, region and table; may call the service."""
+
     def text(self, key: str) -> str | None:
         """A small text, None if there is none."""
 

@@ -54,6 +54,9 @@ class RollupStore(Protocol):
     def traits(self) -> "Traits":
         """What this kind of store is like."""
 
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What a run shows of the store before it writes, as (name, value)."""
+
     def last_generation(self) -> int:
         """The last generation this store issued, 0 if none."""
 

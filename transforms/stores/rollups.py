@@ -33,6 +33,10 @@ class Rollups:
         """As the protocol says."""
         return self.backend.traits
 
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """As the protocol says."""
+        return self.backend.facts()
+
     def last_generation(self) -> int:
         """As the protocol says."""
         return self._generations.last()
