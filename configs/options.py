@@ -141,6 +141,19 @@ _HOW: Final = (
         metavar="SHARE",
         help="buckets in hours for which less of the archive seems to be there are refused, 0 to 1 (default: 0, report only)",
     ),
+    Option(
+        name="include-live",
+        flag=True,
+        default=False,
+        help="also write buckets that a live writer may still write (in DynamoDB those that ended less than 25 h ago, in a hot tier those that ended before)",
+    ),
+    Option(
+        name="verify",
+        parse=one_of("way to verify", ("none", "sample", "full")),
+        default="sample",
+        metavar="none|sample|full",
+        help="units read back after they were written, and once more at the end: none, one in a hundred and the first of each type, or all (default: sample)",
+    ),
     Option(name="allow-empty", flag=True, default=False, help="an archive or period without any object is no error"),
 )
 _WORK_DIR: Final = Option(
@@ -154,6 +167,9 @@ _CONFIG: Final = Option(name="config", metavar="FILE.yaml", default="", help="de
 _RUN_ID: Final = Option(name="run-id", metavar="ID", default="", help="name of the run; a name that exists resumes that run (default: made from the time)")
 _YES: Final = Option(name="yes", flag=True, default=False, help="do not ask before writing")
 _WORKERS: Final = Option(name="workers", parse=whole_number(1), default=0, metavar="N", help="read groups and units worked on at once (default: the cores)")
+_SKIP_LIVE: Final = Option(
+    name="skip-live", flag=True, default=False, help="that buckets are left to the live writer is no reason for exit code 5; they are listed all the same"
+)
 _MAX_DEAD_LETTERS: Final = Option(
     name="max-dead-letters", parse=whole_number(0), default=0, metavar="N", help="more dead letters than this make the exit code 3 (default: 0)"
 )
@@ -178,6 +194,7 @@ BACKFILL_OPTIONS: Final = (
     ),
     Option(name="dry-run", flag=True, default=False, help="decode and roll up, show what would change, write nothing to the store"),
     _YES,
+    _SKIP_LIVE,
     _MAX_DEAD_LETTERS,
     _MAX_ATTEMPTS,
     _WORKERS,
@@ -215,6 +232,7 @@ RUNS_OPTIONS: Final = (_WORK_DIR, _JSON, _CONFIG)
 STATUS_OPTIONS: Final = (
     Option(name="watch", flag=True, default=False, help="go on until the run has ended"),
     Option(name="dead-letters", flag=True, default=False, help="print the run's dead letters as JSON lines instead"),
+    Option(name="recheck", flag=True, default=False, help="read every restored bucket again and list those that somebody changed since (exit 4)"),
     _WORK_DIR,
     _JSON,
     _CONFIG,
