@@ -6,16 +6,20 @@ a coarser scale's buckets are unions of a finer one's). No count is divided, so 
 gaps between them are empty buckets. A bucket that became wider than one of its parts was rebinned.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
 from transforms.core.errors import RollupsError
-from transforms.core.intervals import Intervals, united
+from transforms.core.intervals import Buckets as UnitedBuckets, Intervals, united
 from transforms.core.model import HISTOGRAM, Bools, Floats, Ints
 from transforms.core.ragged import concatenated_ranges, sizes_of, taken
+
+_CACHED_BUCKETS: Final = 1 << 15
+"""Buckets of different bounds that are merged at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,19 +207,36 @@ def _added(given: Histograms, starts: Ints, sizes: Ints) -> Histograms:
 
 def _united(given: Histograms, starts: Ints, sizes: Ints) -> tuple[Histograms, Bools]:
     """Groups whose rows have different bounds, and whether a bucket of each was rebinned."""
+    edges, ranks = np.unique(given.shapes.edges, return_inverse=True)
+    padded = np.concatenate([[0], ranks + 1, [len(edges) + 1]])  # the rank of edge i stands at i + 1
+    parts = [_portion(given, starts[part], sizes[part], edges, padded) for part in _portions(given, starts, sizes)]
+    results = [result for result, _ in parts]
+    bounds = offsets_of(np.concatenate([np.diff(one.bound_offsets) for one in results]))
+    shape, shapes = encoded(bounds, np.concatenate([one.bounds for one in results]))
+    merged = _bare(shape, np.diff(bounds) + 1, np.concatenate([one.counts for one in results]), shapes)
+    return merged, np.concatenate([rebinned for _, rebinned in parts])
+
+
+def _portions(given: Histograms, starts: Ints, sizes: Ints) -> Iterator[slice]:
+    """Consecutive groups with about as many buckets together as stay in the processor's cache."""
+    ends = np.cumsum(given.offsets[starts + sizes] - given.offsets[starts])
+    first = done = 0
+    while first < len(starts):
+        last = max(first + 1, int(np.searchsorted(ends, done + _CACHED_BUCKETS)))
+        yield slice(first, last)
+        first, done = last, int(ends[last - 1])
+
+
+def _portion(given: Histograms, starts: Ints, sizes: Ints, edges: Floats, padded: Ints) -> tuple[UnitedBuckets, Bools]:
     rows = concatenated_ranges(starts, sizes)
-    buckets = np.diff(given.offsets)[rows]
+    buckets = given.offsets[rows + 1] - given.offsets[rows]
     at = concatenated_ranges(given.offsets[rows], buckets)
     filled = np.flatnonzero(given.counts[at])
     owner = np.repeat(np.arange(len(rows)), buckets)[filled]
     place = (concatenated_ranges(np.zeros_like(buckets), buckets))[filled]
-    edges, ranks = np.unique(given.shapes.edges, return_inverse=True)
     lists = given.shapes.offsets[given.shape[rows]]
     above = lists[owner] + place
     is_first, is_last = place == 0, place == buckets[owner] - 1
-    padded = np.concatenate([[0], ranks + 1, [len(edges) + 1]])  # the rank of edge i stands at i + 1
     low, high = np.where(is_first, 0, padded[above]), np.where(is_last, len(edges) + 1, padded[above + 1])
     group = np.repeat(np.arange(len(starts)), sizes)[owner]
-    result, rebinned = united(Intervals(group, low, high, given.counts[at][filled], edges), len(starts))
-    shape, shapes = encoded(result.bound_offsets, result.bounds)
-    return _bare(shape, np.diff(result.bound_offsets) + 1, result.counts, shapes), rebinned
+    return united(Intervals(group, low, high, given.counts[at][filled], edges), len(starts))

@@ -75,8 +75,8 @@ def quantile_text(quantile: float) -> str:
 
 
 def _require_distinct(pairs: Pairs) -> None:
-    keys = [key for key, _ in pairs]
-    if len(set(keys)) < len(keys):
+    if len(dict(pairs)) < len(pairs):
+        keys = [key for key, _ in pairs]
         twice = next(key for index, key in enumerate(keys) if key in keys[:index])
         raise DecodeError(BAD_LABELS, f"the key {twice!a} is there twice")
 

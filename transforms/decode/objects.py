@@ -15,6 +15,7 @@ from transforms.decode.envelopes import is_envelope, opened, seems_envelope
 from transforms.decode.framing import border, frames
 from transforms.decode.joining import NOTHING, dead_record, joined
 from transforms.decode.kpl import MAGIC
+from transforms.decode.labeled import seems_labeled
 from transforms.decode.payload import Payload
 from transforms.decode.payloads import Allowance, PayloadReader
 from transforms.decode.strict import Source
@@ -24,6 +25,9 @@ from transforms.decode.unpacked import Lost, Unpacked, UnpackLimits
 _LARGE_BYTES: Final = 1 << 20
 _SMALL_BYTES: Final = 1 << 16
 """The columnar path reads stretches of the first size; where one is in doubt, of the second, so that few records need the strict reader."""
+
+_REQUEST_FACTOR: Final = 5
+"""Stretches of OTLP requests are larger: their levels are read by many array operations, which pay off from thousands of points on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +90,10 @@ def unreadable_object(problem: ObjectUnreadable) -> DecodedObject:
     return replace(NOTHING, tally=DecodeTally(records=1, dead_records=1), dead_letters=(letter,))
 
 
+def _large_bytes(data: bytes, at: int) -> int:
+    return _LARGE_BYTES * (_REQUEST_FACTOR if seems_labeled(data, at) else 1)
+
+
 class _Stretches:
     """Reads a text from front to back, each stretch by the columnar path if it can prove itself, else by the strict reader; envelopes are opened.
 
@@ -105,7 +113,7 @@ class _Stretches:
     def parts(self) -> Iterator[DecodedObject]:
         """Consecutive stretches."""
         while self._at < len(self._data):
-            stop = border(self._data, self._at + _LARGE_BYTES)
+            stop = border(self._data, self._at + _large_bytes(self._data, self._at))
             part = None if seems_envelope(self._data, self._at) else self._columnar(stop)
             yield from [part] if part else self._small_parts(stop)
 
@@ -126,12 +134,15 @@ class _Stretches:
 
     def _columnar(self, stop: int) -> DecodedObject | None:
         # A stretch has at most one record beyond its size. What is longer holds no records, but perhaps more scalars than fit into memory.
-        if stop - self._at > _LARGE_BYTES + self._source.max_record_bytes:
+        if stop - self._at > _large_bytes(self._data, self._at) + self._source.max_record_bytes:
             return None
         try:
-            part = columnar.read(self._data[self._at : stop], self._source)
+            part = columnar.read(self._data[self._at : stop], self._source, self._at)
         except DecodeError:
             return None
+        if len(part.dead_letters) >= self._allowance.letters:
+            return None
+        self._allowance.letters -= len(part.dead_letters)
         self._at = stop
         return part
 

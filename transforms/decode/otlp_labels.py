@@ -17,6 +17,9 @@ Codes = npt.NDArray[np.int32]
 
 _LUT_LIMIT: Final = 1 << 22
 
+_MAX_KEPT: Final = 1 << 16
+"""Distinct sets of labels that are remembered."""
+
 
 @dataclass(slots=True)
 class Context:
@@ -28,13 +31,20 @@ class Context:
 
 @dataclass(slots=True)
 class LabelReader:
-    """Reads labels, each distinct one once. `texts` are the distinct `labels_text`s; a code of -1 is a broken set of labels."""
+    """Reads labels, each distinct one once, for as many batches as one likes. Numbers and codes hold until `limit` is called; a code of -1 is a broken set."""
 
-    texts: dict[str, int] = field(default_factory=dict)
+    _texts: list[str] = field(default_factory=list)
+    _codes: dict[str, int] = field(default_factory=dict)
     _contexts: dict[tuple[bytes, bytes], int] = field(default_factory=dict)
     contexts: list[Context] = field(default_factory=list)
     _pairs: dict[bytes, Pairs | DecodeError] = field(default_factory=dict)
     _joined: dict[tuple[int, bytes, float | None], int] = field(default_factory=dict)
+
+    def limit(self) -> None:
+        """Forget everything if that is very much. To be called between batches."""
+        if max(map(len, (self._joined, self._pairs, self._contexts))) > _MAX_KEPT:
+            for known in (self._texts, self._codes, self._contexts, self.contexts, self._pairs, self._joined):
+                known.clear()
 
     def context(self, resource: bytes, scope: bytes) -> int:
         """Number of the context with these messages."""
@@ -81,13 +91,15 @@ class LabelReader:
             text = joined_labels(labels, pairs, () if rank is None else (("quantile", quantile_text(rank)),))
         except DecodeError:
             return -1
-        return self.texts.setdefault(text, len(self.texts))
+        code = self._codes.setdefault(text, len(self._texts))
+        if code == len(self._texts):
+            self._texts.append(text)
+        return code
 
     def column(self, codes: Codes) -> pa.DictionaryArray:
         """Labels of these codes, none of which is -1."""
-        present, place = dense(codes.astype(np.int64), len(self.texts))
-        texts = list(self.texts)
-        return pa.DictionaryArray.from_arrays(pa.array(place.astype(np.int32)), pa.array([texts[one] for one in present.tolist()], pa.string()))
+        present, place = dense(codes.astype(np.int64), len(self._texts))
+        return pa.DictionaryArray.from_arrays(pa.array(place.astype(np.int32)), pa.array([self._texts[one] for one in present.tolist()], pa.string()))
 
 
 def dense(values: npt.NDArray[np.int64], end: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]:

@@ -12,6 +12,7 @@ from transforms.decode.containers import TABLES, unpack
 from transforms.decode.framing import frames
 from transforms.decode.joining import dead_record
 from transforms.decode.kpl import MAGIC, user_records
+from transforms.decode.labeled import seems_labeled
 from transforms.decode.payload import Payload
 from transforms.decode.schemas import is_text
 from transforms.decode.strict import Columns, Source
@@ -21,6 +22,9 @@ _LARGE_BYTES: Final = 1 << 20
 _SMALL_BYTES: Final = 1 << 16
 _LARGEST_BYTES: Final = 1 << 26
 """The columnar path reads batches of the first size; where one is in doubt, of the second. A batch larger than the third, of one payload, is not tried."""
+
+_REQUEST_FACTOR: Final = 5
+"""Batches of OTLP requests are so many times larger, as in `objects`."""
 
 MAX_DEPTH: Final = 8
 """Aggregates and containers within each other."""
@@ -56,7 +60,7 @@ class PayloadReader:
             if isinstance(one, Lost):
                 yield self._dead(one)
                 continue
-            if batch and (size >= _LARGE_BYTES or is_text(one.data) != is_text(batch[0].data)):
+            if batch and (size >= _large_bytes(batch[0].data) or is_text(one.data) != is_text(batch[0].data)):
                 yield from self._read(batch)
                 batch, size = [], 0
             batch.append(one)
@@ -121,9 +125,13 @@ class PayloadReader:
         if sum(len(one.data) for one in batch) > _LARGEST_BYTES:
             return None
         try:
-            return columnar.read_payloads(batch, self._source)
+            part = columnar.read_payloads(batch, self._source)
         except DecodeError:
             return None
+        if len(part.dead_letters) >= self._allowance.letters:
+            return None
+        self._allowance.letters -= len(part.dead_letters)
+        return part
 
     def _strict(self, batch: Sequence[Payload]) -> DecodedObject:
         """The records of each payload, one after the other; when dead letters have cost too much, the rest of a payload is one."""
@@ -140,6 +148,10 @@ class PayloadReader:
         decoded = columns.decoded()
         self._allowance.letters -= len(decoded.dead_letters) + in_vain
         return decoded
+
+
+def _large_bytes(first: bytes) -> int:
+    return _LARGE_BYTES * (_REQUEST_FACTOR if not is_text(first) or seems_labeled(first) else 1)
 
 
 def _portions(batch: Sequence[Payload]) -> Iterator[Sequence[Payload]]:
