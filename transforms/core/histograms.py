@@ -14,12 +14,15 @@ import numpy as np
 import pyarrow as pa
 
 from transforms.core.errors import RollupsError
-from transforms.core.intervals import Buckets as UnitedBuckets, Intervals, united
+from transforms.core.intervals import Buckets as UnitedBuckets, Intervals, aligned, united
 from transforms.core.model import HISTOGRAM, Bools, Floats, Ints
 from transforms.core.ragged import concatenated_ranges, sizes_of, taken
 
 _CACHED_BUCKETS: Final = 1 << 15
 """Buckets of different bounds that are merged at once."""
+
+_FEW_BUCKETS: Final = 1 << 12
+"""Fewer are not looked at in parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +210,7 @@ def _added(given: Histograms, starts: Ints, sizes: Ints) -> Histograms:
 
 def _united(given: Histograms, starts: Ints, sizes: Ints) -> tuple[Histograms, Bools]:
     """Groups whose rows have different bounds, and whether a bucket of each was rebinned."""
-    edges, ranks = np.unique(given.shapes.edges, return_inverse=True)
-    padded = np.concatenate([[0], ranks + 1, [len(edges) + 1]])  # the rank of edge i stands at i + 1
-    parts = [_portion(given, starts[part], sizes[part], edges, padded) for part in _portions(given, starts, sizes)]
+    parts = [one for part in _portions(given, starts, sizes) for one in _portion(given, starts[part], sizes[part])]
     results = [result for result, _ in parts]
     bounds = offsets_of(np.concatenate([np.diff(one.bound_offsets) for one in results]))
     shape, shapes = encoded(bounds, np.concatenate([one.bounds for one in results]))
@@ -227,16 +228,28 @@ def _portions(given: Histograms, starts: Ints, sizes: Ints) -> Iterator[slice]:
         first, done = last, int(ends[last - 1])
 
 
-def _portion(given: Histograms, starts: Ints, sizes: Ints, edges: Floats, padded: Ints) -> tuple[UnitedBuckets, Bools]:
+def _portion(given: Histograms, starts: Ints, sizes: Ints) -> Iterator[tuple[UnitedBuckets, Bools]]:
+    """The groups' buckets; in halves if that is needed for none of them to span an edge of another."""
     rows = concatenated_ranges(starts, sizes)
-    buckets = given.offsets[rows + 1] - given.offsets[rows]
-    at = concatenated_ranges(given.offsets[rows], buckets)
-    filled = np.flatnonzero(given.counts[at])
-    owner = np.repeat(np.arange(len(rows)), buckets)[filled]
-    place = (concatenated_ranges(np.zeros_like(buckets), buckets))[filled]
-    lists = given.shapes.offsets[given.shape[rows]]
-    above = lists[owner] + place
-    is_first, is_last = place == 0, place == buckets[owner] - 1
-    low, high = np.where(is_first, 0, padded[above]), np.where(is_last, len(edges) + 1, padded[above + 1])
-    group = np.repeat(np.arange(len(starts)), sizes)[owner]
-    return united(Intervals(group, low, high, given.counts[at][filled], edges), len(starts))
+    intervals = _intervals(given, rows, np.repeat(np.arange(len(starts)), sizes))
+    if result := aligned(intervals, len(starts)):
+        yield result, np.zeros(len(starts), bool)
+    elif len(intervals.number) <= _FEW_BUCKETS or len(starts) == 1:
+        yield united(intervals.filled(), len(starts))
+    else:
+        middle = len(starts) // 2
+        yield from _portion(given, starts[:middle], sizes[:middle])
+        yield from _portion(given, starts[middle:], sizes[middle:])
+
+
+def _intervals(given: Histograms, rows: Ints, group: Ints) -> Intervals:
+    """All buckets of the rows, empty ones too, among the edges that these rows have."""
+    shapes, shape = np.unique(given.shape[rows], return_inverse=True)
+    bounds, flat = given.shapes.at(shapes)
+    edges, ranks = np.unique(flat, return_inverse=True)
+    firsts = bounds[:-1] + 2 * np.arange(len(shapes))  # around the ranks of every shape stand the infinities
+    padded = np.insert(ranks + 1, np.repeat(bounds, 2)[1:-1], np.tile([0, len(edges) + 1], len(shapes)))
+    buckets = np.diff(bounds)[shape] + 1
+    place = concatenated_ranges(firsts[shape], buckets)
+    number = given.counts[concatenated_ranges(given.offsets[rows], buckets)]
+    return Intervals(np.repeat(group, buckets), padded[place], padded[place + 1], number, edges)

@@ -18,9 +18,10 @@ import pyarrow.compute as pc
 
 from transforms.core.errors import DecodeError
 from transforms.core.model import Bools, DecodedObject, DecodeTally, Floats, Ints, Points, Postings
-from transforms.decode import json_columns, labeled, otlp
+from transforms.decode import json_columns, labeled, otlp, otlp_json_columns
 from transforms.decode.collecting import Message, Part
 from transforms.decode.framing import BOM
+from transforms.decode.grouping import first_appearances
 from transforms.decode.joining import in_record_order
 from transforms.decode.labeled import Places
 from transforms.decode.payload import Payload
@@ -47,7 +48,13 @@ TYPED: Final = pa.schema(
 _BARE: Final = pa.schema([("metrics", pa.list_(pa.struct([("hostId", _TEXT), *_POINT])))])
 _UNSAFE_ESCAPE: Final = re.compile(rb"\\u(?:0000|[dD](?:8[4-9a-fA-F]|[9abAB]))")
 """U+0000, because an error message of arro3 0.9 that quotes it aborts the process; surrogate pairs above U+1FFFF, because it makes other characters of them."""
+_REQUEST_FACTOR: Final = 5
 _BARE_BORDER: Final = re.compile(rb"\](?=[ \t\r\n]*+\[)[ \t\r\n]*+")
+
+
+def size_factor(text: bytes, at: int = 0) -> int:
+    """How many times more of a text should be read at once: OTLP takes many array operations, which pay off from thousands of points on."""
+    return _REQUEST_FACTOR if labeled.seems_labeled(text, at) or otlp_json_columns.seems_otlp(text, at) else 1
 
 
 def read(piece: bytes, source: Source, offset: int = 0) -> DecodedObject:
@@ -92,6 +99,8 @@ def _read(text: bytes, arrivals: Ints, source: Source, places: Places) -> Decode
             return labeled.read(text, arrivals, source, places)
         except DecodeError:
             pass  # perhaps some are of another type
+    if otlp_json_columns.seems_otlp(text):
+        return otlp_json_columns.read(text, arrivals, source, places)
     if source.flat or json_columns.is_cloudwatch(text):
         return json_columns.read(text, arrivals, source)
     is_bare = text[:64].lstrip().startswith(b"[")
@@ -220,17 +229,9 @@ def _bare_postings(hosts: pa.StringArray, lengths: Ints, arrivals: Ints, source:
     encoded = hosts.dictionary_encode()
     record = np.repeat(np.arange(len(lengths)), lengths)
     pairs = record * len(encoded.dictionary) + encoded.indices.to_numpy()
-    is_start = np.ones(len(pairs), np.bool_)
-    is_start[1:] = pairs[1:] != pairs[:-1]
-    starts = np.flatnonzero(is_start)
-    _, first, inverse = np.unique(pairs[starts], return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    rank = np.empty(len(order), np.int32)
-    rank[order] = np.arange(len(order), dtype=np.int32)
-    posting = rank[inverse][np.cumsum(is_start) - 1]
-    rows = len(order)
+    at, posting = first_appearances(pairs)
+    rows = len(at)
     kinds, orgs = (pa.repeat(pa.scalar(text, _TEXT), rows) for text in ("host", source.org))
-    at = starts[first[order]]
     return Postings(kinds, orgs, hosts.take(at), pa.nulls(rows, pa.list_(_TEXT)), arrivals[record[at]]), posting
 
 

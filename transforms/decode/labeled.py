@@ -4,7 +4,7 @@ msgspec's parser is strict about JSON, types and base64, of which it accepts les
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 import numpy as np
@@ -25,14 +25,12 @@ _SIGNS: Final = (b'"labeled"', b'"otlp"')
 
 
 class _Posting(msgspec.Struct, gc=False):
-    """What a labeled posting holds; the last two fields would make something else of it."""
+    """What a labeled posting holds."""
 
     type: Literal["labeled"]
     otlp: bytes
     org: str | None = None
     received_at: float | None = msgspec.field(default=None, name="receivedAt")
-    resource_metrics: Any = msgspec.field(default=msgspec.UNSET, name="resourceMetrics")
-    metric_stream_name: Any = msgspec.UNSET
 
 
 _POSTINGS: Final = msgspec.json.Decoder(_Posting)
@@ -53,7 +51,7 @@ def read(text: bytes, arrivals: Ints, source: Source, places: Places) -> Decoded
         postings = _POSTINGS.decode_lines(text)
     except (msgspec.DecodeError, RecursionError) as error:
         raise DecodeError(DOUBT, str(error)) from error
-    if len(postings) != len(arrivals) or any(one.resource_metrics is not one.metric_stream_name for one in postings):
+    if len(postings) != len(arrivals):
         raise DecodeError(DOUBT, "not only labeled postings")
     require_shallow(text, len(postings))
     times = _arrivals([one.received_at for one in postings], arrivals)
@@ -73,4 +71,5 @@ def _arrivals(received: list[float | None], default: Ints) -> list[int]:
         raise DecodeError(DOUBT, "a receivedAt is out of range")
     times = default.copy()
     times[is_given] = arrival_us(given)
-    return times.tolist()
+    listed: list[int] = times.tolist()
+    return listed

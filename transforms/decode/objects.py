@@ -15,7 +15,6 @@ from transforms.decode.envelopes import is_envelope, opened, seems_envelope
 from transforms.decode.framing import border, frames
 from transforms.decode.joining import NOTHING, dead_record, joined
 from transforms.decode.kpl import MAGIC
-from transforms.decode.labeled import seems_labeled
 from transforms.decode.payload import Payload
 from transforms.decode.payloads import Allowance, PayloadReader
 from transforms.decode.strict import Source
@@ -25,9 +24,6 @@ from transforms.decode.unpacked import Lost, Unpacked, UnpackLimits
 _LARGE_BYTES: Final = 1 << 20
 _SMALL_BYTES: Final = 1 << 16
 """The columnar path reads stretches of the first size; where one is in doubt, of the second, so that few records need the strict reader."""
-
-_REQUEST_FACTOR: Final = 5
-"""Stretches of OTLP requests are larger: their levels are read by many array operations, which pay off from thousands of points on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,10 +86,6 @@ def unreadable_object(problem: ObjectUnreadable) -> DecodedObject:
     return replace(NOTHING, tally=DecodeTally(records=1, dead_records=1), dead_letters=(letter,))
 
 
-def _large_bytes(data: bytes, at: int) -> int:
-    return _LARGE_BYTES * (_REQUEST_FACTOR if seems_labeled(data, at) else 1)
-
-
 class _Stretches:
     """Reads a text from front to back, each stretch by the columnar path if it can prove itself, else by the strict reader; envelopes are opened.
 
@@ -113,9 +105,12 @@ class _Stretches:
     def parts(self) -> Iterator[DecodedObject]:
         """Consecutive stretches."""
         while self._at < len(self._data):
-            stop = border(self._data, self._at + _large_bytes(self._data, self._at))
+            stop = border(self._data, self._at + self._large_bytes())
             part = None if seems_envelope(self._data, self._at) else self._columnar(stop)
             yield from [part] if part else self._small_parts(stop)
+
+    def _large_bytes(self) -> int:
+        return _LARGE_BYTES * columnar.size_factor(self._data, self._at)
 
     def _small_parts(self, until: int) -> Iterator[DecodedObject]:
         is_tried = until - self._at <= _SMALL_BYTES
@@ -134,7 +129,7 @@ class _Stretches:
 
     def _columnar(self, stop: int) -> DecodedObject | None:
         # A stretch has at most one record beyond its size. What is longer holds no records, but perhaps more scalars than fit into memory.
-        if stop - self._at > _large_bytes(self._data, self._at) + self._source.max_record_bytes:
+        if stop - self._at > self._large_bytes() + self._source.max_record_bytes:
             return None
         try:
             part = columnar.read(self._data[self._at : stop], self._source, self._at)

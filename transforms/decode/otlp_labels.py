@@ -1,5 +1,6 @@
 """Labels of very many points: one Python call for each distinct set of attributes, one for each distinct set of labels."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,10 +30,30 @@ class Context:
     labels: Pairs | DecodeError
 
 
+def _attributes(key_values: bytes) -> Pairs:
+    return read_pairs([key_values[one.at : one.stop] for one in Message(key_values).fields])
+
+
+def _context(resource: bytes, scope: bytes) -> Context:
+    try:
+        named = Message(scope)
+        pairs = read_pairs(Message(resource).contents(1))
+    except DecodeError as error:
+        return Context(None if error.cause == BAD_OTLP else "", error.with_traceback(None))
+    entity = ""
+    try:
+        entity, labels = split_resource(pairs)
+        return Context(entity, labels + scope_pairs(named.text(1), named.text(2)))
+    except DecodeError as error:
+        return Context(entity, error.with_traceback(None))
+
+
 @dataclass(slots=True)
 class LabelReader:
     """Reads labels, each distinct one once, for as many batches as one likes. Numbers and codes hold until `limit` is called; a code of -1 is a broken set."""
 
+    read_context: Callable[[bytes, bytes], Context] = _context
+    read_attributes: Callable[[bytes], Pairs] = _attributes
     _texts: list[str] = field(default_factory=list)
     _codes: dict[str, int] = field(default_factory=dict)
     _contexts: dict[tuple[bytes, bytes], int] = field(default_factory=dict)
@@ -42,7 +63,7 @@ class LabelReader:
 
     def limit(self) -> None:
         """Forget everything if that is very much. To be called between batches."""
-        if max(map(len, (self._joined, self._pairs, self._contexts))) > _MAX_KEPT:
+        if max(len(self._joined), len(self._pairs), len(self._contexts)) > _MAX_KEPT:
             for known in (self._texts, self._codes, self._contexts, self.contexts, self._pairs, self._joined):
                 known.clear()
 
@@ -51,15 +72,14 @@ class LabelReader:
         key = resource, scope
         if key not in self._contexts:
             self._contexts[key] = len(self.contexts)
-            self.contexts.append(_context(resource, scope))
+            self.contexts.append(self.read_context(resource, scope))
         return self._contexts[key]
 
     def attributes(self, key_values: bytes) -> Pairs | DecodeError:
         """The labels in fields that hold KeyValue messages, or what is wrong with them (BAD_OTLP: no messages)."""
         if key_values not in self._pairs:
             try:
-                fields = Message(key_values)
-                self._pairs[key_values] = read_pairs([key_values[one.at : one.stop] for one in fields.fields])
+                self._pairs[key_values] = self.read_attributes(key_values)
             except DecodeError as error:
                 self._pairs[key_values] = error.with_traceback(None)
         return self._pairs[key_values]
@@ -113,17 +133,3 @@ def dense(values: npt.NDArray[np.int64], end: int) -> tuple[npt.NDArray[np.int64
     number = np.zeros(end, np.intp)
     number[present] = np.arange(len(present))
     return present, number[values]
-
-
-def _context(resource: bytes, scope: bytes) -> Context:
-    try:
-        named = Message(scope)
-        pairs = read_pairs(Message(resource).contents(1))
-    except DecodeError as error:
-        return Context(None if error.cause == BAD_OTLP else "", error.with_traceback(None))
-    entity = ""
-    try:
-        entity, labels = split_resource(pairs)
-        return Context(entity, labels + scope_pairs(named.text(1), named.text(2)))
-    except DecodeError as error:
-        return Context(entity, error.with_traceback(None))

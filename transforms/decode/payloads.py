@@ -12,7 +12,6 @@ from transforms.decode.containers import TABLES, unpack
 from transforms.decode.framing import frames
 from transforms.decode.joining import dead_record
 from transforms.decode.kpl import MAGIC, user_records
-from transforms.decode.labeled import seems_labeled
 from transforms.decode.payload import Payload
 from transforms.decode.schemas import is_text
 from transforms.decode.strict import Columns, Source
@@ -23,8 +22,8 @@ _SMALL_BYTES: Final = 1 << 16
 _LARGEST_BYTES: Final = 1 << 26
 """The columnar path reads batches of the first size; where one is in doubt, of the second. A batch larger than the third, of one payload, is not tried."""
 
-_REQUEST_FACTOR: Final = 5
-"""Batches of OTLP requests are so many times larger, as in `objects`."""
+_BINARY_BYTES: Final = 1 << 22
+"""Size of batches without JSON."""
 
 MAX_DEPTH: Final = 8
 """Aggregates and containers within each other."""
@@ -55,14 +54,16 @@ class PayloadReader:
 
     def parts(self, contents: Iterable[Payload | Lost]) -> Iterator[DecodedObject]:
         """What the contents hold, a part for each batch and each dead letter."""
-        batch, size = list[Payload](), 0
+        batch, size, limit = list[Payload](), 0, 0
         for one in self._unwrapped_all(contents):
             if isinstance(one, Lost):
                 yield self._dead(one)
                 continue
-            if batch and (size >= _large_bytes(batch[0].data) or is_text(one.data) != is_text(batch[0].data)):
+            if batch and (size >= limit or is_text(one.data) != is_text(batch[0].data)):
                 yield from self._read(batch)
                 batch, size = [], 0
+            if not batch:
+                limit = _LARGE_BYTES * columnar.size_factor(one.data) if is_text(one.data) else _BINARY_BYTES
             batch.append(one)
             size += len(one.data)
         yield from self._read(batch)
@@ -148,10 +149,6 @@ class PayloadReader:
         decoded = columns.decoded()
         self._allowance.letters -= len(decoded.dead_letters) + in_vain
         return decoded
-
-
-def _large_bytes(first: bytes) -> int:
-    return _LARGE_BYTES * (_REQUEST_FACTOR if not is_text(first) or seems_labeled(first) else 1)
 
 
 def _portions(batch: Sequence[Payload]) -> Iterator[Sequence[Payload]]:
