@@ -8,6 +8,7 @@ gaps between them are empty buckets. A bucket that became wider than one of its 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -70,6 +71,17 @@ class Histograms:
         counts, offsets = taken(self.counts, self.offsets, at)
         numbers = self.count[at], self.total[at], self.low[at], self.high[at]
         return Histograms(*numbers, self.shape[at], offsets, counts, self.shapes)
+
+    def portions(self, buckets: int) -> "Iterator[Histograms]":
+        """Consecutive rows, of about so many buckets each; all rows, if they are none."""
+        cuts = np.searchsorted(self.offsets[:-1], np.arange(buckets, self.offsets[-1], buckets))
+        edges = np.unique(np.concatenate([[0], cuts, [len(self)]])).tolist()
+        yield from (self._between(first, end) for first, end in pairwise(edges if len(self) else [0, 0]))
+
+    def _between(self, first: int, end: int) -> "Histograms":
+        rows, offsets = slice(first, end), self.offsets[first : end + 1]
+        numbers = self.count[rows], self.total[rows], self.low[rows], self.high[rows]
+        return Histograms(*numbers, self.shape[rows], offsets - offsets[0], self.counts[offsets[0] : offsets[-1]], self.shapes)
 
     def bounds_lists(self) -> pa.ListArray:
         """The bounds of every row."""

@@ -15,6 +15,7 @@ from transforms.core.model import Bools, Floats, Ints
 
 _MAX_DIGITS: Final = 20
 _COUNT_DIGITS: Final = 18
+_EMPTY: Final = frozenset((b"", b"[]"))
 _TEXTS: Final = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": -float("inf")}
 _SPACES: Final = re.compile(rb"[ \t\r\n]*+([\[\],])[ \t\r\n]*+")
 _TO_COMMA: Final = bytes.maketrans(b"]", b",")
@@ -59,14 +60,14 @@ def count_lists(texts: Sequence[msgspec.Raw]) -> tuple[Ints, Ints]:
     The proof that quotation marks and brackets may be taken out: with a comma within a text, or with only some texts, there would not be two quotation marks
     for each number; with arrays or brackets within an array, more brackets than arrays.
     """
-    filled = [one for one in map(bytes, texts) if len(one) > len(b"[]")]
+    every = list(map(bytes, texts))
+    filled = [one for one in every if one not in _EMPTY]
     joined = b"".join(filled)
     if joined.translate(None, b'0123456789,[]"'):
         filled = [_SPACES.sub(rb"\1", one) for one in filled]
         joined = b"".join(filled)
     sizes = np.zeros(len(texts), np.int64)
-    places = np.flatnonzero(np.fromiter(map(len, map(bytes, texts)), np.int64, len(texts)) > len(b"[]"))
-    sizes[places] = np.fromiter(map(bytes.count, filled, repeat(b",")), np.int64, len(filled)) + 1
+    sizes[[one not in _EMPTY for one in every]] = np.fromiter(map(bytes.count, filled, repeat(b",")), np.int64, len(filled)) + 1
     plain = joined.translate(_TO_COMMA, b'["')
     ends = np.flatnonzero(np.frombuffer(plain, np.uint8) == ord(","))
     lengths = np.diff(ends, prepend=-1) - 1
