@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from tests.decode.otlp_requests import damaged, requests
+from tests.decode.otlp_requests import NOW_NS, damaged, fixed, part, requests, varint
 from tests.decode.parts import ARRIVAL_US, Plain, otlp_exports, plain
 from transforms.core.errors import DecodeError
 from transforms.decode import columnar, labeled, strict
-from transforms.decode.causes import BAD_LABELS, BAD_OTLP, TOO_MANY
+from transforms.decode.causes import BAD_LABELS, BAD_OTLP, BAD_VALUE, TOO_MANY
 from transforms.decode.objects import DecodeRules, decode_object
 from transforms.decode.strict import Source
 
@@ -51,7 +51,7 @@ def require_same(body: bytes) -> bool:
 def test_dead_letters_stand_where_they_stood(monkeypatch: pytest.MonkeyPatch) -> None:
     """By one parser call: the bytes are looked for only now."""
     bodies = [posting(EXPORTS[0]), posting(b"\xff", org="x"), posting(TWICE), posting(EXPORTS[1])]
-    body = b"\xef\xbb\xbf \n".replace(b" ", b"") + b" \n".join(bodies)
+    body = b"\xef\xbb\xbf\n" + b" \n".join(bodies)
     truth = strictly(body)
     assert [(offset, cause) for _, offset, cause, _ in truth.dead] == [(body.index(bodies[1]), BAD_OTLP), (body.index(bodies[2]), BAD_LABELS)]
     assert truth.dead[0][3] == bodies[1]
@@ -89,6 +89,14 @@ def test_odd_fields(fields: dict[str, Any]) -> None:
 @given(st.lists(st.one_of(requests(), damaged(requests())), min_size=1, max_size=4), st.sampled_from([b"", b"\n", b" \r\n"]))
 def test_random_requests(data: list[bytes], between: bytes) -> None:
     assert require_same(between.join(posting(one, receivedAt=1762000000 + place) for place, one in enumerate(data)))
+
+
+def test_a_signalling_nan_is_a_broken_threshold() -> None:
+    nan = b"\x01\x00\x00\x00\x00\x00\xf0\x7f"
+    point = fixed(3, NOW_NS) + fixed(4, 1) + fixed(7, 1) + varint(14 << 3 | 1) + nan
+    body = posting(part(1, part(2, part(2, part(1, b"m") + part(10, part(1, point) + b"\x10\x01")))))
+    assert [letter[2] for letter in whole(body).dead] == [BAD_VALUE]
+    assert require_same(body)
 
 
 @pytest.mark.parametrize("depth", [150, 199, 200, 201])

@@ -74,9 +74,12 @@ def _require(condition: object) -> None:
 
 def _require_simple(text: bytes, rows: list[dict[str, Any]], fields: str | tuple[str, ...], *, arrays: int) -> None:
     """No arrays but these, and no objects but rows and what these fields hold, or none nested too deep."""
-    known = sum(isinstance(row.get(name), dict) for name in ((fields,) if isinstance(fields, str) else fields) for row in rows)
     _require(text.count(b"[") == arrays)
-    _require(text.count(b"{") <= len(rows) + known + MAX_DEPTH - _KNOWN_DEPTH or not are_too_deep(text))
+    unknown = text.count(b"{") - len(rows) - (MAX_DEPTH - _KNOWN_DEPTH)
+    if unknown > 0:
+        names = (fields,) if isinstance(fields, str) else fields
+        known = sum([type(row.get(name)) for row in rows].count(dict) for name in names)
+        _require(unknown <= known or not are_too_deep(text))
 
 
 def _column(rows: list[dict[str, Any]], name: str) -> pa.Array:

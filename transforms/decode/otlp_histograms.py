@@ -75,7 +75,9 @@ def exponential(reader: Reader, points: Spans, values: Values, rows: Rows) -> Bu
 
 def exponential_buckets(scale: Ints, above: Run, below: Run, zeros: tuple[Ints, Floats], total: Ints) -> Buckets:
     """Exponential histograms of so many observations, of these scales, positive and negative buckets, zero counts and thresholds."""
-    zero, threshold = zeros[0], zeros[1] + 0.0
+    zero = zeros[0]
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        threshold = zeros[1] + 0.0
     threshold = np.where(zero > 0, np.where(np.isfinite(threshold) & (threshold >= 0), threshold, np.inf), -np.inf)
     layouts, of_row = _layouts(scale, above, below, threshold)
     places = np.array([one[1:] if one else (0, 0, 0) for one in layouts], np.int64).reshape(-1, 3)[of_row]
