@@ -9,14 +9,15 @@ from transforms.core.flat import FlatMapping
 from transforms.core.granularity import WIDTH_S
 from transforms.core.hash_slots import SlotRange, format_slots, parse_slots
 from transforms.core.keys import KeyLayout
-from transforms.core.plan import Average, Request
+from transforms.core.plan import Average, Request, Verify
 from transforms.core.selection import Edge, Reach
+from transforms.core.store_settings import StoreSettings, settings_of
 
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanJob:
+class PlanJob(StoreSettings):
     """What to compute from where, and under which name."""
 
     archive: str
@@ -43,6 +44,8 @@ class PlanJob:
     key_pattern: str
     key_time_zone: str
     allow_fewer: bool
+    include_live: bool
+    verify: Verify
     min_coverage: float
     allow_empty: bool
     run_id: str
@@ -77,6 +80,8 @@ class PlanJob:
             edge=self.edge,
             average=self.average,
             allow_fewer=self.allow_fewer,
+            include_live=self.include_live,
+            verify=self.verify,
             min_coverage=self.min_coverage,
             dry_run=dry_run,
             default_org=self.default_org,
@@ -88,6 +93,7 @@ class PlanJob:
             reach=Reach(late_s=self.late_s, early_s=self.early_s, lead_in_s=self.lead_in_s, object_span_s=self.object_span_s),
             key_pattern=self.key_pattern,
             key_time_zone=self.key_time_zone,
+            settings=settings_of(self),
         )
 
 
@@ -99,6 +105,7 @@ class BackfillJob(PlanJob):
     dead_letters: str
     dry_run: bool
     yes: bool
+    skip_live: bool
     max_dead_letters: int
     max_attempts: int
     runner: str
@@ -118,11 +125,11 @@ def values_of(request: Request) -> dict[str, Any]:
     """The values of a job's fields that ask for this request, so that another job can begin with them."""
     same = {field.name: getattr(request, field.name) for field in fields(request) if field.name in {one.name for one in fields(PlanJob)}}
     slots = parse_slots(request.hash_slots) if request.hash_slots else ()
-    return same | asdict(request.reach) | {"period": request.periods, "org": request.orgs, "hash_slots": slots}
+    return same | asdict(request.reach) | asdict(request.settings) | {"period": request.periods, "org": request.orgs, "hash_slots": slots}
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportJob:
+class ExportJob(StoreSettings):
     """Which stored rollups to write, and how."""
 
     store: str
@@ -172,6 +179,7 @@ class StatusJob:
     run_id: str
     watch: bool
     dead_letters: bool
+    recheck: bool
     work_dir: str
     json: bool
 

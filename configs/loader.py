@@ -5,7 +5,8 @@ from typing import Final
 
 import yaml
 
-from configs.options import EVERY_OPTION, Option, nearest, parse_value
+from configs.option import Option, nearest, parse_value
+from configs.options import EVERY_OPTION
 from transforms.core.errors import UsageError
 
 _FLAGS: Final = {"true": True, "false": False}

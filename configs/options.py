@@ -1,92 +1,14 @@
 """Every option of every command, once: the command line, the YAML file and the help are made from this table."""
 
-import difflib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from transforms.core.errors import UsageError
+from configs.option import Option, list_of, one_of, share, whole_number
+from configs.store_options import STORE_OPTIONS
 from transforms.core.flat import flat_mapping, flat_text
 from transforms.core.granularity import GRANULARITIES
 from transforms.core.hash_slots import check_template, parse_slots
 from transforms.core.keys import PATTERN
 from transforms.core.model import METRIC_TYPES
-
-
-@dataclass(frozen=True, kw_only=True)
-class Option:
-    """One option. `name` is written `--like-this` in commands and `like_this` in YAML.
-
-    `parse` turns one written value into the value or raises UsageError; `mapping` turns a mapping that stands in
-    YAML into it; `many` options may be given several times and become a tuple; a `flag` takes no value.
-    """
-
-    name: str
-    help: str
-    parse: Callable[[str], Any] = str
-    default: Any = None
-    metavar: str = "VALUE"
-    many: bool = False
-    flag: bool = False
-    required: bool = False
-    mapping: Callable[[Mapping[object, object]], Any] | None = None
-
-    @property
-    def key(self) -> str:
-        """Name in YAML and in jobs."""
-        return self.name.replace("-", "_")
-
-
-def one_of(what: str, allowed: Iterable[str]) -> Callable[[str], str]:
-    """Accepts exactly the allowed words."""
-    words = tuple(allowed)
-
-    def parse(text: str) -> str:
-        if text not in words:
-            msg = f"{text!r} is no {what}: choose {', '.join(words)}"
-            raise UsageError(msg)
-        return text
-
-    return parse
-
-
-def share(text: str) -> float:
-    """Accepts a number from 0 to 1."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number <= 1:
-        msg = f"{text!r} is no number from 0 to 1"
-        raise UsageError(msg)
-    return number
-
-
-def list_of(what: str, allowed: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
-    """Accepts a comma-separated list of distinct allowed words and keeps its order."""
-    word = one_of(what, allowed)
-
-    def parse(text: str) -> tuple[str, ...]:
-        words = tuple(word(part.strip()) for part in text.split(","))
-        if len(set(words)) != len(words):
-            msg = f"{text!r} names a {what} twice"
-            raise UsageError(msg)
-        return words
-
-    return parse
-
-
-def whole_number(minimum: int) -> Callable[[str], int]:
-    """Accepts a whole number that is not below the minimum."""
-
-    def parse(text: str) -> int:
-        if not text.isascii() or not text.removeprefix("-").isdigit() or int(text) < minimum:
-            msg = f"{text!r} is no whole number of at least {minimum}"
-            raise UsageError(msg)
-        return int(text)
-
-    return parse
-
 
 _SOURCE: Final = (
     Option(name="archive", metavar="URL", help="where the archived records are: file:///abs/path or s3://bucket/prefix", required=True),
@@ -213,6 +135,19 @@ _HOW: Final = (
         metavar="SHARE",
         help="buckets in hours for which less of the archive seems to be there are refused, 0 to 1 (default: 0, report only)",
     ),
+    Option(
+        name="include-live",
+        flag=True,
+        default=False,
+        help="also write buckets that a live writer may still write (in DynamoDB those that ended less than 25 h ago, in a hot tier those that ended before)",
+    ),
+    Option(
+        name="verify",
+        parse=one_of("way to verify", ("none", "sample", "full")),
+        default="sample",
+        metavar="none|sample|full",
+        help="units read back after they were written, and once more at the end: none, one in a hundred and the first of each type, or all (default: sample)",
+    ),
     Option(name="allow-empty", flag=True, default=False, help="an archive or period without any object is no error"),
 )
 _WORK_DIR: Final = Option(
@@ -226,6 +161,9 @@ _CONFIG: Final = Option(name="config", metavar="FILE.yaml", default="", help="de
 _RUN_ID: Final = Option(name="run-id", metavar="ID", default="", help="name of the run; a name that exists resumes that run (default: made from the time)")
 _YES: Final = Option(name="yes", flag=True, default=False, help="do not ask before writing")
 _WORKERS: Final = Option(name="workers", parse=whole_number(1), default=0, metavar="N", help="read groups and units worked on at once (default: the cores)")
+_SKIP_LIVE: Final = Option(
+    name="skip-live", flag=True, default=False, help="that buckets are left to the live writer is no reason for exit code 5; they are listed all the same"
+)
 _MAX_DEAD_LETTERS: Final = Option(
     name="max-dead-letters", parse=whole_number(0), default=0, metavar="N", help="more dead letters than this make the exit code 3 (default: 0)"
 )
@@ -233,12 +171,13 @@ _MAX_ATTEMPTS: Final = Option(
     name="max-attempts", parse=whole_number(1), default=3, metavar="N", help="how often missing work is submitted before the run ends incomplete (default: 3)"
 )
 
-PLAN_OPTIONS: Final = (*_SOURCE, *_WHAT, *_HOW, _RUN_ID, _WORKERS, _WORK_DIR, _JSON, _CONFIG)
+PLAN_OPTIONS: Final = (*_SOURCE, *_WHAT, *_HOW, *STORE_OPTIONS, _RUN_ID, _WORKERS, _WORK_DIR, _JSON, _CONFIG)
 
 BACKFILL_OPTIONS: Final = (
     *_SOURCE,
     *_WHAT,
     *_HOW,
+    *STORE_OPTIONS,
     _RUN_ID,
     Option(name="plan", metavar="ID", default="", help="execute exactly the plan that `rollups plan` stored under this id"),
     Option(
@@ -249,6 +188,7 @@ BACKFILL_OPTIONS: Final = (
     ),
     Option(name="dry-run", flag=True, default=False, help="decode and roll up, show what would change, write nothing to the store"),
     _YES,
+    _SKIP_LIVE,
     _MAX_DEAD_LETTERS,
     _MAX_ATTEMPTS,
     _WORKERS,
@@ -269,6 +209,7 @@ EXPORT_OPTIONS: Final = (
     Option(name="series", many=True, metavar="GLOB", help="only series whose type/org/entity/name matches; may be given several times"),
     Option(name="format", parse=one_of("format", ("csv", "json", "parquet")), default="csv", metavar="csv|json|parquet", help="(default: csv)"),
     Option(name="output", metavar="FILE", default="", help="written whole or not at all (default: standard output)"),
+    *STORE_OPTIONS,
     _JSON,
     _CONFIG,
 )
@@ -285,56 +226,13 @@ RUNS_OPTIONS: Final = (_WORK_DIR, _JSON, _CONFIG)
 STATUS_OPTIONS: Final = (
     Option(name="watch", flag=True, default=False, help="go on until the run has ended"),
     Option(name="dead-letters", flag=True, default=False, help="print the run's dead letters as JSON lines instead"),
+    Option(name="recheck", flag=True, default=False, help="read every restored bucket again and list those that somebody changed since (exit 4)"),
     _WORK_DIR,
     _JSON,
     _CONFIG,
 )
 
 UNDO_OPTIONS: Final = (_YES, _WORK_DIR, _JSON, _CONFIG)
-
-
-def parse_value(option: Option, written: object, place: str) -> object:
-    """The value of an option as written on the command line or in YAML. Raises UsageError that names the place."""
-    if option.flag:
-        if not isinstance(written, bool):
-            msg = f"{place}: {written!r} is neither true nor false"
-            raise UsageError(msg)
-        return written
-    if option.many:
-        values = written if isinstance(written, list) else [written]
-        return tuple(_parse_one(option, value, place) for value in values)
-    if isinstance(written, dict) and option.mapping:
-        return _placed(option.mapping, written, place)
-    if isinstance(written, list):
-        written = ",".join(map(str, written))
-    return _parse_one(option, written, place)
-
-
-def _parse_one(option: Option, written: object, place: str) -> object:
-    if isinstance(written, (bool, dict, list)) or written is None:
-        msg = f"{place}: {written!r} is not a value for {option.metavar}"
-        raise UsageError(msg)
-    return _placed(option.parse, str(written), place)
-
-
-def _placed(parse: Callable[[Any], Any], written: object, place: str) -> Any:  # noqa: ANN401 - the option's value
-    """The parsed value. Raises UsageError that names the place."""
-    try:
-        return parse(written)
-    except UsageError as error:
-        msg = f"{place}: {error}"
-        raise UsageError(msg) from None
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint for a mistyped word: `; did you mean --period?`, or nothing."""
-    close = difflib.get_close_matches(word, list(known), 1)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-def defaults(options: Iterable[Option]) -> Mapping[str, object]:
-    """Values of options that are given nowhere."""
-    return {one.key: () if one.many else one.default for one in options}
 
 
 EVERY_OPTION: Final = (*PLAN_OPTIONS, *BACKFILL_OPTIONS, *EXPORT_OPTIONS, *INSPECT_OPTIONS, *RUNS_OPTIONS, *STATUS_OPTIONS, *UNDO_OPTIONS)

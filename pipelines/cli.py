@@ -17,14 +17,14 @@ from typing import Any, Final, NoReturn
 from configs import options as table
 from configs.jobs import BackfillJob, ExportJob, InspectJob, PlanJob, RunsJob, StatusJob, UndoJob, check_run_id, values_of
 from configs.loader import load_config
-from configs.options import Option, nearest, parse_value
+from configs.option import Option, defaults, nearest, parse_value
 from pipelines.outcome import Outcome
 from pipelines.runtime import Runtime
 from transforms.core.errors import RollupsError, UsageError
 
 INTERRUPTED: Final = 3
 
-_WITH_PLAN: Final = ("plan", "run_id", "yes", "max_dead_letters", "max_attempts", "workers", "runner", "work_dir", "json", "config")
+_WITH_PLAN: Final = ("plan", "run_id", "yes", "skip_live", "max_dead_letters", "max_attempts", "workers", "runner", "work_dir", "json", "config")
 """Options that say how a plan is executed, not what it is."""
 
 
@@ -224,7 +224,7 @@ def _job(command: Command, given: argparse.Namespace, rest: list[str]) -> Any:  
     typed = {one.key: parse_value(one, written[one.key], f"--{one.name}") for one in command.options if one.key in written}
     beam_options = _beam_options(command, rest)
     config = load_config(str(typed["config"]), command.options) if typed.get("config") else {}
-    values = {**table.defaults(command.options), **_values_of_run({**config, **typed}), **config, **typed}
+    values = {**defaults(command.options), **_values_of_run({**config, **typed}), **config, **typed}
     del values["config"]
     _check_required(command, values, typed)
     extra: dict[str, Any] = {command.argument: getattr(given, command.argument)} if command.argument else {}
@@ -309,7 +309,10 @@ def _show(line: str) -> None:
 
 
 def _ask(question: str) -> bool:
-    return sys.stdin.isatty() and input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    if not sys.stdin.isatty():
+        return False
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _json(data: object) -> str:

@@ -16,6 +16,7 @@ from pipelines.runtime import Runtime
 from transforms.core.errors import UsageError
 from transforms.core.model import EXPORT_COLUMNS
 from transforms.core.selection import Selection
+from transforms.core.store_settings import settings_of
 from transforms.core.time import parse_period, unite
 from transforms.stores.files import Files
 from transforms.stores.frame import EXPORT_SCHEMA, exported
@@ -29,7 +30,7 @@ def run(job: ExportJob, runtime: Runtime) -> Outcome:
     now_s = runtime.now_s()
     periods = unite(parse_period(text, now_s) for text in job.period)
     selection = Selection(metric_types=job.metric_types, computed={}, orgs=job.org, series=job.series)
-    store = runtime.store(job.store, writable=False)
+    store = runtime.store(job.store, settings_of(job), writable=False)
     tables = exported(store, job.granularity, metric_types=sorted(job.metric_types), periods=periods, wanted=selection.selects)
     write = {"csv": write_csv, "json": write_json, "parquet": write_parquet}["json" if job.json and job.format == "csv" else job.format]
     if job.output:

@@ -13,6 +13,7 @@ from typing import BinaryIO
 from transforms.archive import Archive, open_archive
 from transforms.core.errors import UsageError
 from transforms.core.keys import FIREHOSE, KeyLayout
+from transforms.core.store_settings import StoreSettings
 from transforms.steps.ledger import Ledger
 from transforms.stores import open_store
 from transforms.stores.protocol import RollupStore
@@ -64,9 +65,9 @@ class Runtime:
         """The archive of a URL, its folders named as `layout` says."""
         return open_archive(url, layout)
 
-    def store(self, url: str, *, writable: bool = True) -> RollupStore:
+    def store(self, url: str, settings: StoreSettings, *, writable: bool = True) -> RollupStore:
         """The store of a URL; one that is only read must be there."""
-        return open_store(url, writable=writable)
+        return open_store(url, writable=writable, settings=settings)
 
     def read_file(self, path: str, what: str) -> bytes:
         """A file that the user names. Raises UsageError if it can't be read."""

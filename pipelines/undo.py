@@ -16,7 +16,7 @@ def run(job: UndoJob, runtime: Runtime) -> Outcome:
         msg = f"the run {job.run_id!r} was a dry run: it wrote nothing that could be undone"
         raise UsageError(msg)
     with ledger.lock():
-        store = runtime.store(plan.request.store)
+        store = runtime.store(plan.request.store, plan.request.settings)
         ledger.mark_undone()
         now_generation = store.issue_generation(round(runtime.clock() * 1000))
         counts = asdict(store.undo(job.run_id, generation=plan.generation, now_generation=now_generation))

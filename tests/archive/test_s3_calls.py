@@ -10,10 +10,10 @@ import pytest
 
 from tests.archive import s3_servers
 from transforms.archive.s3 import S3Archive
-from transforms.archive.s3_calls import RENEWAL_CHECK_S, RENEWAL_WAIT_S, Waiting
 from transforms.archive.s3_location import S3Location
+from transforms.calls.aws import RENEWAL_CHECK_S, RENEWAL_WAIT_S, Waiting
 from transforms.core.backoff import Backoff
-from transforms.core.errors import ArchiveUnavailable, CredentialsExpired, ObjectChanged, ObjectUnreadable, UsageError
+from transforms.core.errors import CredentialsExpired, ObjectChanged, ObjectUnreadable, ServiceUnavailable, UsageError
 from transforms.core.manifest import ArchiveObject
 
 BODY = bytes(range(256)) * 40
@@ -146,7 +146,7 @@ def test_what_may_go_well_later_is_asked_for_again_and_counted(server: Server, f
 @pytest.mark.parametrize("always", [fault(503, "SlowDown"), body(sent=10), reset])
 def test_after_so_many_attempts_the_archive_is_unavailable(server: Server, always: Answer) -> None:
     archive = server.archive(always, attempts=4)
-    with pytest.raises(ArchiveUnavailable, match=r"reading the archive object '2025/11/01/00/a b': 4 attempts, the last one ended with") as caught:
+    with pytest.raises(ServiceUnavailable, match=r"reading the archive object '2025/11/01/00/a b': 4 attempts, the last one ended with") as caught:
         archive.read(PLANNED)
     assert (len(server.requests), server.slept_s, caught.value.retryable) == (4, [0.1, 0.2, 0.4], True)
 

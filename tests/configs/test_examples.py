@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from configs.loader import load_config
-from configs.options import defaults
+from configs.option import defaults
 from pipelines.cli import COMMANDS, Command
 
 FOLDER = Path(__file__).parents[2] / "configs"

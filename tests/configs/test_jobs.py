@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from configs.jobs import BackfillJob, PlanJob, StatusJob, UndoJob, check_run_id
-from configs.options import BACKFILL_OPTIONS, PLAN_OPTIONS, Option, defaults
+from configs.option import Option, defaults
+from configs.options import BACKFILL_OPTIONS, PLAN_OPTIONS
 from transforms.core.errors import UsageError
 
 GIVEN = {"archive": "file:///a", "store": "parquet:///s", "period": ("2025-11-01T00:00Z/PT6H",)}
@@ -39,7 +40,7 @@ def test_run_ids_that_cannot(run_id: str) -> None:
         lambda: backfill(run_id="a/b"),
         lambda: backfill(plan="../b"),
         lambda: PlanJob(**values(PLAN_OPTIONS, {"run_id": ".hidden"})),
-        lambda: StatusJob(run_id="a/b", watch=False, dead_letters=False, work_dir="", json=False),
+        lambda: StatusJob(run_id="a/b", watch=False, dead_letters=False, recheck=False, work_dir="", json=False),
         lambda: UndoJob(run_id="a/b", yes=False, work_dir="", json=False),
     ],
 )

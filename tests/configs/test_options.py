@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from configs.options import Option, defaults, list_of, nearest, one_of, parse_value, whole_number
+from configs.option import Option, defaults, list_of, nearest, one_of, parse_value, whole_number
 from pipelines.cli import COMMANDS, Command
 from transforms.core.errors import UsageError
 

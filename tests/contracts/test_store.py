@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from tests.contracts import behaviours, kind_behaviours, undo_behaviours
 from tests.contracts.harness import FolderPlace, NewPlace
 from transforms.core.units import Unit
 from transforms.core.versions import Merged, merge
+from transforms.stores.backend import Change
 from transforms.stores.parquet import ParquetStore
 from transforms.stores.protocol import RollupStore
 
@@ -25,16 +27,20 @@ STORES: dict[str, Callable[..., RollupStore]] = {"parquet": ParquetStore}
 
 
 class UnconditionalStore(ParquetStore):
-    """Wrong on purpose: each new row replaces the stored one, as a plain put of items does, and nobody waits for anybody."""
+    """Wrong on purpose: each new row replaces the stored one, as a plain put of items does, whatever came between reading and writing."""
 
     def upsert(self, unit: Unit, rollups: Mapping[str, pa.Table], *, run_id: str, allow_fewer: bool) -> dict[str, Merged]:
         results = {}
         for granularity, table in rollups.items():
-            stored = self._shards.read(unit, granularity)
+            stored = self.backend.read(unit, granularity)
             untouched = stored.filter(pa.array(merge(stored, table, allow_fewer=allow_fewer).unmatched))
-            results[granularity] = merge(untouched, table, allow_fewer=True)
-            self._shards.replace(unit, granularity, results[granularity].table, run_id)
+            results[granularity] = blind = merge(untouched, table, allow_fewer=True)
+            self.backend.update(unit, {granularity: Change(table, partial(_instead, blind.table))}, run_id)
         return results
+
+
+def _instead(table: pa.Table, _stored: pa.Table) -> pa.Table:
+    return table
 
 
 CAUGHT = {

@@ -20,9 +20,9 @@ from transforms.core.rollup import Computed, roll_up_in_passes
 from transforms.core.rows import joined
 from transforms.core.selection import Reach, Selection, computed_ranges
 from transforms.core.slices import GroupColumns
-from transforms.core.time import day_range
 from transforms.core.units import Unit
 from transforms.core.versions import merge
+from transforms.core.windows import DAILY
 
 US = 1_000_000
 Objects = list[list[tuple[Point, int]]]
@@ -73,7 +73,7 @@ def rolled_up(groups: Sequence[Objects], selection: Selection, max_points: int) 
         for one in staged.index:
             slices.setdefault(one.unit, []).append(staged.batch.slice(one.first_row, one.rows))
     for unit, batches in slices.items():
-        computed = selection.computed_within(day_range(unit.window))
+        computed = selection.computed_within(DAILY.range_of(unit.window))
         rollups = list(roll_up_in_passes(batches, max_points=max_points, computed=computed, average="cascade", generation=1))
         of_unit = {name: joined([one.tables[name] for one in rollups]).combine_chunks() for name in selection.computed}
         merged = {name: merge(ROLLUP_SCHEMA.empty_table(), table, allow_fewer=False) for name, table in of_unit.items()}

@@ -8,7 +8,7 @@ import pytest
 from tests.builders import DAY_START_S, plan_of, request_of
 from transforms.core.errors import UsageError
 from transforms.core.manifest import ArchiveObject, Manifest
-from transforms.core.plan import check_manifest, object_times, plan_from_json
+from transforms.core.plan import FORMAT, check_manifest, object_times, plan_from_json
 from transforms.core.selection import Reach
 from transforms.core.units import Unit
 
@@ -21,7 +21,7 @@ def test_units_are_those_of_every_touched_day_in_the_order_of_types_named() -> N
         periods=((DAY_START_S - HOUR_S, DAY_START_S + HOUR_S),),
         shards={"service": {"2025-10-31": 1, "2025-11-01": 1}, "host": {"2025-10-31": 1, "2025-11-01": 2}},
     )
-    assert plan.windows == ("2025-10-31", "2025-11-01")
+    assert plan.touched_windows() == ("2025-10-31", "2025-11-01")
     assert plan.all_units() == (
         Unit("host", "2025-10-31", 0),
         Unit("host", "2025-11-01", 0),
@@ -35,7 +35,7 @@ def test_units_are_those_of_every_touched_day_in_the_order_of_types_named() -> N
 
 def test_a_bucket_that_expand_completes_can_reach_another_day() -> None:
     plan = plan_of(periods=((DAY_START_S - 30, DAY_START_S + 30),), request=request_of(granularities=("1m",)))
-    assert plan.windows == ("2025-10-31", "2025-11-01")
+    assert plan.touched_windows() == ("2025-10-31", "2025-11-01")
     assert plan.selection.computed == {"1m": ((DAY_START_S - 60, DAY_START_S + 60),)}
 
 
@@ -86,8 +86,8 @@ def test_a_plan_survives_being_stored() -> None:
 
 
 def test_a_plan_of_another_format_is_refused() -> None:
-    other = json.dumps(json.loads(plan_of().to_json()) | {"format": 2})
-    with pytest.raises(UsageError, match="the plan has format 2, this version reads 1"):
+    other = json.dumps(json.loads(plan_of().to_json()) | {"format": FORMAT + 1})
+    with pytest.raises(UsageError, match=f"the plan has format {FORMAT + 1}, this version reads {FORMAT}"):
         plan_from_json(other)
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 
 from transforms.core.errors import UsageError
 from transforms.core.granularity import Range
-from transforms.core.time import day_range, days_of, format_period, format_time, parse_duration, parse_period, parse_time, unite
+from transforms.core.time import format_period, format_time, parse_duration, parse_period, parse_time, unite
 
 NOW_S = 1_762_000_000
 """2025-11-01T12:26:40Z."""
@@ -179,16 +179,3 @@ def test_times_are_written_in_utc() -> None:
 @given(st.integers(946_684_800, 4_102_444_799))
 def test_a_written_time_is_read_as_the_same(time_s: int) -> None:
     assert parse_time(format_time(time_s), NOW_S) == time_s
-
-
-def test_days_are_those_that_the_ranges_touch() -> None:
-    assert days_of([]) == ()
-    assert days_of([(MIDNIGHT_S, MIDNIGHT_S + 1)]) == ("2025-11-01",)
-    assert days_of([(MIDNIGHT_S - 1, MIDNIGHT_S)]) == ("2025-10-31",)
-    assert days_of([(MIDNIGHT_S - 1, MIDNIGHT_S + 1)]) == ("2025-10-31", "2025-11-01")
-    assert days_of([(MIDNIGHT_S + 172_800, MIDNIGHT_S + 172_860), (MIDNIGHT_S, MIDNIGHT_S + 86_400)]) == ("2025-11-01", "2025-11-03")
-
-
-def test_a_day_is_its_86400_seconds() -> None:
-    assert day_range("2025-11-01") == (MIDNIGHT_S, MIDNIGHT_S + 86_400)
-    assert day_range("1970-01-01") == (0, 86_400)

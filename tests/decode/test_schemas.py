@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1 import metrics_pb2 as pb
 
+from scripts.encoders.cloudwatch import RECORD as CLOUDWATCH
 from tests.decode.otlp_requests import NOW_NS, requests, varint
 from tests.decode.parts import ARRIVAL_US, Plain, messages, otlp_exports, plain
 from transforms.core.errors import DecodeError
@@ -23,18 +24,6 @@ from transforms.decode.strict import Source
 EXPORTS = otlp_exports()
 SOURCE = Source(key="key", arrival_us=ARRIVAL_US, org="acme")
 MAPPING = FlatMapping(time="t", value="v", name="n")
-CLOUDWATCH = {
-    "metric_stream_name": "all",
-    "account_id": "123456789012",
-    "region": "eu-west-1",
-    "namespace": "AWS/EC2",
-    "metric_name": "CPUUtilization",
-    "dimensions": {"InstanceId": "i-1"},
-    "timestamp": 1762000020123,
-    "value": {"count": 4.0, "sum": 20.0, "max": 9.5, "min": 0.5, "p99": 9.4},
-    "unit": "Percent",
-}
-"""As the vendor's documentation shows it: docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch-metric-streams-formats-json.html."""
 
 
 def labeled(data: bytes, **fields: Any) -> bytes:

@@ -46,7 +46,7 @@ def test_the_command_line_may(code: str) -> None:
 def tree(tmp_path: Path) -> Path:
     """An empty copy of the packages under the rules of this project."""
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    for package in ("configs", "pipelines", "transforms", *(f"transforms/{layer}" for layer in ("archive", "core", "decode", "steps", "stores"))):
+    for package in ("configs", "pipelines", "transforms", *(f"transforms/{layer}" for layer in ("archive", "calls", "core", "decode", "steps", "stores"))):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").touch()
     return tmp_path
@@ -62,7 +62,7 @@ def broken_contracts(tree: Path) -> int:
     ("module", "code"),
     [
         ("pipelines/runtime.py", "import boto3, configs, transforms.steps"),
-        ("transforms/stores/dynamodb.py", "import boto3, transforms.core"),
+        ("transforms/stores/dynamodb.py", "import boto3, transforms.calls, transforms.core"),
         ("transforms/steps/upsert.py", "import apache_beam, transforms.stores"),
     ],
 )
@@ -77,6 +77,7 @@ def test_layers_allow_what_points_downwards(tree: Path, module: str, code: str) 
         ("configs/job.py", "import pipelines"),
         ("transforms/steps/upsert.py", "import configs"),
         ("transforms/core/merge.py", "import transforms.stores"),
+        ("transforms/calls/aws.py", "import transforms.stores"),
         ("transforms/stores/parquet.py", "import transforms.archive"),
         ("transforms/stores/parquet.py", "import transforms.steps"),
         ("transforms/stores/parquet.py", "import apache_beam"),

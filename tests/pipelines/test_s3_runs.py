@@ -147,7 +147,7 @@ def test_a_bucket_of_which_nothing_can_be_read_is_planned_and_told(world: S3Worl
 
 def test_expired_credentials_are_no_dead_letters_and_the_run_goes_on_when_they_are_renewed(world: S3World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the patience of a real run; how it waits: tests/archive/test_s3_calls.py."""
-    monkeypatch.setattr("transforms.archive.s3_calls.RENEWAL_WAIT_S", 0.0)
+    monkeypatch.setattr("transforms.calls.aws.RENEWAL_WAIT_S", 0.0)
     world.upload()
     assert world.command("plan", "--run-id", "s3").code == 0
     world.recorder.faults = {f"metrics/{key(NOON_S, 'a')}": (400, "ExpiredToken")}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from transforms.core.errors import ACCESS_DENIED, ArchiveUnavailable, ObjectUnreadable
+from transforms.core.errors import ACCESS_DENIED, ObjectUnreadable, ServiceUnavailable
 from transforms.core.manifest import ArchiveObject
 from transforms.steps.worker import Worker
 
@@ -33,7 +33,7 @@ class SlowArchive:
         if planned.key == self.denied:
             raise ObjectUnreadable(planned.key, ACCESS_DENIED)
         if planned.key == self.broken:
-            raise ArchiveUnavailable(planned.key)
+            raise ServiceUnavailable(planned.key)
         return planned.key.encode()
 
 
@@ -64,7 +64,7 @@ def test_an_object_that_can_not_be_had_takes_its_place(tmp_path: Path) -> None:
 
 
 def test_what_is_wrong_with_the_archive_ends_the_group(tmp_path: Path) -> None:
-    with pytest.raises(ArchiveUnavailable, match="05"):
+    with pytest.raises(ServiceUnavailable, match="05"):
         list(worker(SlowArchive(broken="05"), tmp_path)._bodies(OBJECTS))
 
 

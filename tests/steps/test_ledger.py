@@ -16,7 +16,7 @@ from tests.failpoints import steps_of, stop_at
 from transforms.core.accounts import Tally, UnitRecord
 from transforms.core.errors import IncompleteError, UsageError
 from transforms.core.manifest import ArchiveObject, Manifest
-from transforms.core.plan import Plan
+from transforms.core.plan import FORMAT, Plan
 from transforms.core.units import Unit
 from transforms.steps.ledger import Ledger
 
@@ -249,4 +249,4 @@ def test_a_run_is_taken_up_when_it_is_locked(ledger: Ledger) -> None:
 def test_the_plan_is_readable_json(ledger: Ledger) -> None:
     ledger.create(planned(request=request_of(orgs=("é",))), MANIFEST, None)
     stored = json.loads((ledger.path / "plan.json").read_bytes())
-    assert (stored["run_id"], stored["format"], stored["request"]["orgs"], stored["groups"]) == ("r1", 1, ["é"], [[0, 2], [2, 1]])
+    assert (stored["run_id"], stored["format"], stored["request"]["orgs"], stored["groups"]) == ("r1", FORMAT, ["é"], [[0, 2], [2, 1]])

@@ -90,7 +90,7 @@ def filled(store: ParquetStore) -> ParquetStore:
     put(store, [row("h1", 0, value=1.5, generation=5)], run_id="second")
     put(store, [row("h2", 86_400, value=3.0, labels='{"k":"v"}')], unit=Unit("service", "2025-11-02", 2))
     put(store, [row("h1", 0, value=9.0)], granularity="1h")
-    temporary(store._layout.shard(UNIT, "1m")).write_bytes(b"half a file")
+    temporary(store.backend.layout.shard(UNIT, "1m")).write_bytes(b"half a file")
     return store
 
 
@@ -132,7 +132,7 @@ def test_exported_rows_are_sorted_and_show_generation_0(filled: ParquetStore) ->
 
 
 def test_a_leftover_of_a_killed_writer_is_removed_by_the_next_upsert(filled: ParquetStore) -> None:
-    leftover = temporary(filled._layout.shard(UNIT, "1m"))
+    leftover = temporary(filled.backend.layout.shard(UNIT, "1m"))
     assert leftover.exists()
     put(filled, [row("h1", 0, value=9.0)], granularity="1h")
     assert not leftover.exists()
@@ -153,4 +153,4 @@ def test_before_images_are_links_and_made_only_for_writes(filled: ParquetStore, 
 def test_a_run_id_that_is_no_file_name_is_refused(store: ParquetStore, run_id: str) -> None:
     with pytest.raises(UsageError, match="run id"):
         put(store, [row()], run_id=run_id)
-    assert not list(store._layout.root.rglob("*.parquet"))
+    assert not list(store.backend.layout.root.rglob("*.parquet"))

@@ -26,7 +26,7 @@ def store(tmp_path: Path) -> ParquetStore:
 
 def plant(store: ParquetStore, content: pa.Table, unit: Unit = UNIT, granularity: str = "1m", **options: object) -> Path:
     """Write a shard's file as another writer may."""
-    path = store._layout.shard(unit, granularity)
+    path = store.backend.layout.shard(unit, granularity)
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(content, path, **options)
     return path
@@ -63,16 +63,16 @@ def test_a_foreign_file_is_read_as_ours(store: ParquetStore, variant: str) -> No
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_merging_into_a_foreign_file_keeps_its_rows(store: ParquetStore, variant: str) -> None:
     path = plant(store, VARIANTS[variant](unordered(ROWS)), UNIT._replace(shard=0))
-    store._layout.partition("host", DAY).parent.mkdir(parents=True)
-    store._layout.partition("host", DAY).write_text('{"format":1,"shards":3,"hash":"crc32"}')
+    store.backend.layout.partition("host", DAY).parent.mkdir(parents=True)
+    store.backend.layout.partition("host", DAY).write_text('{"format":1,"shards":3,"hash":"crc32"}')
     before = path.read_bytes()
     put(store, [row("h1", 0, minutes=0, value=5.0, generation=9)])
     assert path.read_bytes() == before
     put(store, [row("h1", 0, value=5.0, generation=9)])
     assert read(store) == IN_ORDER | {("h1", 0): (1, 5.0, 9)}
-    other = ParquetStore(store._layout.root / "other")
+    other = ParquetStore(store.backend.layout.root / "other")
     put(other, [*ROWS[:2], row("h1", 0, value=5.0, generation=9)])
-    assert path.read_bytes() == other._layout.shard(UNIT, "1m").read_bytes()
+    assert path.read_bytes() == other.backend.layout.shard(UNIT, "1m").read_bytes()
 
 
 BROKEN: dict[str, tuple[Callable[[pa.Table], pa.Table], str]] = {
@@ -121,10 +121,10 @@ def test_shards_of_another_writer_are_adopted(store: ParquetStore) -> None:
     for shard, granularity in ((0, "1m"), (2, "1m"), (4, "5m")):
         plant(store, unordered([row(entity_of_shard(shard, 5), generation=None)]), UNIT._replace(shard=shard), granularity)
     assert store.shard_count("host", DAY) == 5
-    assert not store._layout.partition("host", DAY).exists()
+    assert not store.backend.layout.partition("host", DAY).exists()
     assert store.open_partition("host", DAY, 1) == 5
-    assert store._layout.partition("host", DAY).exists()
-    assert ParquetStore(store._layout.root).shard_count("host", DAY) == 5
+    assert store.backend.layout.partition("host", DAY).exists()
+    assert ParquetStore(store.backend.layout.root).shard_count("host", DAY) == 5
 
 
 def test_shards_of_another_hash_are_refused(store: ParquetStore) -> None:
@@ -151,7 +151,7 @@ def test_labels_that_are_no_json_are_refused_when_shards_are_adopted(store: Parq
     "text", ["", "[]", '{"format":2,"shards":4,"hash":"crc32"}', '{"format":1,"shards":0,"hash":"crc32"}', '{"format":1,"shards":4,"hash":"md5"}']
 )
 def test_a_partition_file_that_is_not_understood_is_refused(store: ParquetStore, text: str) -> None:
-    path = store._layout.partition("host", DAY)
+    path = store.backend.layout.partition("host", DAY)
     path.parent.mkdir(parents=True)
     path.write_text(text)
     with pytest.raises(RefusedError, match="is not a partition as"):
@@ -159,8 +159,8 @@ def test_a_partition_file_that_is_not_understood_is_refused(store: ParquetStore,
 
 
 def test_a_generation_that_is_not_understood_is_refused(store: ParquetStore) -> None:
-    store._layout.root.mkdir(exist_ok=True)
-    store._layout.generation().write_text("yesterday")
+    store.backend.layout.root.mkdir(exist_ok=True)
+    store.backend.layout.text("generation").write_text("yesterday")
     with pytest.raises(RefusedError, match="'yesterday' is not a generation"):
         store.issue_generation(1)
 
@@ -168,7 +168,7 @@ def test_a_generation_that_is_not_understood_is_refused(store: ParquetStore) -> 
 def test_an_undo_record_that_is_not_understood_is_refused(store: ParquetStore) -> None:
     put(store, [row(generation=20)], run_id="wrong")
     store.undo("wrong", generation=20, now_generation=30)
-    store._layout.undo_record("wrong").write_text('{"run":"wrong"}')
+    store.backend.layout.text("undo/wrong").write_text('{"run":"wrong"}')
     with pytest.raises(RefusedError, match="does not tell what an undo has begun"):
         store.undo("wrong", generation=20, now_generation=31)
 

@@ -66,7 +66,7 @@ def test_files_replaced_or_removed_meanwhile_are_read_as_they_are_then(store: Pa
     unit = Unit("host", "2025-11-03", 0)
     put(store, [row("h00a", 2 * 86_400), row("h06", 2 * 86_400, value=7.0, generation=9)], unit=unit)
     for shard in (0, 1):
-        store._layout.shard(Unit("host", "2025-11-02", shard), "1m").unlink()
+        store.backend.layout.shard(Unit("host", "2025-11-02", shard), "1m").unlink()
     rest = [one for _, piece in pieces for one in rows_of(piece)]
     starts = [(one["entity"], one["bucket_start"]) for one in [*found, *rest]]
     assert starts == sorted(set(starts))

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any, Final, NoReturn
 
 from botocore.exceptions import ClientError, IncompleteReadError
 
-from transforms.archive.s3_calls import S3Calls, Waiting, error_code, http_status
+from transforms.archive.s3_client import new_client
 from transforms.archive.s3_listing import Page, PageRequest, walk
 from transforms.archive.s3_location import S3Location
+from transforms.calls.aws import AwsCalls, Waiting, error_code, http_status
 from transforms.core.errors import ACCESS_DENIED, OBJECT_ARCHIVED, OBJECT_MISSING, OBJECT_REFUSED, ObjectChanged, ObjectUnreadable, UsageError
 from transforms.core.granularity import Range
 from transforms.core.keys import FIREHOSE, KeyLayout
@@ -31,7 +33,7 @@ class S3Archive:
         """Remember the place; a client is made by the first call."""
         self._location = location
         self._layout = layout
-        self._calls = S3Calls(location, waiting)
+        self._calls = AwsCalls(partial(new_client, location), waiting)
         self._payer = {"RequestPayer": location.request_payer} if location.request_payer else {}
 
     def __reduce__(self) -> tuple[Callable[..., "S3Archive"], tuple[S3Location, KeyLayout]]:

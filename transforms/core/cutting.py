@@ -1,20 +1,18 @@
 """Points of a read group cut into the slices of units: sorted by unit and series, one row of lists per series."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from transforms.core.granularity import DAY_S
 from transforms.core.histograms import take_points
-from transforms.core.lead_in import DAY_MINUTES
 from transforms.core.model import METRIC_TYPES, SLICE_SCHEMA, Bools, Ints
 from transforms.core.point_columns import Numbers, PointColumns
 from transforms.core.series import SeriesTable
-from transforms.core.time import format_time
 from transforms.core.units import Unit
+from transforms.core.windows import Windows
 
 Shards = Callable[[str, str], int]
 """Number of shards of a store partition by metric type and window."""
@@ -32,24 +30,23 @@ class SliceIndex(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """What is cut: points, the series and the UTC day (None: that of its minute) of each, the series, and the histograms that points refer to."""
+    """What is cut: points, the series and the window (None: that of its minute) of each, the series, and the histograms that points refer to."""
 
     columns: PointColumns
     series: Numbers
-    day: Numbers | None
+    window: Numbers | None
     table: SeriesTable
     histograms: pa.ChunkedArray
 
 
-def cut(given: Cut, shards: Shards) -> tuple[pa.RecordBatch, tuple[SliceIndex, ...]]:
+def cut(given: Cut, windows: Windows, shards: Shards) -> tuple[pa.RecordBatch, tuple[SliceIndex, ...]]:
     """Sorts points by (unit, series, position) and makes one row of lists per (unit, series)."""
-    columns, series, day, table, _ = given
-    first_day, last_day = _ends(columns, day)
-    days = last_day - first_day + 1
-    if days > 1 and day is None:
-        day = columns.minute // np.int32(DAY_MINUTES)
-    cell = series if days == 1 or day is None else series * np.int64(days) + (day - np.int32(first_day))
-    unit_of, units = _units(table, first_day, days, shards)
+    columns, series, window, table, _ = given
+    numbers = _numbers(columns, window, windows)
+    if len(numbers) > 1 and window is None:
+        window = columns.minute // np.int32(windows.minutes)
+    cell = series if len(numbers) == 1 or window is None else series * np.int64(len(numbers)) + (window - np.int32(numbers[0]))
+    unit_of, units = _units(table, [windows.name(number) for number in numbers], shards)
     by_unit = np.argsort(unit_of.ravel(), kind="stable")
     rank = np.empty(len(by_unit), np.int32)
     rank[by_unit] = np.arange(len(by_unit), dtype=np.int32)
@@ -57,17 +54,18 @@ def cut(given: Cut, shards: Shards) -> tuple[pa.RecordBatch, tuple[SliceIndex, .
     sizes = np.bincount(ranks, minlength=len(by_unit))
     filled = np.flatnonzero(sizes)
     cells, offsets = by_unit[filled], np.append(0, np.cumsum(sizes[filled]))
-    arrays = table.columns(cells // days) | _lists(given, _sorting(ranks, len(by_unit)), cells // days, offsets)
+    arrays = table.columns(cells // len(numbers)) | _lists(given, _sorting(ranks, len(by_unit)), cells // len(numbers), offsets)
     batch = pa.RecordBatch.from_arrays([arrays[name] for name in SLICE_SCHEMA.names], schema=SLICE_SCHEMA)
     return batch, _index(unit_of.ravel()[cells], offsets, units)
 
 
-def _ends(columns: PointColumns, day: Numbers | None) -> tuple[int, int]:
+def _numbers(columns: PointColumns, window: Numbers | None, windows: Windows) -> range:
+    """The numbers of the windows from the first to the last with a point; without points that of the epoch."""
     if not len(columns.minute):
-        return 0, 0
-    if day is not None:
-        return int(day.min()), int(day.max())
-    return int(columns.minute.min()) // DAY_MINUTES, int(columns.minute.max()) // DAY_MINUTES
+        return range(1)
+    if window is not None:
+        return range(int(window.min()), int(window.max()) + 1)
+    return range(int(columns.minute.min()) // windows.minutes, int(columns.minute.max()) // windows.minutes + 1)
 
 
 def _lists(given: Cut, position: npt.NDArray[np.intp], series: npt.NDArray[np.intp], offsets: npt.NDArray[np.intp]) -> dict[str, pa.Array]:
@@ -109,17 +107,17 @@ def _sorting(ranks: npt.NDArray[np.int32], end: int) -> npt.NDArray[np.intp]:
     return position
 
 
-def _units(table: SeriesTable, first_day: int, days: int, shards: Shards) -> tuple[npt.NDArray[np.int32], tuple[Unit, ...]]:
-    """The unit of every (series, day), as an array of that shape of numbers into the sorted units."""
+def _units(table: SeriesTable, windows: Sequence[str], shards: Shards) -> tuple[npt.NDArray[np.int32], tuple[Unit, ...]]:
+    """The unit of every (series, window), as an array of that shape of numbers into the sorted units."""
     hashes = table.key_hashes()
     types = np.array([METRIC_TYPES.index(one.metric_type) for one in table.identities], np.int64)[table.identity] if len(hashes) else np.zeros(0, np.int64)
-    windows = [format_time((first_day + day) * DAY_S)[:10] for day in range(days)]
     count_of = np.array([[shards(name, window) for window in windows] for name in METRIC_TYPES], np.int64)
     shard = hashes[:, None] % count_of[types]
     width = int(count_of.max()) + 1
-    code = (types[:, None] * days + np.arange(days)) * width + shard
+    code = (types[:, None] * len(windows) + np.arange(len(windows))) * width + shard
     present, inverse = np.unique(code, return_inverse=True)
-    units = tuple(Unit(METRIC_TYPES[one // width // days], windows[one // width % days], one % width) for one in present.tolist())
+    cells = [divmod(one // width, len(windows)) for one in present.tolist()]
+    units = tuple(Unit(METRIC_TYPES[kind], windows[at], one % width) for (kind, at), one in zip(cells, present.tolist(), strict=True))
     return inverse.reshape(code.shape).astype(np.int32), units
 
 

@@ -6,7 +6,7 @@
     ├── IncompleteError        resumable: something is still missing     exit 3
     │   ├── ObjectChanged      an archive object is not the planned one
     │   ├── ObjectUnreadable   one archive object can't be had           (a dead letter, the rest of the run goes on)
-    │   ├── ArchiveUnavailable the archive did not answer, or not whole, however often it was asked
+    │   ├── ServiceUnavailable an archive or a store did not answer, or not whole, however often it was asked
     │   └── CredentialsExpired nobody renewed the session while the run waited
     ├── ConservationError      counts that must be equal differ          exit 1
     └── DecodeError            bytes that can't be read as their format  (a dead letter, never the end of a run)
@@ -75,8 +75,8 @@ class ObjectUnreadable(IncompleteError):
         return f"reading the archive object {self.key!r}: {self.cause}" + (f" ({self.detail})" if self.detail else "")
 
 
-class ArchiveUnavailable(IncompleteError):
-    """The archive did not answer, or not whole, however often it was asked."""
+class ServiceUnavailable(IncompleteError):
+    """An archive or a store did not answer, or not whole, however often it was asked."""
 
 
 class CredentialsExpired(IncompleteError):

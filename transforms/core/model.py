@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from transforms.core.arrivals import Arrivals
+
 METRIC_TYPES: Final = ("service", "labeled", "role", "host")
 """In the order in which they are restored unless the user names another."""
 
@@ -181,9 +183,10 @@ class DecodeTally:
 
 @dataclass(frozen=True, slots=True)
 class DecodedObject:
-    """All that one archive object holds."""
+    """All that one archive object holds, and when its records arrived: by what the envelope about them tells, else by the object's key."""
 
     postings: Postings
     points: Points
     tally: DecodeTally
     dead_letters: tuple[DeadLetter, ...]
+    arrivals: Arrivals = field(default_factory=Arrivals)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from transforms.core.arrivals import Arrivals, united
 from transforms.core.counts import Counts, count, imbalances
 from transforms.core.cutting import Cut, Shards, SliceIndex, cut
 from transforms.core.errors import ConservationError
@@ -23,6 +24,7 @@ from transforms.core.point_columns import Numbers, PointColumns, concatenated
 from transforms.core.roles import Membership, RoleCopies, role_copies
 from transforms.core.selection import Reach, Selection
 from transforms.core.series import Registry, SeriesTable
+from transforms.core.windows import DAILY, Windows
 
 _US: Final = 1_000_000
 
@@ -31,13 +33,15 @@ _US: Final = 1_000_000
 class GroupSlices:
     """A read group ready to be staged: rows of SLICE_SCHEMA in unit order, where each unit's rows are, and what was counted.
 
-    `lateness` is the histogram (transforms.core.lateness) of the decoded points that were not dropped and lie in the needed times.
+    `lateness` is the histogram (transforms.core.lateness) of the decoded points that were not dropped and lie in the needed times; `arrivals` are of all
+    records.
     """
 
     batch: pa.RecordBatch
     index: tuple[SliceIndex, ...]
     counts: Counts
     lateness: tuple[int, ...] = ()
+    arrivals: Arrivals = field(default_factory=Arrivals)
 
 
 @dataclass
@@ -51,15 +55,18 @@ class GroupColumns:
     reach: Reach
     shards: Shards
     membership: Membership | None = None
+    windows: Windows = DAILY
     counts: Counts = field(default_factory=dict)
     _registry: Registry = field(default_factory=Registry)
     _parts: list[PointColumns] = field(default_factory=list)
     _histograms: list[pa.StructArray] = field(default_factory=list)
     _lateness: Ints = field(default_factory=lambda: np.zeros(BINS, np.int64))
+    _arrivals: list[Arrivals] = field(default_factory=list)
 
     def add(self, decoded: DecodedObject) -> tuple[DeadLetter, ...]:
         """Takes one object's points in, less what is dropped or outside; hands its dead letters on."""
         self._count_decoded(decoded)
+        self._arrivals.append(decoded.arrivals)
         postings, points = decoded.postings, decoded.points
         of_posting = self._registry.numbers(postings.metric_type, postings.org, postings.entity)
         columns, posting = self._columns(of_posting, postings, points), points.posting
@@ -78,17 +85,18 @@ class GroupColumns:
         return decoded.dead_letters
 
     def slices(self) -> GroupSlices:
-        """All points that were kept, by unit and series, each series' points in the order of their position; lead-in of later days comes last."""
+        """All points that were kept, by unit and series, each series' points in the order of their position; lead-in of later windows comes last."""
         columns = concatenated(self._parts)
         series, table = self._registry.series(columns.identity, columns.name)
         columns, series = self._selected(columns, series, table)
-        columns, series, day = self._spread(columns, series)
+        columns, series, window = self._spread(columns, series)
         self._count_types("staged", columns.identity, np.ones(len(series), bool))
         if found := imbalances(self.counts, ("dropped", "outside", "staged")):
             raise ConservationError("while staging a read group: " + "; ".join(found))
         histograms = pa.chunked_array(self._histograms, HISTOGRAM)
         self._histograms.clear()
-        return GroupSlices(*cut(Cut(columns, series, day, table, histograms), self.shards), self.counts, tuple(self._lateness.tolist()))
+        batch, index = cut(Cut(columns, series, window, table, histograms), self.windows, self.shards)
+        return GroupSlices(batch, index, self.counts, tuple(self._lateness.tolist()), united(self._arrivals))
 
     @cached_property
     def _needed_minutes(self) -> tuple[Range, ...]:
@@ -97,7 +105,7 @@ class GroupColumns:
 
     @cached_property
     def _lead_in(self) -> LeadIn:
-        return LeadIn(self._needed_minutes, self.reach.lead_in_s // MINUTE_S)
+        return LeadIn(self._needed_minutes, self.reach.lead_in_s // MINUTE_S, self.windows.minutes)
 
     def _count_decoded(self, decoded: DecodedObject) -> None:
         tally = decoded.tally
@@ -178,15 +186,15 @@ class GroupColumns:
         return columns.take(keep), series[keep]
 
     def _spread(self, columns: PointColumns, series: Numbers) -> tuple[PointColumns, Numbers, Numbers | None]:
-        """Lead-in for the days after its own is added, less what only these need; a point that is in several units is one of them and copies."""
+        """Lead-in for the windows after its own is added, less what only these need; a point that is in several units is one of them and copies."""
         accumulating = self._registry.accumulating()
         if not accumulating.any():
             return columns, series, None
-        at, day = self._lead_in.spread(columns.minute, accumulating[columns.identity])
+        at, window = self._lead_in.spread(columns.minute, accumulating[columns.identity])
         copies = np.bincount(at, minlength=len(series)) - 1
         for number in range(1, int(copies.max(initial=0)) + 1):
             self._count_types("lead_in_copies", columns.identity, copies >= number)
-        return columns.take(at), series[at], day
+        return columns.take(at), series[at], window
 
     def _count_types(self, term: str, identity: Numbers, mask: Bools) -> None:
         by_identity = np.bincount(identity[mask], minlength=len(self._registry.identities))

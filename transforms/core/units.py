@@ -8,7 +8,7 @@ SHARD_HASH: Final = "crc32"
 
 
 class Unit(NamedTuple):
-    """One shard of one store partition (metric type, window). `window` names the UTC day: `2025-11-01`."""
+    """One shard of one store partition (metric type, window). `window` names its first UTC day: `2025-11-01` (transforms.core.windows)."""
 
     metric_type: str
     window: str

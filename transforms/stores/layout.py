@@ -18,13 +18,12 @@ from typing import Final
 
 from transforms.core.errors import UsageError
 from transforms.core.units import Unit
+from transforms.stores.partitions import GENERATION, partition_key
+from transforms.stores.undoing import UNDO_KEYS, UNDO_PREFIX
 
 _SHARD: Final = re.compile(r"shard-(\d{4,})\.parquet")
 _IMAGE: Final = re.compile(r"shard-(\d{4,})\.0\.image")
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+:@=-]*")
-
-UNDO_PREFIX: Final = "undo-"
-"""An undo of run X keeps before-images as run `undo-X`."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +40,23 @@ class Layout:
         """The file of a unit's rollups."""
         return self.folder(unit.metric_type, granularity, unit.window) / f"shard-{unit.shard:04d}.parquet"
 
+    def text(self, key: str) -> Path:
+        """The file of a small text (`Backend.text`): the number of shards of a partition, the last generation issued, or what an undo has begun."""
+        if key == GENERATION:
+            return self.root / "_generation"
+        if key.startswith(UNDO_KEYS):
+            return self.before(UNDO_PREFIX + key.removeprefix(UNDO_KEYS)) / "undo.json"
+        return self.root / "_partitions" / f"{key.removeprefix('partition/')}.json"
+
+    def texts(self, prefix: str) -> list[str]:
+        """Keys of the texts of undos, which are the only ones that are looked for."""
+        runs = [name.removeprefix(UNDO_PREFIX) for name in self.run_ids() if name.startswith(UNDO_PREFIX)]
+        keys = [UNDO_KEYS + run_id for run_id in runs]
+        return [key for key in keys if key.startswith(prefix) and self.text(key).exists()]
+
     def partition(self, metric_type: str, window: str) -> Path:
         """The file that tells a partition's number of shards."""
-        return self.root / "_partitions" / metric_type / f"{window}.json"
-
-    def generation(self) -> Path:
-        """The file that holds the last generation issued."""
-        return self.root / "_generation"
+        return self.text(partition_key(metric_type, window))
 
     def lock(self, name: str) -> Path:
         """The file to lock for something of that name."""
@@ -64,10 +73,6 @@ class Layout:
         """A run's before-image of one file; the numbers count from 0, oldest first."""
         path = self.shard(unit, granularity)
         return self.before(run_id) / path.parent.relative_to(self.root) / f"{path.stem}.{number}.image"
-
-    def undo_record(self, run_id: str) -> Path:
-        """The file that tells what an undo of the run has begun."""
-        return self.before(UNDO_PREFIX + run_id) / "undo.json"
 
     def data_files(self, metric_type: str, granularity: str, window: str) -> list[Path]:
         """Files that readers of the folder see, sorted."""

@@ -4,121 +4,156 @@ Everyone can read them while they are written: files are replaced whole. Writers
 system that supports it).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
-from transforms.core.canonical import bucket_ms, canonical, in_order, overlapping
-from transforms.core.errors import RollupsError, UsageError
-from transforms.core.granularity import WIDTH_S, Range
-from transforms.core.model import METRIC_TYPES, ROLLUP_SCHEMA
-from transforms.core.time import day_range, days_of
+from transforms.core.granularity import GRANULARITIES, WIDTH_S, Range
+from transforms.core.model import ROLLUP_SCHEMA
+from transforms.core.store_settings import StoreSettings
 from transforms.core.units import Unit
-from transforms.core.versions import Merged, merge
-from transforms.stores.files import Failpoint, Files, no_failpoint
-from transforms.stores.layout import UNDO_PREFIX, Layout
-from transforms.stores.partitions import Generations, Partitions
-from transforms.stores.protocol import UndoCounts, Wanted
+from transforms.stores.adopting import shards_found
+from transforms.stores.backend import Change, Traits
+from transforms.stores.files import Failpoint, Files, no_failpoint, temporary
+from transforms.stores.folder import check_folder, local_path
+from transforms.stores.layout import Layout
+from transforms.stores.protocol import Wanted
+from transforms.stores.rollups import Rollups
 from transforms.stores.scanning import Keep, Overlap, Source, scan_sorted
-from transforms.stores.shards import Shards
-from transforms.stores.undoing import Undoing
+from transforms.stores.shard_files import read_table, write_table
+from transforms.stores.url import StoreUrl
 
 
-class ParquetStore:
+class ParquetStore(Rollups):
     """A `RollupStore` under a folder that is made at the first write. Its window is one UTC day."""
 
     def __init__(self, root: Path, *, failpoint: Failpoint = no_failpoint) -> None:
         """Touches nothing. `failpoint` is called around every step on disk (`files`)."""
-        self._layout = Layout(root)
-        self._files = Files(failpoint)
-        self._partitions = Partitions(self._layout, self._files)
-        self._generations = Generations(self._layout, self._files)
-        self._shards = Shards(self._layout, self._files)
+        super().__init__(ParquetFolder(Layout(root), Files(failpoint)))
 
-    def last_generation(self) -> int:
+
+def open_url(url: StoreUrl, _settings: StoreSettings, *, writable: bool) -> ParquetStore:
+    """The store at `parquet:///abs/path`. Raises UsageError for a path that is relative, no folder, or can't be used."""
+    root = local_path(url)
+    check_folder(url, root, writable=writable)
+    return ParquetStore(root)
+
+
+@dataclass(frozen=True)
+class ParquetFolder:
+    """The folder as a `Backend`: an item is a file, of one unit and granularity."""
+
+    layout: Layout
+    files: Files
+
+    @property
+    def traits(self) -> Traits:
         """As the protocol says."""
-        return self._generations.last()
+        return Traits()
 
-    def issue_generation(self, now_ms: int) -> int:
+    @property
+    def name(self) -> str:
         """As the protocol says."""
-        return self._generations.issue(now_ms)
+        return f"parquet://{self.layout.root}"
 
-    def shard_count(self, metric_type: str, window: str) -> int | None:
-        """As the protocol says; rollups of another writer without a partition file count as a partition."""
-        return self._partitions.shards(metric_type, window)
-
-    def open_partition(self, metric_type: str, window: str, shards: int) -> int:
+    def facts(self) -> tuple[tuple[str, str], ...]:
         """As the protocol says."""
-        return self._partitions.open(metric_type, window, shards)
+        return (("folder", str(self.layout.root)),)
 
-    def read_unit(self, unit: Unit, granularity: str) -> pa.Table:
+    def text(self, key: str) -> str | None:
         """As the protocol says."""
-        return self._shards.read(unit, granularity)
+        path = self.layout.text(key)
+        return path.read_text() if path.exists() else None
 
-    def upsert(self, unit: Unit, rollups: Mapping[str, pa.Table], *, run_id: str, allow_fewer: bool, held: Sequence[Range] = ()) -> dict[str, Merged]:
-        """As the protocol says. Where no bucket changes nothing is written, and no file is made for no rows."""
-        self._check_open(unit)
-        if run_id.startswith(UNDO_PREFIX):
-            msg = f"the run id {run_id!r} is that of an undo; choose one that does not begin with {UNDO_PREFIX!r}"
-            raise UsageError(msg)
-        results = {}
-        with self._shards.locked(unit):
-            self._shards.sweep(unit)
-            for granularity, table in rollups.items():
-                results[granularity] = merged = self._merged(unit, granularity, table, allow_fewer=allow_fewer, held=held)
-                if merged.changed:
-                    self._shards.replace(unit, granularity, merged.table, run_id)
-        return results
-
-    def preview(self, unit: Unit, rollups: Mapping[str, pa.Table], *, allow_fewer: bool, held: Sequence[Range] = ()) -> dict[str, Merged]:
+    def change_text(self, key: str, make: Callable[[str | None], str]) -> str:
         """As the protocol says."""
-        return {granularity: self._merged(unit, granularity, table, allow_fewer=allow_fewer, held=held) for granularity, table in rollups.items()}
+        path = self.layout.text(key)
+        with self.files.lock(self.layout.lock(kind := key.partition("/")[0])):
+            text = make(before := self.text(key))
+            if text != before:
+                self.files.replace(path, lambda temp: temp.write_text(text), name=kind)
+        return text
+
+    def texts(self, prefix: str) -> list[str]:
+        """As the protocol says."""
+        return self.layout.texts(prefix)
+
+    def shards_found(self, metric_type: str, window: str) -> int | None:
+        """As the protocol says; files tell their shard by name."""
+        return shards_found(self.layout, metric_type, window)
+
+    def read(self, unit: Unit, granularity: str) -> pa.Table:
+        """As the protocol says."""
+        with self.files.step("shard.read"):
+            try:
+                return read_table(self.layout.shard(unit, granularity))
+            except FileNotFoundError:
+                return ROLLUP_SCHEMA.empty_table()
+
+    def update(self, unit: Unit, changes: Mapping[str, Change], run_id: str) -> None:
+        """As the protocol says. No rows, no file."""
+        with self.files.lock(self.layout.lock(str(unit))):
+            self._sweep(unit)
+            for granularity, change in changes.items():
+                table = change.make(self.read(unit, granularity))
+                if table is not None:
+                    self._replace(unit, granularity, table, run_id)
+
+    def restore(self, unit: Unit, granularity: str, change: Change, *, of_run: str, run_id: str) -> None:  # noqa: ARG002 - a file is near all of a unit
+        """As the protocol says."""
+        self.update(unit, {granularity: change}, run_id)
+
+    def images(self, run_id: str, unit: Unit, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names) -> Iterator[pa.Table]:
+        """As the protocol says; where there was no file the table is empty."""
+        for number in reversed(range(self.layout.image_numbers(run_id, unit, granularity))):
+            path = self.layout.image(run_id, unit, granularity, number)
+            yield read_table(path, columns) if path.stat().st_size else ROLLUP_SCHEMA.empty_table().select(list(columns))
+
+    def imaged(self, run_id: str) -> Iterator[tuple[Unit, str]]:
+        """As the protocol says."""
+        return self.layout.imaged(run_id)
+
+    def imaging_runs(self) -> list[str]:
+        """As the protocol says."""
+        return self.layout.run_ids()
 
     def scan(
-        self,
-        granularity: str,
-        *,
-        metric_types: Sequence[str] = METRIC_TYPES,
-        periods: Sequence[Range] | None = None,
-        wanted: Wanted | None = None,
-        columns: Sequence[str] | None = None,
+        self, granularity: str, *, metric_types: Sequence[str], periods: Sequence[Range] | None, wanted: Wanted | None, columns: Sequence[str]
     ) -> Iterator[tuple[str, pa.Table]]:
         """As the protocol says. Memory is bounded as `scanning` tells."""
         overlap = Overlap(WIDTH_S[granularity], periods)
-        for metric_type in sorted(set(metric_types)):
-            windows = self._layout.windows(metric_type, granularity)
-            asked = windows if periods is None else sorted({*windows} & {*days_of(periods)})
-            paths = [path for window in asked for path in self._layout.data_files(metric_type, granularity, window)]
-            for table in scan_sorted([Source(path, _keep(metric_type, wanted), overlap) for path in paths], columns or ROLLUP_SCHEMA.names):
+        for metric_type in metric_types:
+            windows = self.layout.windows(metric_type, granularity)
+            asked = windows if periods is None else sorted({*windows} & {*self.traits.windows.touched_by(periods)})
+            paths = [path for window in asked for path in self.layout.data_files(metric_type, granularity, window)]
+            for table in scan_sorted([Source(path, _keep(metric_type, wanted), overlap) for path in paths], columns):
                 yield metric_type, table
 
-    def undo(self, run_id: str, *, generation: int, now_generation: int) -> UndoCounts:
-        """As the protocol says; what an undo replaces is kept as before-images of run `undo-RUN`."""
-        return Undoing(self._layout, self._files, self._shards).undo(run_id, generation, now_generation)
+    def _sweep(self, unit: Unit) -> None:
+        """Remove what writers that were killed left half-written; needs the lock."""
+        for granularity in GRANULARITIES:
+            temporary(self.layout.shard(unit, granularity)).unlink(missing_ok=True)
 
-    def _merged(self, unit: Unit, granularity: str, table: pa.Table, *, allow_fewer: bool, held: Sequence[Range]) -> Merged:
-        stored, new = self._shards.read(unit, granularity), _checked(table, unit, granularity)
-        return merge(stored, new, allow_fewer=allow_fewer, held=overlapping(new, granularity, held) if held else None)
+    def _replace(self, unit: Unit, granularity: str, table: pa.Table, run_id: str) -> None:
+        """Store these rows instead, and what was there as a before-image of the run; needs the lock."""
+        path = self.layout.shard(unit, granularity)
+        if table.num_rows:
+            self.files.replace(path, lambda temp: write_table(table, temp), name="shard", prepare=lambda: self._keep(unit, granularity, run_id))
+        else:
+            self._keep(unit, granularity, run_id)
+            self.files.remove(path, name="shard")
 
-    def _check_open(self, unit: Unit) -> None:
-        shards = self._partitions.shards(unit.metric_type, unit.window)
-        if shards is None or unit.shard >= shards:
-            has = f"has {shards} shards" if shards else "does not exist"
-            msg = f"writing {unit} into {self._layout.root}: the partition {has}, so the unit was planned for another store"
-            raise RollupsError(msg)
+    def _keep(self, unit: Unit, granularity: str, run_id: str) -> None:
+        """The next before-image, unless a run killed before its rename left the very same one."""
+        path = self.layout.shard(unit, granularity)
+        number = self.layout.image_numbers(run_id, unit, granularity)
+        newest = self.layout.image(run_id, unit, granularity, number - 1)
+        if number and (newest.samefile(path) if path.exists() else not newest.stat().st_size):
+            return
+        self.files.keep(path, self.layout.image(run_id, unit, granularity, number))
 
 
 def _keep(metric_type: str, wanted: Wanted | None) -> Keep:
     return lambda identity: wanted is None or wanted(metric_type, *identity[:3])
-
-
-def _checked(table: pa.Table, unit: Unit, granularity: str) -> pa.Table:
-    """The table in canonical form. Raises RollupsError if it is not in order or not the unit's."""
-    table = canonical(table.cast(ROLLUP_SCHEMA))
-    from_s, to_s = day_range(unit.window)
-    starts = bucket_ms(table)
-    if not in_order(table) or (len(starts) and not from_s * 1000 <= starts.min() <= starts.max() < to_s * 1000):
-        msg = f"merging {granularity} rollups into {unit}: rows are not sorted, repeat a bucket or lie outside the window"
-        raise RollupsError(msg)
-    return table

@@ -1,4 +1,4 @@
-"""Calls to S3: one attempt each by botocore, repeated here, where every repetition is counted and waits as long as it is told to."""
+"""Calls to AWS: one attempt each by botocore, repeated here, where every repetition is counted and waits as long as it is told to."""
 
 import logging
 import os
@@ -8,13 +8,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from types import SimpleNamespace
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
-import boto3
-import botocore.session
-from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -28,11 +23,9 @@ from botocore.exceptions import (
     SSOError,
     TokenRetrievalError,
 )
-from botocore.utils import parse_timestamp
 
-from transforms.archive.s3_location import S3Location
 from transforms.core.backoff import Backoff
-from transforms.core.errors import ArchiveUnavailable, CredentialsExpired, UsageError
+from transforms.core.errors import CredentialsExpired, ServiceUnavailable, UsageError
 
 T = TypeVar("T")
 
@@ -40,7 +33,7 @@ EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExp
 """Codes of answers to a session that has ended."""
 
 BUSY: Final = frozenset({"SlowDown", "RequestTimeout", "RequestTimeoutException", "PriorRequestNotComplete", "BandwidthLimitExceeded", "RequestLimitExceeded"})
-"""Codes that botocore's standard mode would try again, beside those with `Throttl` in them and the statuses 429 and 5xx."""
+"""Codes that botocore's standard mode would try again, beside those with `Throttl` or `ThroughputExceeded` in them and the statuses 429 and 5xx."""
 
 RENEWAL_CHECK_S: Final = 15.0
 RENEWAL_WAIT_S: Final = 600.0
@@ -67,12 +60,22 @@ class Waiting:
     backoff: Backoff = field(default_factory=Backoff)
 
 
-class S3Calls:
-    """Calls of any number of threads to one location. The client is made on the first call in a process, and anew when credentials have expired."""
+class Gate(Protocol):
+    """What every attempt of a call passes: it keeps calls under a rate."""
 
-    def __init__(self, location: S3Location, waiting: Waiting | None = None) -> None:
-        """Remember the location; nothing is opened."""
-        self._location = location
+    def enter(self) -> None:
+        """Return when the attempt may be made."""
+
+    def refused(self, reason: str) -> None:
+        """The service said that it gets too much: the call is made again, later."""
+
+
+class AwsCalls:
+    """Calls of any number of threads to one place. The client is made on the first call in a process, and anew when credentials have expired."""
+
+    def __init__(self, new_client: Callable[[], Any], waiting: Waiting | None = None) -> None:
+        """Remember how a client is made, in a session of its own and for one attempt a call; nothing is opened."""
+        self._new_client = new_client
         self._waiting = waiting or Waiting()
         self._lock = threading.Lock()
         self._client: Any = None
@@ -80,15 +83,17 @@ class S3Calls:
         self._retried: Counter[str] = Counter()
         self._expired_since: float | None = None
 
-    def call(self, doing: str, use: Callable[[Any], T]) -> T:
-        """What `use` returns, given the client; `doing` says what that is.
+    def call(self, doing: str, use: Callable[[Any], T], gate: Gate | None = None) -> T:
+        """What `use` returns, given the client; `doing` says what that is. Every attempt passes the gate.
 
-        Raises ArchiveUnavailable after as many attempts as are allowed, CredentialsExpired when nobody renewed the session, UsageError without credentials or
-        with a location that can't be; S3's other answers come out as ClientError.
+        Raises ServiceUnavailable after as many attempts as are allowed, CredentialsExpired when nobody renewed the session, UsageError without credentials or
+        with a place that can't be; other answers come out as ClientError.
         """
         failed = 0
         while True:
             client = self._current()
+            if gate:
+                gate.enter()
             try:
                 answer = use(client)
             except (ClientError, BotoCoreError) as error:
@@ -96,7 +101,7 @@ class S3Calls:
                     self._await_renewal(client, doing, error)
                     continue
                 failed += 1
-                self._pause(doing, error, failed)
+                self._pause(doing, error, failed, gate)
             else:
                 self._expired_since = None
                 return answer
@@ -107,16 +112,18 @@ class S3Calls:
             counted, self._retried = self._retried, Counter()
         return counted
 
-    def _pause(self, doing: str, error: ClientError | BotoCoreError, failed: int) -> None:
+    def _pause(self, doing: str, error: ClientError | BotoCoreError, failed: int, gate: Gate | None) -> None:
         """Waits before the call is repeated; raises if it shall not be."""
         reason = retry_reason(error)
         if reason is None:
             if isinstance(error, ClientError):
                 raise error
             raise UsageError(f"{doing}: {error}") from error
+        if gate and is_throttled(error):
+            gate.refused(reason)
         delay_s = self._waiting.backoff.delay_s(failed, self._waiting.random())
         if delay_s is None:
-            raise ArchiveUnavailable(f"{doing}: {failed} attempts, the last one ended with {reason} ({error})") from error
+            raise ServiceUnavailable(f"{doing}: {failed} attempts, the last one ended with {reason} ({error})") from error
         with self._lock:
             self._retried[reason] += 1
         self._waiting.sleep(delay_s)
@@ -137,47 +144,13 @@ class S3Calls:
                 raise CredentialsExpired(msg) from error
             waiting.sleep(RENEWAL_CHECK_S)
             self._retried[_said(error)] += 1
-            self._client = new_client(self._location)
+            self._client = self._new_client()
 
     def _current(self) -> Any:  # noqa: ANN401 - botocore makes its classes at run time
         with self._lock:
             if self._client is None or self._pid != os.getpid():
-                self._client, self._pid = new_client(self._location), os.getpid()
+                self._client, self._pid = self._new_client(), os.getpid()
             return self._client
-
-
-def new_client(location: S3Location) -> Any:  # noqa: ANN401 - botocore makes its classes at run time
-    """A client of a session of its own, so that it asks the credential chain again. It makes one attempt at each call."""
-    config = Config(
-        retries={"total_max_attempts": 1, "mode": "standard"},
-        max_pool_connections=64,
-        connect_timeout=10,
-        read_timeout=60,
-        s3={"addressing_style": "path"} if location.endpoint_url else None,
-    )
-    try:
-        session = botocore.session.get_session()
-        session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=parse_time)
-        place = {"region_name": location.region or None, "endpoint_url": location.endpoint_url or None}
-        client = boto3.session.Session(botocore_session=session).client("s3", config=config, **place)
-    except (BotoCoreError, ValueError) as error:
-        raise UsageError(f"opening the archive {location.name}: {error}") from error
-    client.meta.events.register("before-call.s3.HeadBucket", _not_allowed)
-    return client
-
-
-def _not_allowed(**_: object) -> tuple[SimpleNamespace, dict[str, Any]]:
-    """Botocore asks for the region of a bucket by itself when S3 redirects without naming it; this is its answer, and no call is made."""
-    return SimpleNamespace(status_code=403), {"Error": {"Code": "403"}, "ResponseMetadata": {"HTTPHeaders": {}}}
-
-
-def parse_time(value: str) -> datetime:
-    """A time of an answer. Listings hold one for each key, in ISO 8601: botocore's own parser, here for other forms, made a listing five times as long."""
-    try:
-        return datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        parsed: datetime = parse_timestamp(value)
-        return parsed
 
 
 def is_expired(error: Exception) -> bool:
@@ -189,16 +162,22 @@ def retry_reason(error: Exception) -> str | None:
     """Why a call may go well when it is repeated, as it is counted; None if it would not."""
     if isinstance(error, ClientError):
         code, status = error_code(error), http_status(error)
-        is_busy = code in BUSY or "Throttl" in code or status == 429 or status >= 500
-        return code if is_busy else None
+        return code if code in BUSY or is_throttled(error) or status >= 500 else None
     for classes, reason in _BROKEN.items():
         if isinstance(error, classes):
             return reason
     return None
 
 
+def is_throttled(error: Exception) -> bool:
+    """Whether the service said that it gets more than it takes."""
+    code = error_code(error)
+    is_named = code == "SlowDown" or "Throttl" in code or "ThroughputExceeded" in code or code.endswith("LimitExceeded") or code == "TooManyRequestsException"
+    return is_named or (isinstance(error, ClientError) and http_status(error) == 429)
+
+
 def error_code(error: Exception) -> str:
-    """S3's code; empty if S3 did not say anything."""
+    """The service's code; empty if it did not say anything."""
     return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
 
 

@@ -1,0 +1,23 @@
+"""What a store is told beside its URL. Every field is an option of the commands that open a store (`configs.store_options`)."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreSettings:
+    """Settings of all kinds of stores; each looks at its own."""
+
+
+def settings_of(values: object) -> StoreSettings:
+    """The settings among the fields of a job."""
+    return StoreSettings(**{one.name: getattr(values, one.name) for one in fields(StoreSettings)})
+
+
+def settings_from_json(data: dict[str, Any]) -> StoreSettings:
+    """Inverse of `dataclasses.asdict` after a way through JSON: lists are tuples again."""
+    return StoreSettings(**{name: _tuples(value) for name, value in data.items()})
+
+
+def _tuples(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
