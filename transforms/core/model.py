@@ -5,6 +5,7 @@ Everything that exists once per point is a NumPy or Arrow column; Python objects
 
 import json
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -59,7 +60,8 @@ class SeriesKey(NamedTuple):
 
 def labels_text(labels: tuple[tuple[str, str], ...]) -> str:
     """Labels as stored and exported: a compact JSON object with sorted keys, `{}` if none."""
-    return json.dumps(dict(sorted(labels)), ensure_ascii=False, separators=(",", ":"))
+    pairs = [f"{encode_basestring(key)}:{encode_basestring(text)}" for key, text in dict(sorted(labels)).items()]
+    return f"{{{','.join(pairs)}}}"
 
 
 def labels_pairs(text: str) -> tuple[tuple[str, str], ...]:

@@ -89,8 +89,8 @@ def is_of_metric_stream(name: str, labels: Pairs) -> bool:
 
 
 def _require_distinct(pairs: Pairs) -> None:
-    keys = [key for key, _ in pairs]
-    if len(set(keys)) < len(keys):
+    if len(dict(pairs)) < len(pairs):
+        keys = [key for key, _ in pairs]
         twice = next(key for index, key in enumerate(keys) if key in keys[:index])
         raise DecodeError(BAD_LABELS, f"the key {twice!a} is there twice")
 

@@ -114,9 +114,12 @@ class _Stretches:
     def parts(self) -> Iterator[DecodedObject]:
         """Consecutive stretches."""
         while self._at < len(self._data):
-            stop = border(self._data, self._at + _LARGE_BYTES)
+            stop = border(self._data, self._at + self._large_bytes())
             part = None if seems_envelope(self._data, self._at) else self._columnar(stop)
             yield from [part] if part else self._small_parts(stop)
+
+    def _large_bytes(self) -> int:
+        return _LARGE_BYTES * columnar.size_factor(self._data, self._at)
 
     def _small_parts(self, until: int) -> Iterator[DecodedObject]:
         is_tried = until - self._at <= _SMALL_BYTES
@@ -135,12 +138,15 @@ class _Stretches:
 
     def _columnar(self, stop: int) -> DecodedObject | None:
         # A stretch has at most one record beyond its size. What is longer holds no records, but perhaps more scalars than fit into memory.
-        if stop - self._at > _LARGE_BYTES + self._source.max_record_bytes:
+        if stop - self._at > self._large_bytes() + self._source.max_record_bytes:
             return None
         try:
-            part = columnar.read(self._data[self._at : stop], self._source)
+            part = columnar.read(self._data[self._at : stop], self._source, self._at)
         except DecodeError:
             return None
+        if len(part.dead_letters) >= self._allowance.letters:
+            return None
+        self._allowance.letters -= len(part.dead_letters)
         self._at = stop
         return part
 

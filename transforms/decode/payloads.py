@@ -24,6 +24,9 @@ _SMALL_BYTES: Final = 1 << 16
 _LARGEST_BYTES: Final = 1 << 26
 """The columnar path reads batches of the first size; where one is in doubt, of the second. A batch larger than the third, of one payload, is not tried."""
 
+_BINARY_BYTES: Final = 1 << 22
+"""Size of batches without JSON."""
+
 MAX_DEPTH: Final = 8
 """Aggregates and containers within each other."""
 
@@ -53,14 +56,16 @@ class PayloadReader:
 
     def parts(self, contents: Iterable[Payload | Lost]) -> Iterator[DecodedObject]:
         """What the contents hold, a part for each batch and each dead letter."""
-        batch, size = list[Payload](), 0
+        batch, size, limit = list[Payload](), 0, 0
         for one in self._unwrapped_all(contents):
             if isinstance(one, Lost):
                 yield self._dead(one)
                 continue
-            if batch and (size >= _LARGE_BYTES or is_text(one.data) != is_text(batch[0].data)):
+            if batch and (size >= limit or is_text(one.data) != is_text(batch[0].data)):
                 yield from self._read(batch)
                 batch, size = [], 0
+            if not batch:
+                limit = _LARGE_BYTES * columnar.size_factor(one.data) if is_text(one.data) else _BINARY_BYTES
             batch.append(one)
             size += len(one.data)
         yield from self._read(batch)
@@ -126,9 +131,13 @@ class PayloadReader:
         if sum(len(one.data) for one in batch) > _LARGEST_BYTES:
             return None
         try:
-            return columnar.read_payloads(batch, self._source)
+            part = columnar.read_payloads(batch, self._source)
         except DecodeError:
             return None
+        if len(part.dead_letters) >= self._allowance.letters:
+            return None
+        self._allowance.letters -= len(part.dead_letters)
+        return part
 
     def _strict(self, batch: Sequence[Payload]) -> DecodedObject:
         """The records of each payload, one after the other; when dead letters have cost too much, the rest of a payload is one."""
