@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -16,7 +15,7 @@ from scripts.archive_maker.archive import make_archive
 from scripts.archive_maker.options import ArchiveOptions
 from tests.builders import DAY_START_S, NOON_S
 from tests.pipelines.processes import KILLED, Forge
-from tests.pipelines.test_kinds_runs import archived, with_kinds
+from tests.pipelines.test_kinds_runs import archived
 from tests.pipelines.worlds import NOON_HOUR, Result, World, bits, call, gauge, key, period_of, tree
 
 TWO_DAYS = period_of(DAY_START_S - 7200, DAY_START_S + 7200)
@@ -115,9 +114,8 @@ def test_a_store_of_any_number_of_shards_gets_the_same_rows(whole: World, shards
 
 
 @pytest.fixture
-def kinds(tmp_path: Path) -> Iterator[World]:
-    with mock.patch("transforms.steps.worker.decode_object", with_kinds), mock.patch("pipelines.planning.decode_object", with_kinds):
-        yield World(tmp_path, types="host,role")
+def kinds(tmp_path: Path) -> World:
+    return World(tmp_path, types="labeled")
 
 
 @pytest.mark.parametrize("finer", ["1m", "5m"])
@@ -162,7 +160,7 @@ def test_series_hash_slots_and_edges_are_selected_as_in_backfill(world: World) -
 
 
 def zero(**numbers: int) -> dict[str, int]:
-    return dict.fromkeys(("added", "changed", "equal", "newer", "refused", "absent"), 0) | numbers
+    return dict.fromkeys(("added", "changed", "equal", "newer", "refused", "left", "absent"), 0) | numbers
 
 
 def test_1m_from_1m_and_5m_from_5m_are_refused_before_anything_is_read(world: World) -> None:

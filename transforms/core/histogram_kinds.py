@@ -13,7 +13,7 @@ from transforms.core.histograms import Histograms, histograms_of, joined, merge
 from transforms.core.kinds import Folded, Gathered, Laid, Rules, count_minutes, followers, gather, is_young
 from transforms.core.model import Bools, Floats, Ints
 from transforms.core.percentiles import percentiles
-from transforms.core.ragged import latest, left_folds, sizes_of, starts_of
+from transforms.core.ragged import MOST, latest, left_folds, sizes_of, starts_of
 from transforms.core.tiles import Part
 
 
@@ -52,8 +52,8 @@ def fold_histogram_points(parts: Sequence[Part], series: int, rules: Rules) -> F
     ones = _minutes(points, summands)
     first = np.zeros(len(summands.at), bool)
     first[starts_of(points.series[summands.at], points.minute[summands.at])] = True
-    fives = coarser_histograms(ones, ones, 5)
-    rows = {"1m": ones, "5m": fives, "1h": coarser_histograms(ones, fives, 60)}
+    fives = coarser_histograms(ones, 5)
+    rows = {"1m": ones, "5m": fives, "1h": coarser_histograms(fives, 60)}
     counts = count_minutes(points.minute, superseded=np.concatenate([lost, also_lost]), merged=summands.at[~first], left_out=left_out)
     return Folded({name: laid_histograms(one) for name, one in rows.items()}, counts)
 
@@ -139,14 +139,14 @@ def _minutes(points: Gathered, given: _Summands) -> HistogramRows:
     return HistogramRows(1, series[starts], minute[starts], merged, np.ones(len(starts), np.int64), sizes_of(starts, len(given.at)), rebinned)
 
 
-def coarser_histograms(parts: HistogramRows, finer: HistogramRows, minutes: int) -> HistogramRows:
-    """Buckets of so many minutes: the parts' histograms merged, the finer sums folded."""
-    bucket = parts.bucket // (minutes // parts.width)
-    starts = starts_of(parts.series, bucket)
-    merged, rebinned = _merged(parts.histograms, parts.rebinned, starts)
-    total = _folded(finer.histograms, starts_of(finer.series, finer.bucket // (minutes // finer.width)))
-    present, points = (np.add.reduceat(column, starts) if len(starts) else column for column in (parts.minutes, parts.points))
-    return HistogramRows(minutes, parts.series[starts], bucket[starts], replace(merged, total=total), present, points, rebinned)
+def coarser_histograms(finer: HistogramRows, minutes: int) -> HistogramRows:
+    """Buckets of so many minutes, merged. That is the merge of the 1m histograms: what overlaps, and its hull, does not depend on what is merged first."""
+    bucket = finer.bucket // (minutes // finer.width)
+    starts = starts_of(finer.series, bucket)
+    merged, rebinned = _merged(finer.histograms, finer.rebinned, starts)
+    present, points = (np.add.reduceat(column, starts) if len(starts) else column for column in (finer.minutes, finer.points))
+    merged = replace(merged, total=_folded(finer.histograms, starts))
+    return HistogramRows(minutes, finer.series[starts], bucket[starts], merged, present, points, rebinned)
 
 
 def _merged(given: Histograms, rebinned: Bools, starts: Ints) -> tuple[Histograms, Bools]:
@@ -168,7 +168,7 @@ def laid_histograms(rows: HistogramRows) -> Laid:
     """The rows as tiles of one bucket."""
     given = rows.histograms
     with np.errstate(invalid="ignore", divide="ignore"):
-        average = np.where(given.count > 0, given.total / given.count, np.nan) + 0.0
+        average = np.where((given.count > 0) & (given.count < MOST), given.total / given.count, np.nan) + 0.0
     values = {"sum": given.total, "min": given.low, "max": given.high, "avg": average} | percentiles(given)
     buckets = Buckets(
         present=np.ones((len(given), 1), bool),

@@ -241,6 +241,6 @@ def _fold_histograms(rows: _Rows, finer: str) -> dict[str, Laid]:
     minutes = rows.whole("minutes")
     width_s = WIDTH_S[finer]
     given = HistogramRows(width_s // MINUTE_S, rows.series, rows.starts_s // width_s, histograms, minutes, minutes, np.zeros(len(minutes), bool))
-    fives = given if finer == "5m" else coarser_histograms(given, given, 5)
-    hours = coarser_histograms(given, fives, 60)
+    fives = given if finer == "5m" else coarser_histograms(given, 5)
+    hours = coarser_histograms(fives, 60)
     return {"5m": laid_histograms(fives), "1h": laid_histograms(hours)}
