@@ -12,7 +12,7 @@ from transforms.core.hash_slots import SlotRange, format_slots
 from transforms.core.recalculating import SOURCES
 from transforms.core.selection import Edge
 from transforms.core.store_settings import StoreSettings, settings_of
-from transforms.core.transfer import StoreRequest
+from transforms.core.transfer import Following, StoreRequest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,8 @@ class TransferJob(StoreSettings, ABC):
     run_id: str
     plan: str
     plan_only: bool
+    include_live: bool
+    skip_live: bool
     dry_run: bool
     yes: bool
     max_attempts: int
@@ -66,6 +68,7 @@ class TransferJob(StoreSettings, ABC):
             "series_file": self.series_file,
             "hash_slots": format_slots(self.hash_slots),
             "hash_key": self.hash_key,
+            "include_live": self.include_live,
             "dry_run": self.dry_run,
             "settings": settings_of(self),
         }
@@ -102,6 +105,48 @@ class RecalculateJob(TransferJob):
             edge=self.edge,
             average=self.average,
             allow_fewer=self.allow_fewer,
+            **self._asked(),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyJob(TransferJob):
+    """What to copy from which store to which, once for periods or following time."""
+
+    follow: bool
+    start: str
+    end: str
+    lag_s: int
+    step_s: int
+
+    def __post_init__(self) -> None:
+        """Check that the stores are two, and that there are either periods or a start to follow from."""
+        super().__post_init__()
+        if self.plan:
+            return
+        if self.source == self.store:
+            msg = f"--from and --store are both {self.store}: a copy goes to another store"
+            raise UsageError(msg)
+        if self.follow != bool(self.start) or (self.end and not self.follow):
+            msg = "--follow, --start and --end belong together: --follow --start TIME [--end TIME], or --period FROM/TO without them"
+            raise UsageError(msg)
+        if self.follow == bool(self.period):
+            msg = "give either --period FROM/TO, to copy that, or --follow --start TIME, to copy from there on"
+            raise UsageError(msg)
+        if self.follow and (self.plan_only or self.dry_run):
+            msg = "--follow goes on with time: --plan-only and --dry-run are for a --period"
+            raise UsageError(msg)
+
+    def request(self, *, series_file_digest: str = "", file_globs: tuple[str, ...] = ()) -> StoreRequest:
+        """The part of the job that decides what is written."""
+        return StoreRequest(
+            command="copy",
+            source=self.source,
+            granularities=tuple(sorted(self.granularities, key=WIDTH_S.__getitem__)),
+            series_file_digest=series_file_digest,
+            file_globs=file_globs,
+            edge="ended" if self.follow else "expand",
+            follow=Following(start=self.start, end=self.end, lag_s=self.lag_s, step_s=self.step_s) if self.follow else None,
             **self._asked(),
         )
 

@@ -18,7 +18,7 @@ from configs import options as table, store_command_options as store_table
 from configs.jobs import BackfillJob, ExportJob, InspectJob, PlanJob, RunsJob, StatusJob, UndoJob, check_run_id, values_of
 from configs.loader import load_config
 from configs.option import Option, defaults, nearest, parse_value
-from configs.store_jobs import CompareJob, RecalculateJob
+from configs.store_jobs import CompareJob, CopyJob, RecalculateJob
 from pipelines.outcome import Outcome
 from pipelines.runtime import Runtime
 from transforms.core.errors import RollupsError, UsageError
@@ -83,6 +83,18 @@ COMMANDS: Final = (
         options=table.EXPORT_OPTIONS,
         job=ExportJob,
         examples=("rollups export --store parquet:///data/rollups --period 2025-11-01T00:00Z/PT6H --granularity 5m --series 'host/acme/*/loadavg5'",),
+    ),
+    Command(
+        name="copy",
+        help="copy stored rollups to another store, once or as time goes on",
+        options=store_table.COPY_OPTIONS,
+        job=CopyJob,
+        beam=True,
+        module="copying",
+        examples=(
+            "rollups copy --from parquet:///data/rollups --store parquet:///data/copied --period 2025-11-01T00:00Z/P1D",
+            "rollups copy --from parquet:///data/rollups --store parquet:///data/followed --follow --start 2025-11-01T00:00Z --end 2025-11-01T06:00Z",
+        ),
     ),
     Command(
         name="compare",
@@ -225,11 +237,11 @@ def _add_command(parser: argparse.ArgumentParser, command: Command) -> None:
 
 
 def _join_values(argv: Sequence[str]) -> list[str]:
-    """`--period -24h/now` as one word, which argparse would take for two options."""
+    """`--period -24h/now` and other times as one word, which argparse would take for two options."""
     joined: list[str] = []
     for word in argv:
-        if joined and joined[-1] == "--period":
-            joined[-1] = f"--period={word}"
+        if joined and joined[-1] in ("--period", "--start", "--end"):
+            joined[-1] = f"{joined[-1]}={word}"
         else:
             joined.append(word)
     return joined

@@ -136,7 +136,12 @@ def _only(plan: Plan) -> Iterator[str]:
 
 def edge_texts(plan: AnyPlan) -> dict[str, str]:
     """What becomes of the buckets that lie partly inside the periods, by granularity; none, no entry."""
-    fate = {"expand": "computed from all minutes, also those outside the period", "clip": "left out", "fail": "", "ended": ""}[plan.request.edge]
+    fate = {
+        "expand": "computed from all minutes, also those outside the period",
+        "clip": "left out",
+        "fail": "",
+        "ended": "copied with the step in which they end",
+    }[plan.request.edge]
     return {name: f"{', '.join(format_time(one[0]) for one in ranges)} {fate}" for name, ranges in plan.edges().items() if ranges}
 
 

@@ -3,8 +3,10 @@
 import os
 import secrets
 import shlex
+import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,3 +78,21 @@ class Runtime:
         except OSError as error:
             msg = f"reading the {what} {path!r}: {error.strerror}"
             raise UsageError(msg) from None
+
+
+@contextmanager
+def asked_to_end() -> Iterator[Callable[[], bool]]:
+    """Whether somebody asked the process to end (SIGINT, SIGTERM) since: the body ends what it does in order. Asked again it is interrupted as usual."""
+    asked: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {one: signal.signal(one, note) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)

@@ -4,6 +4,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from configs.jobs import StatusJob
+from pipelines.following import followed_outcome
 from pipelines.outcome import Outcome, human_duration, human_number, table
 from pipelines.progress import Snapshot, Watch, progress_line
 from pipelines.report import letter_line, report_text
@@ -29,6 +30,8 @@ def run(job: StatusJob, runtime: Runtime) -> Outcome:
         return _dead_letters(ledger, ledger.plan(), runtime)
     if job.recheck:
         return _recheck(ledger, ledger.plan(), runtime)
+    if isinstance(plan, StorePlan) and plan.request.follow:
+        return followed_outcome(ledger, plan, state_of(ledger))
     watch = Watch(ledger, plan, ledger.taken_s())
     while job.watch and state_of(ledger) == "running":
         runtime.show(progress_line(watch.snapshot(runtime.clock())))

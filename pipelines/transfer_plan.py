@@ -10,6 +10,7 @@ from pipelines.runtime import Runtime
 from transforms.core.errors import RefusedError, UsageError
 from transforms.core.globs import read_series_file
 from transforms.core.granularity import Range
+from transforms.core.live import left_text, left_to_live_writer
 from transforms.core.time import format_period, parse_period, unite
 from transforms.core.transfer import Shards, StorePlan, StoreRequest
 from transforms.core.windows import Windows
@@ -51,6 +52,7 @@ def make_transfer_plan(request: StoreRequest, periods: tuple[Range, ...], runtim
         target_shards=_target_shards(shards, source.traits.windows, target, needed),
         window_days=source.traits.windows.days,
         target_window_days=target.traits.windows.days,
+        left=() if request.include_live else left_to_live_writer(target.traits.live, runtime.now_s()),
     )
 
 
@@ -113,15 +115,20 @@ def transfer_plan_data(plan: StorePlan) -> dict[str, Any]:
         "hash_key": request.hash_key,
         "generation": plan.generation,
         "units": {name: len(plan.units(name)) for name in request.metric_types},
-        "target_units": {name: sum(plan.target_shards[name].values()) for name in request.metric_types},
+        "target_units": {name: sum(plan.target_shards.get(name, {}).values()) for name in request.metric_types},
     }
 
 
 def transfer_plan_text(plan: StorePlan, execute: str) -> str:
     """The plan for people."""
+    return "\n".join([*transfer_plan_lines(plan), f"\nexecute it  {execute}"])
+
+
+def transfer_plan_lines(plan: StorePlan) -> list[str]:
+    """What the run will do."""
     data = transfer_plan_data(plan)
     counted = {key: ", ".join(f"{name} {human_number(number)}" for name, number in data[key].items()) for key in ("units", "target_units")}
-    lines = [
+    return [
         f"run         {plan.run_id}" + (f" (generation {plan.generation})" if plan.generation else " (rows keep their generations)"),
         f"from        {plan.request.source}: {', '.join(data['read'])}",
         f"store       {plan.request.store}",
@@ -130,6 +137,5 @@ def transfer_plan_text(plan: StorePlan, execute: str) -> str:
         *(f"edges       {name}: {text}" for name, text in edge_texts(plan).items()),
         f"units       {counted['units']}",
         f"            of the source, written to units of the target: {counted['target_units']}",
-        f"\nexecute it  {execute}",
+        *([f"left        to the live writer: {left_text(plan.left)}"] if plan.left else []),
     ]
-    return "\n".join(lines)

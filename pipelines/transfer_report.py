@@ -9,6 +9,7 @@ from pipelines.plan import edge_texts
 from pipelines.report import BUCKETS, SHOWN_REFUSED, STATES, change_data, change_lines, largest, refused_lines
 from transforms.core.accounts import Account, UnitRecord, account
 from transforms.core.counts import total
+from transforms.core.live import left_text
 from transforms.core.outcome import LARGEST_CHANGES
 from transforms.core.stopwatch import add_steps
 from transforms.core.time import format_period
@@ -19,24 +20,25 @@ from transforms.steps.ledger import Ledger
 TERMS: Final = ("points", "stored", "outside.time", "outside.series", "refused", "refused.unusable")
 
 
-def finish_transfer(ledger: Ledger, plan: StorePlan, *, duration_s: float) -> dict[str, Any]:
+def finish_transfer(ledger: Ledger, plan: StorePlan, *, skip_live: bool, duration_s: float) -> dict[str, Any]:
     """The report of a run that has nothing left to do; stored, with the refused buckets as a file beside it."""
     report = ledger.report()
     if report is None or report["imbalances"]:
         done = list(records(plan, ledger))
         ledger.write_lines("refused.jsonl", refused_lines(done))
         report = _report(plan, ledger, account([], done), done) | {"duration_s": round(duration_s, 3), "steps": add_steps(one.steps for one in done)}
-    report["exit_code"] = _exit_code(report)
+    report["exit_code"] = _exit_code(report, skip_live=skip_live)
     report["state"] = STATES[report["exit_code"]]
     ledger.store_report(report)
     return report
 
 
-def _exit_code(report: dict[str, Any]) -> int:
+def _exit_code(report: dict[str, Any], *, skip_live: bool) -> int:
     """The first that applies (DESIGN §4.9)."""
     if report["imbalances"]:
         return 1
-    refused = any(tally["refused"] for of_type in report["buckets"].values() for tally in of_type.values())
+    kept = ("refused",) if skip_live else ("refused", "left")
+    refused = any(tally[name] for of_type in report["buckets"].values() for tally in of_type.values() for name in kept)
     return 5 if refused or any(of_type.get("refused.unusable") for of_type in report["read"].values()) else 0
 
 
@@ -53,6 +55,7 @@ def _report(plan: StorePlan, ledger: Ledger, sums: Account, done: list[UnitRecor
         "granularities": {"read": list(request.read()), "written": list(request.granularities)},
         "computed": {name: [format_period(one) for one in ranges] for name, ranges in plan.selection.computed.items()},
         "edges": edge_texts(plan),
+        "left_rule": left_text(plan.left),
         "units": len(done),
         "counted": "rows" if request.command == "copy" else "minutes",
         "read": {
@@ -71,11 +74,12 @@ def _report(plan: StorePlan, ledger: Ledger, sums: Account, done: list[UnitRecor
 
 def transfer_report_text(report: dict[str, Any]) -> str:
     """The report for people."""
+    names = [*BUCKETS, *(["left"] if report["left_rule"] else [])]
     rows = [
-        (f"{name} {granularity}", *(human_number(tally[what]) for what in BUCKETS))
+        (f"{name} {granularity}", *(human_number(tally[what]) for what in names))
         for name, of_type in report["buckets"].items()
         for granularity, tally in of_type.items()
-        if any(of_type.values())
+        if any(tally.values())
     ]
     counted = report["counted"]
     read = [(name, *(human_number(of_type.get(term.replace("points", "read"), 0)) for term in TERMS)) for name, of_type in report["read"].items() if of_type]
@@ -87,7 +91,7 @@ def transfer_report_text(report: dict[str, Any]) -> str:
         *(f"period    {one}" for one in report["periods"]),
         *(f"edge      {name}: {text}" for name, text in report["edges"].items()),
         "",
-        table(("buckets", *BUCKETS), rows),
+        table(("buckets", *names), rows),
         "",
         table((counted, "read", "stored", "outside time", "outside series", "refused", "unusable"), read),
         "",
@@ -109,5 +113,7 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
     if report["refused"]:
         more = "; --allow-fewer replaces them" if report["command"] == "recalculate" else ""
         yield f"          stored rollups of more minutes were kept; all of them: {report['refused_file']}{more}"
+    if left := sum(tally["left"] for of_type in report["buckets"].values() for tally in of_type.values()):
+        yield f"left      to the live writer: {human_number(left)} ({report['left_rule']}); --skip-live accepts that, --include-live writes them"
     yield from change_lines("changed", report["largest_changes"])
     yield from (f"SUMS DIFFER  {sentence}" for sentence in report["imbalances"])

@@ -1,18 +1,21 @@
 """Runs from store to store: planned or resumed, executed, and reported from their ledger."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from configs.store_jobs import TransferJob
+from pipelines.asking import confirm_shown
 from pipelines.outcome import Outcome
 from pipelines.progress import watching
 from pipelines.runtime import Runtime
-from pipelines.submit import Execution, check_runner, crew_of, submit
-from pipelines.transfer_plan import make_transfer_plan, resolve, transfer_plan_data, transfer_plan_text
+from pipelines.submit import check_runner, crew_of, submit
+from pipelines.transfer_plan import make_transfer_plan, resolve, transfer_plan_data, transfer_plan_lines, transfer_plan_text
 from pipelines.transfer_report import finish_transfer, transfer_report_text
 from transforms.core.errors import UsageError
 from transforms.core.transfer import StorePlan, Transfer
 from transforms.steps.ledger import Ledger
+from transforms.stores.protocol import RollupStore
 
 if TYPE_CHECKING:
     import apache_beam as beam
@@ -31,16 +34,17 @@ def run_transfer(job: TransferJob, runtime: Runtime, command: Transfer) -> Outco
     with ledger.lock():
         if planned and not ledger.exists():
             ledger.create_from_store(planned)
-        plan = _stored(job, runtime, ledger, command)
+        plan = stored_plan(job, runtime, ledger, command)
         runtime.say(run_id)
         if job.plan_only:
             text = transfer_plan_text(plan, runtime.resume_command(job.work_dir, run_id, command))
             return Outcome(exit_code=0, data=transfer_plan_data(plan), text=text)
+        confirm_transfer(job, runtime, ledger, plan)
         report = execute(job, runtime, ledger, plan)
     return Outcome(exit_code=report["exit_code"], data=report, text=transfer_report_text(report))
 
 
-def execute(job: Execution, runtime: Runtime, ledger: Ledger, plan: StorePlan) -> dict[str, Any]:
+def execute(job: TransferJob, runtime: Runtime, ledger: Ledger, plan: StorePlan) -> dict[str, Any]:
     """Does what is missing of a stored plan. The report."""
     started = runtime.clock()
     if ledger.report() is None:
@@ -48,7 +52,20 @@ def execute(job: Execution, runtime: Runtime, ledger: Ledger, plan: StorePlan) -
         crew = crew_of(job, runtime)
         with watching(ledger, plan, runtime):
             submit(job, runtime, ledger, plan, lambda pipeline, batch: build(pipeline, plan, str(ledger.path), batch=batch, crew=crew))
-    return finish_transfer(ledger, plan, duration_s=runtime.clock() - started)
+    return finish_transfer(ledger, plan, skip_live=job.skip_live, duration_s=runtime.clock() - started)
+
+
+def confirm_transfer(job: TransferJob, runtime: Runtime, ledger: Ledger, plan: StorePlan) -> None:
+    """Asks before a run begins to write to a store that is not local. Raises RefusedError unless the answer is yes."""
+    if job.yes or plan.request.dry_run or ledger.recorded_units():
+        return
+    store = runtime.store(plan.request.store, plan.request.settings)
+    confirm_shown(plan, store, runtime, _shown(plan, store))
+
+
+def _shown(plan: StorePlan, store: RollupStore) -> Iterator[str]:
+    yield from (f"{name:11} {value}" for name, value in store.facts())
+    yield from transfer_plan_lines(plan)
 
 
 def build(pipeline: "beam.Pipeline", plan: StorePlan, run_dir: str, *, batch: int, crew: "Crew") -> None:
@@ -68,7 +85,7 @@ def build(pipeline: "beam.Pipeline", plan: StorePlan, run_dir: str, *, batch: in
         done = named | f"{plan.request.command.capitalize()} {metric_type} units" >> TransferUnits(run_dir, crew, after=done)
 
 
-def _stored(job: TransferJob, runtime: Runtime, ledger: Ledger, command: Transfer) -> StorePlan:
+def stored_plan(job: TransferJob, runtime: Runtime, ledger: Ledger, command: Transfer) -> StorePlan:
     """The stored plan, checked to be what the job asks for."""
     plan = ledger.store_plan(command)
     if ledger.is_undone():

@@ -189,7 +189,7 @@ def _floats(table: pa.Table, at: Ints) -> Floats:
 def copied_record(unit: Unit, tables: Mapping[str, pa.Table], merged: Mapping[str, Merged], selection: Selection) -> UnitRecord:
     """The record of stored rows that were copied into a unit: as `unit_record`, but counting rows, each at its own granularity."""
     counts: Counts = {}
-    refused = sum(int(np.count_nonzero(one.verdicts == Verdict.REFUSED)) for one in merged.values())
+    refused = sum(int(np.count_nonzero(np.isin(one.verdicts, (Verdict.REFUSED, Verdict.LEFT)))) for one in merged.values())
     count(counts, "refused", unit.metric_type, refused)
     count(counts, "stored", unit.metric_type, sum(len(one.verdicts) for one in merged.values()) - refused)
     lists = [_changes(name, table, merged[name]) for name, table in tables.items()]

@@ -28,6 +28,16 @@ Shards = dict[str, dict[str, int]]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Following:
+    """How a copy follows time: from `start` to `end` (as typed, empty: for ever), in steps of so many seconds, each so long after its end."""
+
+    start: str
+    end: str
+    lag_s: int
+    step_s: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class StoreRequest:
     """What the user asked for: the part of a command that decides what is written. A run id stands for one request.
 
@@ -52,6 +62,8 @@ class StoreRequest:
     edge: Edge | Literal["ended"] = "expand"
     average: Average = "cascade"
     allow_fewer: bool = False
+    follow: Following | None = None
+    include_live: bool = False
     dry_run: bool = False
     settings: StoreSettings = field(default_factory=StoreSettings)
 
@@ -86,7 +98,7 @@ class StorePlan:
     """One planned execution.
 
     `shards` are the partitions of the source that exist and may hold what is read, `target_shards` those of the target that may be written, each with windows
-    of so many days. `generation` is 0 for a copy, whose rows keep theirs.
+    of so many days. `generation` is 0 for a copy, whose rows keep theirs. Buckets that overlap `left` are the target's live writer's.
     """
 
     run_id: str
@@ -98,6 +110,7 @@ class StorePlan:
     target_shards: Shards
     window_days: int = 1
     target_window_days: int = 1
+    left: tuple[Range, ...] = ()
 
     @property
     def groups(self) -> tuple[tuple[int, int], ...]:
@@ -164,6 +177,8 @@ def store_plan_from_data(data: dict[str, Any]) -> StorePlan:
         msg = f"the plan has format {data['format']!r}, this version reads {FORMAT}: finish the run with the version that planned it"
         raise UsageError(msg)
     request: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data["request"].items()}
+    request["follow"] = Following(**request["follow"]) if request["follow"] else None
     request["settings"] = settings_from_json(data["request"]["settings"])
     kept: dict[str, Any] = {name: value for name, value in data.items() if name != "format"}
-    return StorePlan(**kept | {"request": StoreRequest(**request), "periods": tuple((a, b) for a, b in data["periods"])})
+    ranges = {name: tuple((a, b) for a, b in data[name]) for name in ("periods", "left")}
+    return StorePlan(**kept | ranges | {"request": StoreRequest(**request)})

@@ -6,6 +6,8 @@
     RUN_DIR/staging/000017.arrow    a read group decoded: its existence is its ledger entry
     RUN_DIR/units/host-2025-11-01-0003.json    a unit rolled up and in the store
     RUN_DIR/restored/host-2025-11-01-0003.arrow    which buckets of the unit the store then had from this run
+    RUN_DIR/followed.json       how far a copy has followed time
+    RUN_DIR/steps/001761955200/ the run directory of its step that begins then, until that has ended
     RUN_DIR/report.json         the run is finished; staging files may be gone
     RUN_DIR/lock                held while a driver works on the run
 
@@ -15,6 +17,7 @@ Every file is written beside its place, synced and renamed, so that it is whole 
 import fcntl
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -150,6 +153,11 @@ class Ledger:
 
         Files().replace(self.path / name, write, name="lines")
 
+    def append_lines(self, name: str, lines: Path) -> None:
+        """Adds the lines of another file to one beside the plan."""
+        with open(self.path / name, "ab") as file:
+            file.write(lines.read_bytes())
+
     def store_report(self, report: dict[str, Any]) -> None:
         """Stores what the run did; from then on nothing of it is missing."""
         write_whole(self.path / "report.json", json.dumps(report, indent=1).encode(), name="report")
@@ -163,6 +171,27 @@ class Ledger:
         """The report of a run that has nothing left to do."""
         path = self.path / "report.json"
         return json.loads(path.read_bytes()) if path.exists() else None
+
+    def note_followed(self, data: dict[str, Any]) -> None:
+        """Stores how far a copy has followed time."""
+        write_whole(self.path / "followed.json", json.dumps(data, indent=1).encode(), name="followed")
+
+    def followed(self) -> dict[str, Any] | None:
+        """How far a copy has followed time, None if it has not ended a step."""
+        path = self.path / "followed.json"
+        return json.loads(path.read_bytes()) if path.exists() else None
+
+    def steps(self) -> list["Ledger"]:
+        """Steps of a copy that follows time, begun and not yet added to what `note_followed` says, in order."""
+        return [Ledger(str(self.path / "steps" / name)) for name in _names(self.path / "steps")]
+
+    def step(self, from_s: int) -> "Ledger":
+        """The step that begins then."""
+        return Ledger(str(self.path / "steps" / f"{from_s:012d}"))
+
+    def remove(self) -> None:
+        """Deletes the directory with all that is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def mark_undone(self) -> None:
         """Notes that the run is or is being undone, so that nobody resumes it."""

@@ -27,7 +27,7 @@ from transforms.core.units import Unit, shard_of
 from transforms.core.versions import Merged
 from transforms.steps.ledger import Ledger
 from transforms.stores import open_store
-from transforms.stores.protocol import RollupStore
+from transforms.stores.protocol import KeptOut, RollupStore
 
 Tables = dict[str, pa.Table]
 """Stored rows by granularity, canonical and in order."""
@@ -133,11 +133,11 @@ class TransferWorker:
             return copied_record(target, tables, self._merge(unit, target, tables), self._selection)
 
     def _merge(self, unit: Unit, target: Unit, tables: Tables) -> Mapping[str, Merged]:
-        request = self.plan.request
+        request, kept_out = self.plan.request, KeptOut(left=self.plan.left)
         if request.dry_run:
-            merged = self._target.preview(target, tables, allow_fewer=request.allow_fewer)
+            merged = self._target.preview(target, tables, allow_fewer=request.allow_fewer, kept_out=kept_out)
         else:
-            merged = self._target.upsert(target, tables, run_id=self.plan.run_id, allow_fewer=request.allow_fewer)
+            merged = self._target.upsert(target, tables, run_id=self.plan.run_id, allow_fewer=request.allow_fewer, kept_out=kept_out)
         return {name: replace(one, alone=self._own(unit, one.alone)) for name, one in merged.items()}
 
     def _own(self, unit: Unit, alone: pa.Table) -> pa.Table:
