@@ -72,7 +72,7 @@ def test_only_one_piece_of_each_side_is_asked_for_at_a_time() -> None:
             asked.append(name + host)
             yield table([row(host, 60 * minute) for minute in range(3)])
 
-    with mock.patch.object(comparing, "LEAST_ROWS", 1):
+    with mock.patch.object(comparing, "LEAST_ROWS", 3):
         compared = compare_sorted(stream("left ", "acd"), stream("right ", "abd"), with_generation=False)
         first = next(compared)
         assert (first.equal, asked) == (3, ["left a", "right a"])

@@ -13,7 +13,8 @@ from transforms.core.model import ROLLUP_SCHEMA, Bools, Ints
 from transforms.core.versions import VALUES, differing
 
 LEAST_ROWS: Final = 1 << 17
-"""Pieces are gathered up to so many rows, so that many small ones on one side don't sort a large one of the other side again and again."""
+"""Pieces are gathered up to so many rows and cut to about as many: small ones don't sort a large one of the other side again and again, and the join's own
+memory does not grow with the pieces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class _Side(NamedTuple):
 def compare_sorted(left: Iterable[pa.Table], right: Iterable[pa.Table], *, with_generation: bool) -> Iterator[Compared]:
     """Compares rows of ROLLUP_SCHEMA, both sides sorted by series and bucket over all their tables. Values are compared bit for bit.
 
-    Holds one piece of each side, as large as they come or as LEAST_ROWS.
+    Holds one piece of each side as it comes, and a few times LEAST_ROWS.
     """
     streams = [_gathered(left), _gathered(right)]
     held: list[pa.Table | None] = [next(one, None) for one in streams]
@@ -59,15 +60,16 @@ def compare_sorted(left: Iterable[pa.Table], right: Iterable[pa.Table], *, with_
 
 
 def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """The same rows in canonical tables, none empty and all but the last of at least LEAST_ROWS."""
-    some: list[pa.Table] = []
+    """The same rows in canonical tables, none empty and all but the last of LEAST_ROWS."""
+    held: list[pa.Table] = []
     for table in tables:
-        some.append(table)
-        if sum(one.num_rows for one in some) >= LEAST_ROWS:
-            yield canonical(pa.concat_tables(some))
-            some = []
-    if any(one.num_rows for one in some):
-        yield canonical(pa.concat_tables(some))
+        held.append(table)
+        while sum(one.num_rows for one in held) >= LEAST_ROWS:
+            whole = pa.concat_tables(held)
+            yield canonical(whole.slice(0, LEAST_ROWS))
+            held = [whole.slice(LEAST_ROWS)]
+    if any(one.num_rows for one in held):
+        yield canonical(pa.concat_tables(held))
 
 
 def _cut(table: pa.Table, first: int, end: int) -> pa.Table:
