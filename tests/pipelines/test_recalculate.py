@@ -17,6 +17,8 @@ from tests.builders import DAY_START_S, NOON_S
 from tests.pipelines.processes import KILLED, Forge
 from tests.pipelines.test_kinds_runs import archived
 from tests.pipelines.worlds import NOON_HOUR, Result, World, bits, call, gauge, key, period_of, tree
+from transforms.stores.backend import Traits
+from transforms.stores.parquet import ParquetFolder
 
 TWO_DAYS = period_of(DAY_START_S - 7200, DAY_START_S + 7200)
 
@@ -272,3 +274,32 @@ def test_killed_at_every_step_and_resumed_ends_with_the_same_bytes(tmp_path: Pat
 def lasting(world: World) -> dict[str, bytes]:
     """All of the store but the locks."""
     return {path: body for path, body in tree(world.store).items() if not path.startswith("_locks/")}
+
+
+# --- beside a live writer, in a store that is not local --------------------------------------------------------------------
+
+
+def test_what_a_live_writer_may_still_write_is_left_to_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """25 hours after 12:05 the buckets that end later are not written, unless the user says so."""
+    monkeypatch.setattr(ParquetFolder, "traits", property(lambda _: Traits(live="settled")))
+    asked = ("recalculate", "--store", f"parquet://{world.store}", "--period", NOON_HOUR, "--metric-types", "host", "--work-dir", str(world.work))
+    now_s = NOON_S + 300 + 25 * 3600
+    report = done(call([*asked, "--json", "--run-id", "r"], now_s=now_s), 5)
+    assert report["buckets"]["host"] == {"5m": zero(added=3, left=3), "1h": zero(left=3)}
+    assert report["read"]["host"] == {"read": 30, "stored": 15, "refused": 15}
+    assert done(call([*asked, "--json", "--run-id", "r", "--skip-live"], now_s=now_s))["exit_code"] == 0
+    shown = call(["status", "r", "--work-dir", str(world.work)]).out
+    assert "left      to the live writer: 6 (those that end after 2025-11-01T12:05:00Z)" in shown
+    report = done(call([*asked, "--json", "--include-live"], now_s=now_s))
+    assert report["buckets"]["host"]["1h"] == zero(added=3)
+
+
+def test_a_store_that_is_not_local_is_written_after_a_yes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ParquetFolder, "traits", property(lambda _: Traits(is_local=False)))
+    result = recalculate(world, "--run-id", "r")
+    assert result.code == 5
+    assert "repeat the command with --yes" in result.err
+    assert "written     5m: 2025-11-01T12:00:00Z/2025-11-01T13:00:00Z" in result.err
+    assert world.rows("5m") == []
+    done(recalculate(world, "--run-id", "r", "--yes"))
+    assert len(world.rows("5m")) == 6
