@@ -13,6 +13,8 @@ from transforms.stores.url import split_url
 KINDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "parquet": ("transforms.stores.parquet", "parquet:///absolute/path"),
+        "redis": ("transforms.stores.valkey", "redis://host:port/db"),
+        "valkey": ("transforms.stores.valkey", "valkey://host:port/db"),
     }
 )
 """Module and form of the URL by scheme."""
