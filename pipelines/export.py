@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from configs.jobs import ExportJob
 from pipelines.outcome import Outcome
-from pipelines.runtime import Runtime
+from pipelines.runtime import Runtime, check_granularities
 from transforms.core.errors import UsageError
 from transforms.core.model import EXPORT_COLUMNS
 from transforms.core.selection import Selection
@@ -31,6 +31,7 @@ def run(job: ExportJob, runtime: Runtime) -> Outcome:
     periods = unite(parse_period(text, now_s) for text in job.period)
     selection = Selection(metric_types=job.metric_types, computed={}, orgs=job.org, series=job.series)
     store = runtime.store(job.store, settings_of(job), writable=False)
+    check_granularities([job.granularity], store, job.store)
     tables = exported(store, job.granularity, metric_types=sorted(job.metric_types), periods=periods, wanted=selection.selects)
     write = {"csv": write_csv, "json": write_json, "parquet": write_parquet}["json" if job.json and job.format == "csv" else job.format]
     if job.output:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from configs.jobs import PlanJob
 from pipelines.listing import Listed, list_archive, say_retries
 from pipelines.outcome import human_bytes
-from pipelines.runtime import Runtime
+from pipelines.runtime import Runtime, check_granularities
 from transforms.archive import Archive
 from transforms.core.counts import total
 from transforms.core.coverage import HourCoverage, coverage
@@ -115,6 +115,7 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, mea
     """
     request, periods, membership = resolve(job, runtime, dry_run=dry_run)
     store = runtime.store(job.store, request.settings)
+    check_granularities(request.granularities, store, job.store)
     archive = runtime.archive(job.archive, request.keys)
     selection = request.selection(periods)
     times = object_times(selection, request.reach)

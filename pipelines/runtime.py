@@ -4,7 +4,7 @@ import os
 import secrets
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,3 +76,12 @@ class Runtime:
         except OSError as error:
             msg = f"reading the {what} {path!r}: {error.strerror}"
             raise UsageError(msg) from None
+
+
+def check_granularities(asked: Sequence[str], store: RollupStore, url: str) -> None:
+    """Raises UsageError if the store can't hold one of the granularities asked for."""
+    held = store.traits.granularities
+    if missing := [name for name in asked if name not in held]:
+        has, lacks = ", ".join(held), ", ".join(missing)
+        msg = f"the store {url} holds {has} and not {lacks}: ask it for {has}; what is coarser its live writer rolls up, or another store holds it"
+        raise UsageError(msg)
