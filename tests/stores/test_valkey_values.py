@@ -31,7 +31,7 @@ KINDLESS = ItemKeys("{type}|{org}|{entity}|{name}|{labels}|{span}")
         ),
         (
             row(kind="histogram", value=None, count=5, sum=float("inf"), p50=1.5, bounds=[1.0, float("inf")], bucket_counts=[0, 5, 0]),
-            '{"kind":"histogram","minutes":1,"count":5,"sum":"inf","p50":1.5,"bounds":[1.0,Infinity],"bucket_counts":[0,5,0]}',
+            '{"kind":"histogram","minutes":1,"count":5,"sum":"inf","p50":1.5,"bounds":[1.0,"inf"],"bucket_counts":[0,5,0]}',
         ),
     ],
 )

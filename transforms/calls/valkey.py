@@ -83,11 +83,6 @@ class Command(NamedTuple):
             return self.words
         return ("EVAL" if whole else "EVALSHA", str(self.script) if whole else self.script.sha, self.keys, *self.words)
 
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of its words."""
-        return sum(len(word) for word in self.words if not isinstance(word, int))
-
 
 def on(script: Script, keys: Sequence[bytes], *arguments: str | int) -> Command:
     """A script's call."""
@@ -219,7 +214,7 @@ class ValkeyCalls:
         what = f"{doing} at {self.server}: {problem}"
         if isinstance(problem, RollupsError):
             return problem
-        if isinstance(problem, _DENIED) or "NOAUTH" in str(problem):
+        if isinstance(problem, _DENIED) or any(one in str(problem) for one in ("NOAUTH", "NOPERM", "ACL failure")):
             return UsageError(f"{what}; user and password are VALKEY_USERNAME and VALKEY_PASSWORD, what the user must be allowed is in docs/stores/valkey.md")
         if "OOM" in str(problem):
             return StoreFull(f"{what}; make room and repeat the command with the same run id")

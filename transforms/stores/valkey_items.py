@@ -37,6 +37,11 @@ class Raw(NamedTuple):
     texts: dict[str, str]
     beside: dict[str, str]
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of its texts, nearly: what a before-image of it takes."""
+        return sum(map(len, chain(self.texts, self.texts.values(), self.beside, self.beside.values())))
+
 
 class FieldChange(NamedTuple):
     """One field, as the script that writes items takes it; empty where there is none."""

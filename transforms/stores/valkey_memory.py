@@ -1,28 +1,28 @@
 """Room in a hot tier: nothing is written that would make a server evict what is live, or refuse what its live writer wants to write."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 
-from transforms.calls.valkey import Command, ValkeyCalls
+from transforms.calls.valkey import ValkeyCalls
 from transforms.core.errors import StoreFull
 
 FULL_SHARE: Final = 0.9
 """Share of `maxmemory` that is filled at most: the rest is for what the live writer adds, other runs, and buffers of clients."""
 
-OVERHEAD_BYTES: Final = 512
-"""Of an item, what lies beside it and its before-image: keys, expiries and encodings, three times about 150 bytes as MEMORY USAGE tells of Valkey 9."""
+OVERHEAD_BYTES: Final = 1024
+"""Of an item, what lies beside it and its before-image, when they are new: keys, expiries, and what tables grow by."""
 
 GROWTH: Final = 2.0
-"""Stored bytes over those of the words of a command: text grows in listpacks by a few bytes an entry, and tables double."""
+"""Stored bytes over those of texts, at most: an entry of a listpack or table costs a few bytes more than its text."""
 
 
-def check_room(calls: ValkeyCalls, commands: Sequence[Command]) -> None:
-    """Raises StoreFull, with numbers, if one of the servers has no room for what the commands bring."""
-    coming: dict[str, float] = {}
-    for one in commands:
-        node = calls.node_of(one.key)
-        coming[node] = coming.get(node, 0.0) + one.size_bytes * GROWTH + OVERHEAD_BYTES
-    for node, more in sorted(coming.items()):
+def check_room(calls: ValkeyCalls, coming: Iterable[tuple[bytes, int]]) -> None:
+    """Raises StoreFull, with numbers, if one of the servers has no room for items that are coming: their keys, and bytes of all their texts and images."""
+    by_node: dict[str, float] = {}
+    for key, size_bytes in coming:
+        node = calls.node_of(key)
+        by_node[node] = by_node.get(node, 0.0) + size_bytes * GROWTH + OVERHEAD_BYTES
+    for node, more in sorted(by_node.items()):
         _check_node(calls, node, round(more))
 
 

@@ -75,6 +75,8 @@ def _json(row: Mapping[str, Any]) -> str:
 
 
 def _written(value: object) -> object:
+    if isinstance(value, list):
+        return list(map(_written, value))
     return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 

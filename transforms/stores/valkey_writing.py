@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import cast
 
 import pyarrow as pa
@@ -80,19 +80,19 @@ class UnitItems:
 
     def write(self, changes: Mapping[Item, tuple[Held, Body | None]]) -> Mapping[Item, Held]:
         """As the protocol says. Raises StoreFull, with what is written by then kept, before a server has no room left."""
-        wanted = {item: field_changes(cast(Raw, was.version), body) for item, (was, body) in sorted(changes.items())}
-        wanted = {item: fields for item, fields in wanted.items() if fields}
+        raw = {item: cast(Raw, was.version) for item, (was, _) in sorted(changes.items())}
+        wanted = {item: fields for item in raw if (fields := field_changes(raw[item], changes[item][1]))}
         lost: dict[Item, Held] = {}
         if wanted:
             self.images.note(self.run_id, self.unit, wanted)
         waiting = iter(wanted.items())
         while some := list(islice(waiting, self.batch)):
+            check_room(self.calls, ((item.key, raw[item].size_bytes + sum(map(len, chain(*fields)))) for item, fields in some))
             lost |= self._written(some)
         return lost
 
     def _written(self, some: Sequence[tuple[Item, list[FieldChange]]]) -> dict[Item, Held]:
         commands = [self._command(item, fields) for item, fields in some]
-        check_room(self.calls, commands)
         with self.step("items.write"):
             answers = self.calls.each(f"writing items of {self.unit}", commands)
         lost = {}
