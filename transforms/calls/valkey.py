@@ -25,6 +25,7 @@ from valkey.exceptions import (
     ConnectionError as NotConnected,
     NoPermissionError,
     NoScriptError,
+    OutOfMemoryError,
     ReadOnlyError,
     SlotNotCoveredError,
     TimeoutError as TimedOut,
@@ -216,10 +217,10 @@ class ValkeyCalls:
             return problem
         if isinstance(problem, _DENIED) or any(one in str(problem) for one in ("NOAUTH", "NOPERM", "ACL failure")):
             return UsageError(f"{what}; user and password are VALKEY_USERNAME and VALKEY_PASSWORD, what the user must be allowed is in docs/stores/valkey.md")
-        if "OOM" in str(problem):
+        if isinstance(problem, OutOfMemoryError) or "OOM" in str(problem):
             return StoreFull(f"{what}; make room and repeat the command with the same run id")
-        if "DB index is out of range" in str(problem):
-            return UsageError(f"{what}; name another database after the port")
+        if "DB index is out of range" in str(problem) or "SELECT is not allowed" in str(problem):
+            return UsageError(f"{what}; name another database after the port, in a cluster 0")
         if "WRONGTYPE" in str(problem):
             return RefusedError(f"{what}; the layout (--valkey-key) names keys that something else uses")
         return RollupsError(what)

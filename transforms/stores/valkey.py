@@ -84,7 +84,7 @@ class ValkeyTier:
     keys: ItemKeys = field(default_factory=ItemKeys)
     expiry: Expiry = field(default_factory=Expiry)
     own: str = "rollups"
-    batch: int = 200
+    batch: int = 50
     failpoint: Failpoint = no_failpoint
 
     @property

@@ -83,11 +83,12 @@ class UnitItems:
         raw = {item: cast(Raw, was.version) for item, (was, _) in sorted(changes.items())}
         wanted = {item: fields for item in raw if (fields := field_changes(raw[item], changes[item][1]))}
         lost: dict[Item, Held] = {}
-        if wanted:
-            self.images.note(self.run_id, self.unit, wanted)
-        waiting = iter(wanted.items())
+        waiting, is_noted = iter(wanted.items()), False
         while some := list(islice(waiting, self.batch)):
             check_room(self.calls, ((item.key, raw[item].size_bytes + sum(map(len, chain(*fields)))) for item, fields in some))
+            if not is_noted:
+                self.images.note(self.run_id, self.unit, wanted)
+                is_noted = True
             lost |= self._written(some)
         return lost
 
