@@ -246,7 +246,7 @@ class TestRoom:
     def test_a_server_that_refuses_to_write_ends_the_run(self, place: ValkeyPlace, client: Valkey) -> None:
         def fill(name: str) -> None:
             if name == "before items.write":
-                client.config_set("maxmemory", "1mb")
+                client.config_set("maxmemory", 1)
 
         client.config_set("maxmemory-policy", "noeviction")
         with pytest.raises(StoreFull, match=r"when used memory > 'maxmemory'.*; make room"):

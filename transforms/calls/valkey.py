@@ -44,15 +44,19 @@ CALL_S: Final = 10.0
 """Seconds after which a call that was not answered counts as lost."""
 
 _DENIED: Final = (AuthenticationError, AuthorizationError, NoPermissionError)
+_DENIALS: Final = ("NOAUTH", "NOPERM", "ACL failure", "The user executing the script can't run")
+"""What servers say of a user's rights in answers that the client has no class for; the last one is Redis 7's."""
+
 _LATER: Final = (NotConnected, TimedOut, BusyLoadingError, ClusterDownError, ClusterError, SlotNotCoveredError, ReadOnlyError, TryAgainError)
 
 
 class Server(NamedTuple):
-    """Where a server, or one node of a cluster, listens."""
+    """Where a server, or one node of a cluster, listens; with `tls` it must show a certificate of its name that the system trusts (or SSL_CERT_FILE)."""
 
     host: str
     port: int
     db: int = 0
+    tls: bool = False
 
     def __str__(self) -> str:
         """As in URLs."""
@@ -215,7 +219,7 @@ class ValkeyCalls:
         what = f"{doing} at {self.server}: {problem}"
         if isinstance(problem, RollupsError):
             return problem
-        if isinstance(problem, _DENIED) or any(one in str(problem) for one in ("NOAUTH", "NOPERM", "ACL failure")):
+        if isinstance(problem, _DENIED) or any(one in str(problem) for one in _DENIALS):
             return UsageError(f"{what}; user and password are VALKEY_USERNAME and VALKEY_PASSWORD, what the user must be allowed is in docs/stores/valkey.md")
         if isinstance(problem, OutOfMemoryError) or "OOM" in str(problem):
             return StoreFull(f"{what}; make room and repeat the command with the same run id")
@@ -244,6 +248,8 @@ def _underlying(problem: Exception) -> Exception:
 
 def _connect(server: Server) -> _Clients:
     options: dict[str, Any] = {"socket_timeout": CALL_S, "socket_connect_timeout": CALL_S}
+    if server.tls:
+        options |= {"ssl": True, "ssl_cert_reqs": "required", "ssl_check_hostname": True}
     if Environment.is_given():
         options["credential_provider"] = Environment()
     single = Valkey(host=server.host, port=server.port, db=server.db, **options)

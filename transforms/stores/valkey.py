@@ -42,6 +42,9 @@ from transforms.stores.valkey_texts import Texts
 from transforms.stores.valkey_writing import UnitItems, read_items, rows_of
 
 PORT: Final = 6379
+TLS: Final = ("rediss", "valkeys")
+"""Schemes of encrypted connections."""
+
 GRANULARITY: Final = "1m"
 
 
@@ -73,7 +76,7 @@ def server_of(url: StoreUrl) -> Server:
     if not parts.hostname or not port or not db.isdecimal() or not db.isascii():
         msg = f"the store URL {url.shown} names no server and database: write {url.scheme}://HOST:PORT/DB, such as {url.scheme}://cache.internal:{PORT}/0"
         raise UsageError(msg)
-    return Server(parts.hostname, port, int(db))
+    return Server(parts.hostname, port, int(db), tls=url.scheme in TLS)
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ class ValkeyTier:
     @property
     def name(self) -> str:
         """As the protocol says."""
-        return f"valkey://{self.calls}"
+        return f"{'valkeys' if self.calls.server.tls else 'valkey'}://{self.calls}"
 
     def text(self, key: str) -> str | None:
         """As the protocol says."""
