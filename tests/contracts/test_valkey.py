@@ -67,7 +67,11 @@ def test_behaviour(behaviour: Callable[[NewPlace], None], alone: Any) -> None:
     behaviour(place.another)
 
 
-@pytest.mark.parametrize("behaviour", [one for one in BEHAVIOURS if one.__name__ in ON_CLUSTER], ids=lambda behaviour: behaviour.__name__)
+@pytest.mark.parametrize(
+    "behaviour",
+    [pytest.param(one, marks=[pytest.mark.slow] if "killed" in one.__name__ else []) for one in BEHAVIOURS if one.__name__ in ON_CLUSTER],
+    ids=lambda behaviour: behaviour.__name__,
+)
 def test_behaviour_on_a_cluster(behaviour: Callable[[NewPlace], None], member: Any) -> None:
     assert {one.__name__ for one in BEHAVIOURS} >= ON_CLUSTER
     place = ValkeyPlace(member, is_cluster=True)
