@@ -81,7 +81,6 @@ class Runtime:
 def check_granularities(asked: Sequence[str], store: RollupStore, url: str) -> None:
     """Raises UsageError if the store can't hold one of the granularities asked for."""
     held = store.traits.granularities
-    if missing := [name for name in asked if name not in held]:
-        has, lacks = ", ".join(held), ", ".join(missing)
-        msg = f"the store {url} holds {has} and not {lacks}: ask it for {has}; what is coarser its live writer rolls up, or another store holds it"
+    if cannot := [one for one in asked if one not in held]:
+        msg = f"the store {url} holds {', '.join(held)} rollups only, not {', '.join(cannot)}: ask for --granularities {','.join(held)}"
         raise UsageError(msg)

@@ -1,6 +1,7 @@
 """Runs that re-seed a hot tier: what was lost is back, what lives stays, and the live writer goes on as if nothing had happened."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,9 +31,11 @@ class Tier:
     def live(self) -> LiveWriter:
         return LiveWriter(self.client)
 
-    def backfill(self, *more: str, granularities: str = "1m") -> Result:
+    def backfill(self, *more: str, granularities: str = "1m", now_s: float = NOON_S + 7200) -> Result:
         places = ("--archive", f"file://{self.world.archive}", "--store", self.url, "--work-dir", str(self.world.work))
-        return call(["backfill", *places, "--period", NOON_HOUR, "--metric-types", "host", "--granularities", granularities, "--yes", "--json", *more])
+        return call(
+            ["backfill", *places, "--period", NOON_HOUR, "--metric-types", "host", "--granularities", granularities, "--yes", "--json", *more], now_s=now_s
+        )
 
     def minutes(self, host: str) -> dict[int, str]:
         return {int(field) - NOON_S: text.decode() for field, text in self.client.hgetall(self.live.key(host, "cpu", NOON_S)).items()}
@@ -128,6 +131,23 @@ def test_a_dry_run_finds_what_is_lost_and_writes_nothing(tier: Tier) -> None:
 
 
 @pytest.mark.parametrize("tier", ["valkey"], indirect=True)
+def test_what_has_left_the_hot_tier_is_not_put_back_into_it(tier: Tier) -> None:
+    result = tier.backfill("--run-id", "late", now_s=NOON_S + 25 * 3600 + 1800)
+    assert result.code == 5, result.err
+    assert sorted(tier.minutes("h1")) == [after for after in VALUES["h1"] if after >= 1800]
+    assert result.data["buckets"]["host"]["1m"]["left"] == len([after for values in VALUES.values() for after in values if after < 1800])
+
+
+@pytest.mark.parametrize("tier", ["valkey"], indirect=True)
+def test_a_run_asks_before_it_writes_and_shows_the_servers(tier: Tier) -> None:
+    asked = ["--archive", f"file://{tier.world.archive}", "--store", tier.url, "--work-dir", str(tier.world.work), "--period", NOON_HOUR]
+    result = call(["backfill", *asked, "--metric-types", "host", "--granularities", "1m"], now_s=NOON_S + 7200)
+    assert result.code == 5
+    assert re.search(r"^server +127\.0\.0\.1:\d+/3, [\d,]+ bytes in use, no maxmemory, maxmemory-policy noeviction$", result.err, re.MULTILINE)
+    assert tier.minutes("h1") == {}
+
+
+@pytest.mark.parametrize("tier", ["valkey"], indirect=True)
 @pytest.mark.parametrize("command", ["backfill", "export"])
 def test_granularities_that_a_hot_tier_does_not_hold_are_exit_2(tier: Tier, command: str) -> None:
     if command == "export":
@@ -136,5 +156,5 @@ def test_granularities_that_a_hot_tier_does_not_hold_are_exit_2(tier: Tier, comm
         result = tier.backfill(granularities="1m,5m,1h")
     assert result.code == 2
     lacks = "5m" if command == "export" else "5m, 1h"
-    assert f"the store {tier.url} holds 1m and not {lacks}: ask it for 1m" in result.err
+    assert f"the store {tier.url} holds 1m rollups only, not {lacks}: ask for --granularities 1m" in result.err
     assert list(tier.client.scan_iter()) == []

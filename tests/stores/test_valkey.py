@@ -209,7 +209,10 @@ class TestRoom:
         limit = client.config_get("maxmemory")["maxmemory"]
         with pytest.raises(StoreFull) as raised:
             put(at(place, batch=10), [row(f"h{number}", bucket_s=60 * minute) for number in range(100) for minute in range(60)])
-        assert f"of maxmemory {int(limit):,} bytes are in use, and beyond 90% the server could soon evict live points" in str(raised.value)
+        assert f"maxmemory {int(limit):,} bytes, maxmemory-policy allkeys-lru; beyond 90% of it the server could soon evict live points" in str(raised.value)
+        ((name, told),) = place.open().facts()
+        assert (name, told.partition(",")[0]) == ("server", f"127.0.0.1:{place.running.port}/0")
+        assert told.endswith(f" bytes in use, maxmemory {int(limit):,} bytes, maxmemory-policy allkeys-lru")
         assert (raised.value.exit_code, raised.value.retryable) == (3, False)
         assert client.info("stats")["evicted_keys"] == 0
         assert client.hget(KEY, str(DAY_S)) == b"1"
@@ -242,6 +245,12 @@ class TestRoom:
                 rows = [row(f"h{number}", 60 * minute, value=number / 7, generation=generation) for number in range(200) for minute in range(60)]
                 put(at(place, batch=100), rows, run_id=f"run-{generation}")
         assert client.info("memory")["used_memory"] - before < sum(reckoned)
+
+    def test_an_hour_of_a_series_takes_what_the_documentation_says(self, place: ValkeyPlace, client: Valkey) -> None:
+        for generation, run in ((1_761_955_200_000, "first"), (1_761_955_200_001, "run")):
+            put(at(place), [row(bucket_s=60 * minute, value=round(minute * 0.37, 2), generation=generation) for minute in range(60)], run_id=run)
+        sizes = [round(client.memory_usage(key) / 1000, 1) for key in (KEY, f"{KEY}#rollups", IMAGES)]
+        assert sizes == pytest.approx([0.8, 1.7, 3.4], abs=0.15)
 
     def test_a_server_that_refuses_to_write_ends_the_run(self, place: ValkeyPlace, client: Valkey) -> None:
         def fill(name: str) -> None:

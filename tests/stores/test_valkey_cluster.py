@@ -10,7 +10,7 @@ from valkey.cluster import ValkeyCluster
 from tests.contracts.harness import UNIT, put, read
 from tests.contracts.valkey_places import ValkeyPlace
 from tests.core.rollup_tables import DAY_S, row, rows_of
-from tests.valkey_cluster import cluster
+from tests.valkey_cluster import cluster, cluster_member
 from transforms.calls.aws import Waiting
 from transforms.calls.valkey import Server, ValkeyCalls
 from transforms.core.backoff import Backoff
@@ -153,6 +153,20 @@ def test_a_node_that_goes_ends_the_run(members: list[Any], place: ValkeyPlace) -
     other = ValkeyPlace(members[move.target], is_cluster=True, prefix=place.prefix)
     with pytest.raises(ServiceUnavailable, match=r"reading items at .* 2 attempts"):
         put(store_of(other, gone, attempts=2), ROWS)
+
+
+def test_a_slot_that_no_node_serves_is_waited_for(tmp_path: Path) -> None:
+    with cluster_member(tmp_path, cluster_require_full_coverage="no") as member, member.client() as client:
+        for first, last in ((0, SLOT - 1), (SLOT + 1, 16_383)):
+            client.execute_command("CLUSTER ADDSLOTSRANGE", first, last)
+        while client.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
+            pass
+        place = ValkeyPlace(member, is_cluster=True).another()
+        with pytest.raises(ServiceUnavailable, match=r"reading items at .* 2 attempts, .* \((a slot of the cluster is served by no node|.*not served)"):
+            put(store_of(place, lambda _: None, attempts=2), ROWS)
+        add = once("", lambda: client.execute_command("CLUSTER ADDSLOTS", SLOT))
+        put(store_of(place, lambda _: None, lambda _: add("")), ROWS)
+        assert read(place.open()) == ALL
 
 
 def test_a_client_of_the_cluster_sees_plain_keys(place: ValkeyPlace) -> None:

@@ -43,6 +43,9 @@ T = TypeVar("T")
 CALL_S: Final = 10.0
 """Seconds after which a call that was not answered counts as lost."""
 
+UNKNOWN: Final = "?"
+"""The name of the node of a slot that none serves."""
+
 _DENIED: Final = (AuthenticationError, AuthorizationError, NoPermissionError)
 _DENIALS: Final = ("NOAUTH", "NOPERM", "ACL failure", "The user executing the script can't run")
 """What servers say of a user's rights in answers that the client has no class for; the last one is Redis 7's."""
@@ -132,13 +135,17 @@ class _Clients:
     pid: int = field(default_factory=os.getpid)
 
     def node_of(self, key: bytes) -> str:
-        node = self.cluster.get_node_from_key(key) if self.cluster else None
-        return str(node.name) if node else ""
+        try:
+            return str(self.cluster.get_node_from_key(key).name) if self.cluster else ""
+        except SlotNotCoveredError:
+            return UNKNOWN
 
     def at(self, node: str) -> Any:  # noqa: ANN401 - its commands answer anything
         if not self.cluster:
             return self.single
         found = self.cluster.get_node(node_name=node)
+        if found is None:
+            raise NotConnected("a slot of the cluster is served by no node" if node == UNKNOWN else f"{node} is no node of the cluster any more")
         return self.cluster.get_valkey_connection(found)
 
     def nodes(self) -> list[str]:

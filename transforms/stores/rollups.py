@@ -13,7 +13,7 @@ from transforms.core.units import Unit
 from transforms.core.versions import Merged, merge
 from transforms.stores.backend import Backend, Change, Traits
 from transforms.stores.partitions import Generations, Partitions
-from transforms.stores.protocol import UndoCounts, Wanted
+from transforms.stores.protocol import NOTHING, KeptOut, UndoCounts, Wanted
 from transforms.stores.undoing import UNDO_PREFIX, Undoing
 
 _EMPTY: Final = ROLLUP_SCHEMA.empty_table()
@@ -32,6 +32,10 @@ class Rollups:
     def traits(self) -> Traits:
         """As the protocol says."""
         return self.backend.traits
+
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """As the protocol says."""
+        return self.backend.facts()
 
     def last_generation(self) -> int:
         """As the protocol says."""
@@ -53,19 +57,19 @@ class Rollups:
         """As the protocol says."""
         return self.backend.read(unit, granularity)
 
-    def upsert(self, unit: Unit, rollups: Mapping[str, pa.Table], *, run_id: str, allow_fewer: bool, held: Sequence[Range] = ()) -> dict[str, Merged]:
+    def upsert(self, unit: Unit, rollups: Mapping[str, pa.Table], *, run_id: str, allow_fewer: bool, kept_out: KeptOut = NOTHING) -> dict[str, Merged]:
         """As the protocol says. Where no bucket changes nothing is written."""
         self._check_open(unit)
         if run_id.startswith(UNDO_PREFIX):
             msg = f"the run id {run_id!r} is that of an undo; choose one that does not begin with {UNDO_PREFIX!r}"
             raise UsageError(msg)
-        merging = {name: _Merging(self._checked(table, unit, name), name, allow_fewer, held) for name, table in rollups.items()}
+        merging = {name: _Merging(self._checked(table, unit, name), name, allow_fewer, kept_out) for name, table in rollups.items()}
         self.backend.update(unit, {name: Change(one.new, one.make) for name, one in merging.items()}, run_id)
         return {name: one.merged for name, one in merging.items()}
 
-    def preview(self, unit: Unit, rollups: Mapping[str, pa.Table], *, allow_fewer: bool, held: Sequence[Range] = ()) -> dict[str, Merged]:
+    def preview(self, unit: Unit, rollups: Mapping[str, pa.Table], *, allow_fewer: bool, kept_out: KeptOut = NOTHING) -> dict[str, Merged]:
         """As the protocol says."""
-        merging = {name: _Merging(self._checked(table, unit, name), name, allow_fewer, held) for name, table in rollups.items()}
+        merging = {name: _Merging(self._checked(table, unit, name), name, allow_fewer, kept_out) for name, table in rollups.items()}
         for name, one in merging.items():
             one.make(self.stored_near(unit, name, one.new))
         return {name: one.merged for name, one in merging.items()}
@@ -112,12 +116,15 @@ class Rollups:
 class _Merging:
     """New rows of one granularity, and what became of them when they were last merged."""
 
-    def __init__(self, new: pa.Table, granularity: str, allow_fewer: bool, held: Sequence[Range]) -> None:  # noqa: FBT001 - all by place
+    def __init__(self, new: pa.Table, granularity: str, allow_fewer: bool, kept_out: KeptOut) -> None:  # noqa: FBT001 - all by place
         self.new, self._allow_fewer = new, allow_fewer
-        self._held = overlapping(new, granularity, held) if held else None
-        self.merged = merge(_EMPTY, new, allow_fewer=allow_fewer, held=self._held)
+        self._held, self._left = (overlapping(new, granularity, ranges) if ranges else None for ranges in kept_out)
+        self.merged = self._merged(_EMPTY)
 
     def make(self, stored: pa.Table) -> pa.Table | None:
         """The stored rows with those new ones that win; None if none does."""
-        self.merged = merge(stored, self.new, allow_fewer=self._allow_fewer, held=self._held)
+        self.merged = self._merged(stored)
         return self.merged.table if self.merged.changed else None
+
+    def _merged(self, stored: pa.Table) -> Merged:
+        return merge(stored, self.new, allow_fewer=self._allow_fewer, held=self._held, left=self._left)

@@ -27,7 +27,7 @@ def sorted_scan(
     with tempfile.TemporaryDirectory(prefix="metric-rollups-scan-") as folder:
         paths = _spooled(tables, Path(folder))
         for metric_type in sorted(paths):
-            sources = [Source(path, lambda identity, name=metric_type: wanted is None or wanted(name, *identity[:3]), overlap) for path in paths[metric_type]]  # type: ignore[misc]
+            sources = [Source(path, lambda identity, name=metric_type: wanted is None or wanted(name, *identity[:4]), overlap) for path in paths[metric_type]]  # type: ignore[misc]
             for piece in scan_sorted(sources, [*IDENTITY, "bucket_start", *columns]):
                 yield metric_type, _distinct(piece).select([name for name in ROLLUP_SCHEMA.names if name in columns])
 

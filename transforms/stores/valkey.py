@@ -38,6 +38,7 @@ from transforms.stores.url import StoreUrl
 from transforms.stores.valkey_images import Expiry, Images
 from transforms.stores.valkey_items import ItemForm
 from transforms.stores.valkey_listing import Listing
+from transforms.stores.valkey_memory import memory_texts
 from transforms.stores.valkey_texts import Texts
 from transforms.stores.valkey_writing import UnitItems, read_items, rows_of
 
@@ -99,6 +100,10 @@ class ValkeyTier:
     def name(self) -> str:
         """As the protocol says."""
         return f"{'valkeys' if self.calls.server.tls else 'valkey'}://{self.calls}"
+
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """As the protocol says: each server with the memory it has left."""
+        return tuple(("server", told) for told in memory_texts(self.calls))
 
     def text(self, key: str) -> str | None:
         """As the protocol says."""

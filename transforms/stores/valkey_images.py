@@ -65,9 +65,8 @@ class Images:
         return sorted(self._read("listing runs", Command(("ZRANGEBYSCORE", key, round(self.expiry.now()), "+inf"), key)))
 
     def units(self, run_id: str) -> list[Unit]:
-        """Units of which the run has before-images, sorted."""
-        noted = [_unit_of(text) for text in self._members("own", "units", run_id)]
-        return [unit for unit in sorted(noted) if any(self._lists(run_id, self.items(run_id, unit)).values())]
+        """Units of which the run may have before-images, sorted."""
+        return sorted(map(_unit_of, self._members("own", "units", run_id)))
 
     def items(self, run_id: str, unit: Unit) -> list[Item]:
         """Items of which there may be before-images."""

@@ -1,7 +1,7 @@
 """Room in a hot tier: nothing is written that would make a server evict what is live, or refuse what its live writer wants to write."""
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from transforms.calls.valkey import ValkeyCalls
 from transforms.core.errors import StoreFull
@@ -26,14 +26,34 @@ def check_room(calls: ValkeyCalls, coming: Iterable[tuple[bytes, int]]) -> None:
         _check_node(calls, node, round(more))
 
 
-def _check_node(calls: ValkeyCalls, node: str, more: int) -> None:
+def memory_texts(calls: ValkeyCalls) -> list[str]:
+    """Each server with its memory, for people."""
+    return [f"{node or calls}, {_memory(calls, node)}" for node in calls.nodes("listing servers")]
+
+
+class _Memory(NamedTuple):
+    """What a server says of its memory; a `limit_bytes` of 0 is none."""
+
+    used_bytes: int
+    limit_bytes: int
+    policy: str
+
+    def __str__(self) -> str:
+        limit = f"maxmemory {self.limit_bytes:,} bytes" if self.limit_bytes else "no maxmemory"
+        return f"{self.used_bytes:,} bytes in use, {limit}, maxmemory-policy {self.policy}"
+
+
+def _memory(calls: ValkeyCalls, node: str) -> _Memory:
     told: dict[str, Any] = calls.at("asking for the memory in use", node, "INFO", "memory")
-    used, limit = int(told.get("used_memory", 0)), int(told.get("maxmemory", 0))
-    if limit and used + more > FULL_SHARE * limit:
-        policy = told.get("maxmemory_policy", "unknown")
-        what = "refuse what its live writer writes" if policy == "noeviction" else "evict live points"
+    return _Memory(int(told.get("used_memory", 0)), int(told.get("maxmemory", 0)), str(told.get("maxmemory_policy", "unknown")))
+
+
+def _check_node(calls: ValkeyCalls, node: str, more: int) -> None:
+    memory = _memory(calls, node)
+    if memory.limit_bytes and memory.used_bytes + more > FULL_SHARE * memory.limit_bytes:
+        what = "refuse what its live writer writes" if memory.policy == "noeviction" else "evict live points"
         msg = (
-            f"writing {more:,} bytes to {node or calls}: {used:,} of maxmemory {limit:,} bytes are in use, and beyond {FULL_SHARE:.0%} the server could soon "
-            f"{what} (maxmemory-policy {policy}); make room or ask for less, then repeat the command with the same run id"
+            f"writing {more:,} bytes to {node or calls}: {memory}; beyond {FULL_SHARE:.0%} of it the server could soon {what}; "
+            "make room or ask for less, then repeat the command with the same run id"
         )
         raise StoreFull(msg)
