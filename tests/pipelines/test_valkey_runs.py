@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from scripts.oracle import expected_rows
 from tests.builders import NOON_S
-from tests.pipelines.worlds import NOON_HOUR, Result, World, call, gauge, key, seconds
+from tests.pipelines.worlds import NOON_HOUR, Result, World, call, gauge, key, seconds, tree
 from tests.stores.live_writer import LiveWriter, Rollup
 from tests.valkey_cluster import cluster, server
 
@@ -145,6 +146,22 @@ def test_a_run_asks_before_it_writes_and_shows_the_servers(tier: Tier) -> None:
     assert result.code == 5
     assert re.search(r"^server +127\.0\.0\.1:\d+/3, [\d,]+ bytes in use, no maxmemory, maxmemory-policy noeviction$", result.err, re.MULTILINE)
     assert tier.minutes("h1") == {}
+
+
+@pytest.mark.parametrize("tier", ["valkey"], indirect=True)
+def test_worker_processes_find_the_password_and_it_is_kept_nowhere(tier: Tier, monkeypatch: pytest.MonkeyPatch) -> None:
+    tier.client.config_set("requirepass", "hunter2")
+    monkeypatch.setenv("VALKEY_PASSWORD", "hunter2")
+    with mock.patch("pipelines.submit.PROCESSES_FROM_BYTES", 0):
+        result = tier.backfill("--run-id", "reseed", "--workers", "2")
+    assert result.code == 0, result.err
+    assert tier.minutes("h1").keys() == VALUES["h1"].keys()
+    assert "hunter2" not in result.out + result.err
+    assert not [path for path, content in tree(tier.world.work).items() if b"hunter2" in content]
+    monkeypatch.setenv("VALKEY_PASSWORD", "hunter3")
+    refused = tier.backfill("--run-id", "other")
+    assert refused.code == 2
+    assert "hunter" not in refused.err
 
 
 @pytest.mark.parametrize("tier", ["valkey"], indirect=True)

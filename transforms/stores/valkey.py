@@ -140,8 +140,9 @@ class ValkeyTier:
 
     def update(self, unit: Unit, changes: Mapping[str, Change], run_id: str) -> None:
         """As the protocol says. Raises StoreFull before a server has no room left."""
-        for granularity, change in changes.items():
+        for granularity in changes:
             self._check(granularity)
+        for change in changes.values():
             change_items(self._unit(unit, run_id), change)
 
     def restore(self, unit: Unit, granularity: str, change: Change, *, of_run: str, run_id: str) -> None:
@@ -170,13 +171,14 @@ class ValkeyTier:
         """As the protocol says. All keys of the server are looked at, the rows that are asked for lie in a temporary folder meanwhile."""
         if granularity != GRANULARITY:
             return iter(())
-        return sorted_scan(self._unsorted(metric_types, periods), granularity, periods=periods, wanted=wanted, columns=columns)
+        return sorted_scan(self._unsorted(metric_types, periods, wanted), granularity, periods=periods, wanted=wanted, columns=columns)
 
-    def _unsorted(self, metric_types: Sequence[str], periods: Sequence[Range] | None) -> Iterator[tuple[str, pa.Table]]:
+    def _unsorted(self, metric_types: Sequence[str], periods: Sequence[Range] | None, wanted: Wanted | None) -> Iterator[tuple[str, pa.Table]]:
         for metric_type in metric_types:
             form = ItemForm(self.keys, metric_type)
             for items in self._listing.items(metric_type, periods):
-                yield metric_type, rows_of(form, read_items(self.calls, self.step, items, self.batch))
+                asked = [item for item in items if wanted is None or wanted(metric_type, *item.series)]
+                yield metric_type, rows_of(form, read_items(self.calls, self.step, asked, self.batch))
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:

@@ -60,11 +60,11 @@ return {1}
 """)
 
 SWAP_TEXT: Final = Script("""
--- KEYS: the hash of small texts. ARGV: which, the text that was read or '', the new one. Answers {1, the new one} or, if another is there, {0, that}.
+-- KEYS: the hash of small texts. ARGV: which, the text that was read or '', the new one. Answers 1, or 0 if another is there.
 local text = redis.call('HGET', KEYS[1], ARGV[1]) or ''
-if text ~= ARGV[2] then return {0, text} end
+if text ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
-return {1, ARGV[3]}
+return 1
 """)
 
 NOTE_RUN: Final = Script("""

@@ -34,10 +34,10 @@ class Texts:
         text = self.read(key)
         while (new := make(text)) != text:
             with self.step("text.write"):
-                ((done, there),) = self.calls.each(f"writing {key}", [on(SWAP_TEXT, [self.key], key, text or "", new)])
+                (done,) = self.calls.each(f"writing {key}", [on(SWAP_TEXT, [self.key], key, text or "", new)])
             if done:
                 break
-            text = bytes(there).decode() or None  # also where another writer wrote the same: a generation is issued once
+            text = self.read(key)  # where it is the same, it may be another writer's: a generation is issued once
         return new
 
     def keys(self, prefix: str) -> list[str]:
