@@ -5,7 +5,7 @@ import secrets
 import shlex
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -96,3 +96,11 @@ def asked_to_end() -> Iterator[Callable[[], bool]]:
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+def check_granularities(asked: Sequence[str], store: RollupStore, url: str) -> None:
+    """Raises UsageError if the store can't hold one of the granularities asked for."""
+    held = store.traits.granularities
+    if cannot := [one for one in asked if one not in held]:
+        msg = f"the store {url} holds {', '.join(held)} rollups only, not {', '.join(cannot)}: ask for --granularities {','.join(held)}"
+        raise UsageError(msg)

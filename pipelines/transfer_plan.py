@@ -6,8 +6,8 @@ from typing import Any
 from configs.store_jobs import TransferJob
 from pipelines.outcome import human_number
 from pipelines.plan import edge_texts
-from pipelines.runtime import Runtime
-from transforms.core.errors import RefusedError, UsageError
+from pipelines.runtime import Runtime, check_granularities
+from transforms.core.errors import RefusedError
 from transforms.core.globs import read_series_file
 from transforms.core.granularity import Range
 from transforms.core.live import left_text, left_to_live_writer
@@ -36,8 +36,8 @@ def make_transfer_plan(request: StoreRequest, periods: tuple[Range, ...], runtim
     """
     source = runtime.store(request.source, request.settings, writable=False)
     target = runtime.store(request.store, request.settings)
-    _check_granularities(request.source, source, request.read())
-    _check_granularities(request.store, target, request.granularities)
+    check_granularities(request.read(), source, request.source)
+    check_granularities(request.granularities, target, request.store)
     needed = request.selection(periods).needed()
     shards = _source_shards(request, source, needed)
     if not any(shards.values()) and not allow_empty:
@@ -54,13 +54,6 @@ def make_transfer_plan(request: StoreRequest, periods: tuple[Range, ...], runtim
         target_window_days=target.traits.windows.days,
         left=() if request.include_live else left_to_live_writer(target.traits.live, runtime.now_s()),
     )
-
-
-def _check_granularities(url: str, store: RollupStore, names: tuple[str, ...]) -> None:
-    held = store.traits.granularities
-    if cannot := [one for one in names if one not in held]:
-        msg = f"the store {url} holds {', '.join(held)} rollups only, not {', '.join(cannot)}: ask for --granularities that it holds"
-        raise UsageError(msg)
 
 
 def _source_shards(request: StoreRequest, source: RollupStore, needed: tuple[Range, ...]) -> Shards:

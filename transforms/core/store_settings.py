@@ -3,10 +3,17 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
+from transforms.core.item_keys import DEFAULT_TEMPLATE
+
 
 @dataclass(frozen=True, kw_only=True)
 class StoreSettings:
     """Settings of all kinds of stores; each looks at its own."""
+
+    valkey_expire_s: int = 25 * 3600
+    valkey_key: str = DEFAULT_TEMPLATE
+    valkey_ops_per_s: int = 1000
+    valkey_span_s: int = 3600
 
 
 def settings_of(values: object) -> StoreSettings:
