@@ -89,10 +89,10 @@ class Sides(NamedTuple):
     old: Sequence[int]
     new: Sequence[int]
     asked: tuple[str, ...]
-    work: Path
+    world: World
 
     def copy(self) -> None:
-        done(call(["copy", "--from", self.left, "--store", self.right, *self.asked, "--work-dir", str(self.work), "--yes"]))
+        done(call(["copy", "--from", self.left, "--store", self.right, *self.asked, "--work-dir", str(self.world.work), "--yes"]))
 
     def compare(self) -> Result:
         return call(["compare", self.left, self.right, *self.asked, "--hash-key", HASH_KEY])
@@ -108,7 +108,7 @@ def sides(tmp_path: Path) -> Iterator[Sides]:
         at_s = from_s - NOON_S
         world.put(key(from_s), *(gauge("x", {at_s + 60 * minute: float(minute) for minute in range(MINUTES)}, host=host, at=at_s + 700) for host in HOSTS))
         asked = ("--period", f"{iso(from_s)}/PT1H", "--granularities", "1m", "--metric-types", "host", "--json", "--valkey-ops-per-s", "100000")
-        found = Sides(f"redis://127.0.0.1:{old[0]}/0", f"valkey://127.0.0.1:{new[0]}/0", old, new, asked, world.work)
+        found = Sides(f"redis://127.0.0.1:{old[0]}/0", f"valkey://127.0.0.1:{new[0]}/0", old, new, asked, world)
         done(call(["backfill", "--archive", f"file://{world.archive}", "--store", found.left, *asked, "--work-dir", str(world.work), "--yes"]))
         found.copy()
         yield found
@@ -139,3 +139,13 @@ def test_compare_names_the_slots_of_the_node_that_never_synced(sides: Sides) -> 
     assert {int(slot) for slot in result.data["hash_slots"]["slots"]} == set(lost) <= set(held)
     sides.copy()
     assert sides.compare().code == 0
+
+
+def test_5m_and_1h_are_made_of_the_minutes_that_the_hot_tier_still_has(sides: Sides) -> None:
+    """Into a store of another kind, with the bytes of a backfill from the archive."""
+    world, period = sides.world.beside("coarser"), sides.asked[1]
+    done(sides.world.backfill("--run-id", "whole", "--granularities", "5m,1h", period=period))
+    own = ("--metric-types", "host", "--work-dir", str(world.work), "--run-id", "again", "--valkey-ops-per-s", "100000")
+    done(call(["recalculate", "--from", sides.right, "--store", f"parquet://{world.store}", "--period", period, *own]))
+    assert len(world.rows("5m", period=period)) == 2 * len(HOSTS)
+    assert world.but_generation("again") == sides.world.but_generation("whole")
