@@ -89,7 +89,8 @@ def neighbours_stay_byte_for_byte(new_place: NewPlace) -> None:
     neighbours = [UNIT._replace(shard=1), UNIT._replace(window="2025-11-02"), UNIT._replace(metric_type="service")]
     for unit in neighbours:
         shift = 86_400 if unit.window != DAY else 0
-        put(place.open(), [row("h1", shift, 1, 5.0, None)], unit=unit)
+        series = "h1" if unit.shard == UNIT.shard else "h9"  # a series is in one shard
+        put(place.open(), [row(series, shift, 1, 5.0, None)], unit=unit)
     put(place.open(), [row("h1", 0, 1, 5.0, None)], granularity="5m")
     before = place.stored()
     put(place.open(), RUNS["a"])

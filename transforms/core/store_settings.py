@@ -8,6 +8,11 @@ from typing import Any
 class StoreSettings:
     """Settings of all kinds of stores; each looks at its own."""
 
+    dynamodb_fresh: bool = False
+    dynamodb_read_units: int = 1000
+    dynamodb_ttl: tuple[tuple[str, int], ...] = ()
+    dynamodb_write_units: int = 500
+
 
 def settings_of(values: object) -> StoreSettings:
     """The settings among the fields of a job."""

@@ -77,6 +77,9 @@ class Backend(Protocol):
     def read(self, unit: Unit, granularity: str) -> pa.Table:
         """All stored rows of a unit, canonical and in order."""
 
+    def read_near(self, unit: Unit, granularity: str, near: pa.Table) -> pa.Table:
+        """Stored rows, as `read`, at least all buckets of the items in which these rows lie, whoever wrote them."""
+
     def update(self, unit: Unit, changes: Mapping[str, Change], run_id: str) -> None:
         """Apply the changes, by granularity, to what is stored at that moment.
 

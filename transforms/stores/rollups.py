@@ -67,7 +67,7 @@ class Rollups:
         """As the protocol says."""
         merging = {name: _Merging(self._checked(table, unit, name), name, allow_fewer, held) for name, table in rollups.items()}
         for name, one in merging.items():
-            one.make(self.backend.read(unit, name))
+            one.make(self.backend.read_near(unit, name, one.new))
         return {name: one.merged for name, one in merging.items()}
 
     def scan(
