@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from transforms.core.errors import RefusedError
 from transforms.core.units import Unit
 from transforms.stores.dynamodb_calls import TableCalls, at_of
-from transforms.stores.dynamodb_layout import AFTER, RUNS, Found, Series, absent_image, cut, found, image_place, image_places, part_name, series_of
+from transforms.stores.dynamodb_layout import AFTER, RUNS, Found, Series, absent_image, cut, found, part_name, series_of
 
 if TYPE_CHECKING:
     from transforms.stores.dynamodb_items import Rules, Version
@@ -28,6 +28,7 @@ class Images:
         """Touches nothing."""
         self._calls, self._run_id, self._unit, self._granularity, self._rules = calls, run_id, unit, granularity, rules
         self._where = f"{unit}/{granularity}"
+        self._place = f"before/{run_id}/{self._where}"
         self._announced = False
 
     def keep(self, items: Sequence[tuple[Series, str, "Version | None"]]) -> None:
@@ -44,13 +45,13 @@ class Images:
                 absent.setdefault(series, []).append(name)
             else:
                 images += self._image(series, name, version.of, now_ms)
-        images += [absent_image(image_place(self._run_id, self._where, series), series, names, now_ms) for series, names in absent.items()]
+        images += [absent_image(self._place, series, names, now_ms) for series, names in absent.items()]
         self._calls.put_all("image", images)
 
     def _image(self, series: Series, name: str, item: Found, now_ms: int) -> list[dict[str, Any]]:
         number = item.version if item.version is not None else now_ms
         image = {
-            "series": {"S": image_place(self._run_id, self._where, series)},
+            "series": {"S": self._place},
             "item": {"S": f"{series.digest}/{name}/{number:013d}"},
             "text": {"S": series.text},
             "version": {"N": str(number)},
@@ -65,12 +66,9 @@ class Images:
         self._calls.put_all("index", index)
         self._announced = True
 
-    def all(self) -> list[Image]:
+    def all(self) -> Iterator[Image]:
         """All of them, in no order."""
-        return [image for place in image_places(self._run_id, self._where) for image in self._at(place)]
-
-    def _at(self, place: str) -> Iterator[Image]:
-        items = {at_of(one): one for one in self._calls.query("image", place, " ", AFTER)}
+        items = {at_of(one): one for one in self._calls.query("image", self._place, " ", AFTER)}
         for (_, name), item in items.items():
             if "text" not in item:
                 continue
@@ -82,7 +80,7 @@ class Images:
             whole = found(item, items)
             if whole.body is None:
                 raise RefusedError(
-                    f"reading the before-image {place} {name} of {self._calls.place.name}: {part_name(name, int(number), 1)} or another part is gone"
+                    f"reading the before-image {self._place} {name} of {self._calls.place.name}: {part_name(name, int(number), 1)} or another part is gone"
                 )
             yield Image(text, of, int(number), whole.body)
 

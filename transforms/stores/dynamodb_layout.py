@@ -6,7 +6,7 @@
     text                           partition/host/2025-10-30 …         text (S): shards of a partition, last generation, undos
     runs                           RUN                                 nothing: the run has before-images
     before/RUN                     host-2025-10-30-0003/1m             nothing: the run has before-images of this unit and granularity
-    before/RUN/host-…-0003/1m/7    SERIES DIGEST/1m#…/NUMBER           text (S): the series; body (B), expires (N): an item before the run replaced it
+    before/RUN/host-…-0003/1m      SERIES DIGEST/1m#…/NUMBER           text (S): the series; body (B), expires (N): an item before the run replaced it
                                    SERIES DIGEST/-/NUMBER/CRC          text (S): the series; absent (S): items that were not there before, with commas
     roster/host-2025-10-30-0003    SERIES DIGEST                       text (S): a series of which something was written by this software
 
@@ -20,7 +20,7 @@ shows, or the time where it had none, so that images of an item sort by age.
 import hashlib
 import json
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -38,9 +38,6 @@ TEXT: Final = "text"
 RUNS: Final = "runs"
 AFTER: Final = "\U0010ffff"
 """Sorts after everything that a key goes on with."""
-
-IMAGE_PLACES: Final = 16
-"""Partition keys over which the before-images of a unit and granularity are spread: one takes 1,000 units a second."""
 
 
 class Series(NamedTuple):
@@ -148,16 +145,6 @@ def _bytes(item: Attributes) -> bytes:
 def text_of(item: Attributes) -> str:
     """The SeriesKey of an item of rollups."""
     return str(item.get("text", item["series"])["S"])
-
-
-def image_place(run_id: str, where: str, series: Series) -> str:
-    """Partition key of the before-images of a series; `where` names unit and granularity."""
-    return f"before/{run_id}/{where}/{int(series.digest[:2], 16) % IMAGE_PLACES}"
-
-
-def image_places(run_id: str, where: str) -> Iterator[str]:
-    """Partition keys of all before-images of a unit and granularity."""
-    return (f"before/{run_id}/{where}/{number}" for number in range(IMAGE_PLACES))
 
 
 def absent_image(place: str, series: Series, names: Collection[str], now_ms: int) -> dict[str, Any]:
