@@ -16,7 +16,7 @@ from transforms.core.accounts import STORED, Account, BucketChange, UnitRecord, 
 from transforms.core.counts import INCOMING, Counts, total
 from transforms.core.lateness import Bin, bins, seems_cut
 from transforms.core.model import SERIES_COLUMNS, DeadLetter
-from transforms.core.outcome import LARGEST_CHANGES
+from transforms.core.outcome import LAPSED, LARGEST_CHANGES
 from transforms.core.plan import Plan
 from transforms.core.stopwatch import add_steps
 from transforms.core.time import format_period, format_time
@@ -104,6 +104,7 @@ def _report(plan: Plan, ledger: Ledger, sums: Account, done: list[UnitRecord]) -
             {"object": one.object, "cause": one.cause, "detail": one.detail} for one in islice(_unreadable(plan, ledger), UNREADABLE_LISTED)
         ],
         "refused_file": str(ledger.path / "refused.jsonl"),
+        "refused_lapsed": sum(one.cause == LAPSED for record in done for one in record.refused),
         "refused": [_change(one, unit) for one, unit in _largest(done, "refused", SHOWN_REFUSED)],
         "largest_changes": [_change(one, unit) for one, unit in _largest(done, "changes", LARGEST_CHANGES)],
     }
@@ -134,7 +135,8 @@ def _largest(done: Iterable[UnitRecord], what: str, number: int) -> list[tuple[B
 def _change(change: BucketChange, record: UnitRecord) -> dict[str, Any]:
     series = dict(zip(SERIES_COLUMNS, (record.unit.metric_type, *change.series), strict=True))
     numbers = {name: _finite(getattr(change, name)) for name in ("stored_minutes", "minutes", "stored_avg", "avg")}
-    return series | {"granularity": change.granularity, "bucket_start": format_time(change.bucket_start_s)} | numbers
+    cause = {"cause": change.cause} if change.cause else {}
+    return series | {"granularity": change.granularity, "bucket_start": format_time(change.bucket_start_s)} | numbers | cause
 
 
 def _finite(number: float | None) -> float | str | None:
@@ -215,6 +217,8 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
     if report["refused"]:
         held = "" if not report["min_coverage"] else f", or hours with a coverage below {report['min_coverage']:g} held back"
         yield f"          stored rollups of more minutes were kept{held}; all of them: {report['refused_file']}; --allow-fewer replaces the former"
+    if report["refused_lapsed"]:
+        yield f"          of the refused, {human_number(report['refused_lapsed'])} would be removed at once: their time to live (--dynamodb-ttl) has passed"
     yield from _change_lines("changed", report["largest_changes"])
     yield from (f"SUMS DIFFER  {sentence}" for sentence in report["imbalances"])
 

@@ -96,6 +96,12 @@ class Backend(Protocol):
         In stores of several items a unit, the n-th table holds the n-th newest image of each.
         """
 
+    def lapsed(self, granularity: str) -> Sequence[Range]:
+        """Times of which the service would remove rollups as soon as they are written."""
+
+    def warnings(self) -> list[str]:
+        """Sentences about what should be known before writing."""
+
     def imaged(self, run_id: str) -> Iterator[tuple[Unit, str]]:
         """Units and granularities of which the run has before-images, sorted."""
 

@@ -24,6 +24,7 @@ from transforms.stores.dynamodb_items import Items, Rules, assembled, in_threads
 from transforms.stores.dynamodb_layout import AFTER, TEXT, item_key, item_name
 from transforms.stores.dynamodb_place import Place, place_of
 from transforms.stores.dynamodb_scan import scan_table
+from transforms.stores.dynamodb_table import stream_warnings
 from transforms.stores.files import Failpoint, no_failpoint
 from transforms.stores.items import change_items
 from transforms.stores.protocol import Wanted
@@ -36,9 +37,17 @@ TRAITS: Final = Traits(windows=Windows(7), is_local=False, live="settled", limit
 class DynamoStore(Rollups):
     """A `RollupStore` in a table that is there (`rollups store create`). Its window is 7 days."""
 
-    def __init__(self, place: Place, settings: StoreSettings | None = None, *, failpoint: Failpoint = no_failpoint, waiting: Waiting | None = None) -> None:
+    def __init__(
+        self,
+        place: Place,
+        settings: StoreSettings | None = None,
+        *,
+        failpoint: Failpoint = no_failpoint,
+        waiting: Waiting | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         """Touches nothing. `failpoint` is called around every call."""
-        super().__init__(DynamoTable(place, settings or StoreSettings(), failpoint, waiting or Waiting()))
+        super().__init__(DynamoTable(place, settings or StoreSettings(), failpoint, waiting or Waiting(), clock=clock))
 
 
 def open_url(url: StoreUrl, settings: StoreSettings, *, writable: bool) -> DynamoStore:  # noqa: ARG001 - a table must be there in either case
@@ -49,7 +58,7 @@ def open_url(url: StoreUrl, settings: StoreSettings, *, writable: bool) -> Dynam
 class DynamoTable:
     """The table as a `Backend`."""
 
-    def __init__(self, place: Place, settings: StoreSettings, failpoint: Failpoint, waiting: Waiting, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, place: Place, settings: StoreSettings, failpoint: Failpoint, waiting: Waiting, *, clock: Callable[[], float]) -> None:
         """Touches nothing."""
         pace = Pace.of(settings.dynamodb_read_units, settings.dynamodb_write_units, waiting)
         self.place = place
@@ -124,6 +133,18 @@ class DynamoTable:
         for number in range(max(map(len, newest_first.values()), default=0)):
             held = [(key, some[number].body) for key, some in newest_first.items() if len(some) > number]
             yield unpack([(key, body) for key, body in held if body is not None], granularity).select(list(columns))
+
+    def lapsed(self, granularity: str) -> Sequence[Range]:
+        """As the protocol says: items expire by rule, counted from the end of their span."""
+        if granularity not in self._rules.ttl_s:
+            return ()
+        span_s = SPAN_S[granularity]
+        over_s = (self._rules.now_ms() // 1000 - self._rules.ttl_s[granularity]) // span_s * span_s
+        return ((0, over_s),) if over_s > 0 else ()
+
+    def warnings(self) -> list[str]:
+        """As the protocol says."""
+        return stream_warnings(self.place)
 
     def imaged(self, run_id: str) -> Iterator[tuple[Unit, str]]:
         """As the protocol says."""

@@ -26,7 +26,9 @@ def create_table(place: Place, wait_s: Callable[[float], None] = time.sleep) -> 
     """
     client = place.client()
     try:
-        done = [*_created(client, place), *_active(client, place, wait_s), *_expiring(client, place), *_recoverable(client, place)]
+        done = list(_created(client, place))
+        _wait_until_active(client, place, wait_s)
+        done += [*_expiring(client, place), *_recoverable(client, place)]
     except (ClientError, BotoCoreError) as error:
         raise UsageError(f"making the table {place.table!r}: {error}") from error
     return done
@@ -54,13 +56,12 @@ def _described(client: Any, place: Place) -> dict[str, Any] | None:  # noqa: ANN
     return table
 
 
-def _active(client: Any, place: Place, wait_s: Callable[[float], None]) -> Iterator[str]:  # noqa: ANN401 - botocore makes its classes at run time
+def _wait_until_active(client: Any, place: Place, wait_s: Callable[[float], None]) -> None:  # noqa: ANN401 - botocore makes its classes at run time
     for _ in range(CHECKS):
         table = _described(client, place)
         if table and table["TableStatus"] == "ACTIVE":
             return
         wait_s(CHECK_S)
-    yield ""
     raise ServiceUnavailable(f"the table {place.table!r} is not active after {CHECKS * CHECK_S:.0f} s: repeat the command")
 
 
@@ -80,3 +81,46 @@ def _recoverable(client: Any, place: Place) -> Iterator[str]:  # noqa: ANN401 - 
         return
     client.update_continuous_backups(TableName=place.table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True})
     yield "point-in-time recovery is on"
+
+
+def cloudformation(place: Place) -> dict[str, Any]:
+    """A template that makes the table that `create_table` makes, and keeps it when the stack is deleted."""
+    properties = {
+        "TableName": place.table,
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": list(ATTRIBUTES),
+        "KeySchema": list(KEY_SCHEMA),
+        "TimeToLiveSpecification": {"AttributeName": TTL_ATTRIBUTE, "Enabled": True},
+        "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
+    }
+    table = {"Type": "AWS::DynamoDB::Table", "DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain", "Properties": properties}
+    return {"AWSTemplateFormatVersion": "2010-09-09", "Description": "Metric rollups", "Resources": {"Rollups": table}}
+
+
+def stream_warnings(place: Place) -> list[str]:
+    """What of the table's stream a plan should tell: Lambda functions that our writes would start. What may not be asked is told, too."""
+    try:
+        table = _described(place.client(), place) or {}
+    except (ClientError, BotoCoreError) as error:
+        return [f"whether {place.name} has a stream that starts functions is not known: {_denied(error, 'dynamodb:DescribeTable')}"]
+    stream = table.get("LatestStreamArn", "") if table.get("StreamSpecification", {}).get("StreamEnabled") else ""
+    return [*_consumers(place, stream)] if stream else []
+
+
+def _consumers(place: Place, stream: str) -> Iterator[str]:
+    try:
+        pages = place.client("lambda").get_paginator("list_event_source_mappings").paginate(EventSourceArn=stream)
+        mappings = [one for page in pages for one in page["EventSourceMappings"]]
+    except (ClientError, BotoCoreError) as error:
+        yield f"the table {place.table} has a stream, and which functions it starts is not known: {_denied(error, 'lambda:ListEventSourceMappings')}"
+        return
+    names = sorted({one["FunctionArn"].rpartition(":function:")[2] for one in mappings if one.get("State") not in ("Disabled", "Disabling")})
+    if names:
+        yield (
+            f"the table {place.table} has a stream that starts {', '.join(names)}: every item written here would start them too, outside of any limit "
+            "of this run; disable the event source mapping for the time of the run, or give the functions reserved concurrency"
+        )
+
+
+def _denied(error: Exception, action: str) -> str:
+    return f"{error_code(error) or error} (it needs {action})"

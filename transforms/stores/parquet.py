@@ -111,6 +111,14 @@ class ParquetFolder:
             path = self.layout.image(run_id, unit, granularity, number)
             yield read_table(path, columns) if path.stat().st_size else ROLLUP_SCHEMA.empty_table().select(list(columns))
 
+    def lapsed(self, granularity: str) -> Sequence[Range]:  # noqa: ARG002 - files stay
+        """As the protocol says."""
+        return ()
+
+    def warnings(self) -> list[str]:
+        """As the protocol says."""
+        return []
+
     def imaged(self, run_id: str) -> Iterator[tuple[Unit, str]]:
         """As the protocol says."""
         return self.layout.imaged(run_id)

@@ -44,6 +44,9 @@ class RollupStore(Protocol):
     def traits(self) -> "Traits":
         """What this kind of store is like."""
 
+    def warnings(self) -> list[str]:
+        """Sentences about what should be known before writing into this one; what can't be found out is one of them."""
+
     def last_generation(self) -> int:
         """The last generation this store issued, 0 if none."""
 
@@ -62,7 +65,7 @@ class RollupStore(Protocol):
     def upsert(self, unit: Unit, rollups: Mapping[str, pa.Table], *, run_id: str, allow_fewer: bool, held: Sequence[Range] = ()) -> dict[str, Merged]:
         """Merge tables by granularity into the unit by the rule of `core.versions`, and say what became of each row.
 
-        Rows whose bucket overlaps one of the `held` ranges are held back.
+        Rows whose bucket overlaps one of the `held` ranges are held back, and so are those that the service would remove at once (`Merged.lapsed`).
 
         Atomic per granularity against other writers and against being killed; repeating it changes nothing. Replaced versions are kept as before-images of
         `run_id`. The partition must be open.

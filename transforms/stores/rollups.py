@@ -1,6 +1,7 @@
 """A rollup store on any backend: which version of a bucket stays, partitions, generations, undo."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import pyarrow as pa
@@ -33,6 +34,10 @@ class Rollups:
         """As the protocol says."""
         return self.backend.traits
 
+    def warnings(self) -> list[str]:
+        """As the protocol says."""
+        return self.backend.warnings()
+
     def last_generation(self) -> int:
         """As the protocol says."""
         return self._generations.last()
@@ -59,13 +64,13 @@ class Rollups:
         if run_id.startswith(UNDO_PREFIX):
             msg = f"the run id {run_id!r} is that of an undo; choose one that does not begin with {UNDO_PREFIX!r}"
             raise UsageError(msg)
-        merging = {name: _Merging(self._checked(table, unit, name), name, allow_fewer, held) for name, table in rollups.items()}
+        merging = {name: _Merging(self._checked(table, unit, name), name, allow_fewer, held, self.backend.lapsed(name)) for name, table in rollups.items()}
         self.backend.update(unit, {name: Change(one.new, one.make) for name, one in merging.items()}, run_id)
         return {name: one.merged for name, one in merging.items()}
 
     def preview(self, unit: Unit, rollups: Mapping[str, pa.Table], *, allow_fewer: bool, held: Sequence[Range] = ()) -> dict[str, Merged]:
         """As the protocol says."""
-        merging = {name: _Merging(self._checked(table, unit, name), name, allow_fewer, held) for name, table in rollups.items()}
+        merging = {name: _Merging(self._checked(table, unit, name), name, allow_fewer, held, self.backend.lapsed(name)) for name, table in rollups.items()}
         for name, one in merging.items():
             one.make(self.backend.read_near(unit, name, one.new))
         return {name: one.merged for name, one in merging.items()}
@@ -108,12 +113,16 @@ class Rollups:
 class _Merging:
     """New rows of one granularity, and what became of them when they were last merged."""
 
-    def __init__(self, new: pa.Table, granularity: str, allow_fewer: bool, held: Sequence[Range]) -> None:  # noqa: FBT001 - all by place
+    def __init__(self, new: pa.Table, granularity: str, allow_fewer: bool, held: Sequence[Range], lapsed: Sequence[Range]) -> None:  # noqa: FBT001 - all by place
         self.new, self._allow_fewer = new, allow_fewer
-        self._held = overlapping(new, granularity, held) if held else None
-        self.merged = merge(_EMPTY, new, allow_fewer=allow_fewer, held=self._held)
+        self._lapsed = overlapping(new, granularity, lapsed) if lapsed else None
+        self._held = overlapping(new, granularity, [*held, *lapsed]) if held or lapsed else None
+        self.merged = self._merge(_EMPTY)
 
     def make(self, stored: pa.Table) -> pa.Table | None:
         """The stored rows with those new ones that win; None if none does."""
-        self.merged = merge(stored, self.new, allow_fewer=self._allow_fewer, held=self._held)
+        self.merged = self._merge(stored)
         return self.merged.table if self.merged.changed else None
+
+    def _merge(self, stored: pa.Table) -> Merged:
+        return replace(merge(stored, self.new, allow_fewer=self._allow_fewer, held=self._held), lapsed=self._lapsed)
