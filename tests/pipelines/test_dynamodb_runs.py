@@ -87,6 +87,7 @@ def test_undo_of_the_only_run_leaves_no_rollup(remote: Remote) -> None:
     assert remote.rows() == []
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_write_and_resumed_ends_as_undisturbed(remote: Remote, server: str, tmp_path: Path) -> None:
     assert remote.world.backfill("--run-id", "files", period=PERIOD).code == 0
     with Forge(tmp_path) as forge:

@@ -133,7 +133,7 @@ class Items:
         """As the protocol says."""
         self._images.keep([(self.series(key), self.at(key)[1], _version(one)) for key, (one, _) in changes.items()])
         fresh = {key for key, (one, body) in changes.items() if self._rules.fresh and one.version is None and body is not None}
-        self._calls.put_all("item", [item for key in fresh for item in self._items(key, changes[key][1] or b"", None)])
+        self._calls.put_cut("item", [self._items(key, changes[key][1] or b"", None) for key in fresh])
         return self._by_condition({key: change for key, change in changes.items() if key not in fresh})
 
     def _by_condition(self, changes: Mapping[ItemKey, tuple[Held, bytes | None]]) -> dict[ItemKey, Held]:
