@@ -31,7 +31,7 @@ def test_a_folder_that_is_not_there_is_made_at_the_first_write(tmp_path: Path) -
         ("parquet://", r"has a relative path"),
         ("parquet://user:hunter2@host/x", r"parquet://…@host/x holds a user name or password"),
         ("valkey://:hunter2@host/0", r"valkey://…@host/0 holds a user name or password"),
-        ("parquet:///x?token=hunter2", r"parquet:///x goes on with \? or #"),
+        ("parquet:///x?token=hunter2", r"parquet:///x goes on with \?, which parquet:// has no use for"),
     ],
 )
 def test_a_wrong_url_is_answered_with_what_would_be_right(url: str, message: str) -> None:

@@ -24,7 +24,7 @@ from transforms.stores.dynamodb_items import Items, Rules, assembled, in_threads
 from transforms.stores.dynamodb_layout import AFTER, TEXT, item_key, item_name
 from transforms.stores.dynamodb_place import Place, place_of
 from transforms.stores.dynamodb_scan import scan_table
-from transforms.stores.dynamodb_table import stream_warnings
+from transforms.stores.dynamodb_table import stream_warnings, table_facts
 from transforms.stores.files import Failpoint, no_failpoint
 from transforms.stores.items import change_items
 from transforms.stores.protocol import Wanted
@@ -74,6 +74,10 @@ class DynamoTable:
     def name(self) -> str:
         """As the protocol says."""
         return self.place.name
+
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """As the protocol says."""
+        return table_facts(self.place)
 
     def text(self, key: str) -> str | None:
         """As the protocol says."""

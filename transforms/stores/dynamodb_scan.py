@@ -48,7 +48,7 @@ def _by_type(items: Iterator[Found], metric_types: Sequence[str], wanted: Wanted
     chosen: dict[str, list[tuple[ItemKey, bytes]]] = {}
     for item in items:
         metric_type, key = keyed(item)
-        if item.body is not None and metric_type in metric_types and (wanted is None or wanted(metric_type, key.org, key.entity, key.name)):
+        if item.body is not None and metric_type in metric_types and (wanted is None or wanted(metric_type, *key[:-1])):
             chosen.setdefault(metric_type, []).append((key, item.body))
     return chosen
 
