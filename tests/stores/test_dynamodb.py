@@ -143,6 +143,20 @@ class TestRequestUnits:
         last = 3.0
         assert (proxy.writes - last) / (10 * 0.95) == pytest.approx(now[0], abs=1.0)
 
+    def test_the_rate_begins_as_a_new_table_needs_it_and_doubles_in_half_an_hour(self) -> None:
+        now = [0.0]
+        pace = Pace.of(60_000, 40_000, Waiting(clock=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds)))
+        for pacer, first in ((pace.writes, 2_000), (pace.reads, 6_000)):
+            begin = now[0]
+            pacer.take(first * 0.95)
+            pacer.take(0)
+            assert now[0] - begin == pytest.approx(1.0, rel=0.01)
+        now[0] += 1_800
+        begin = now[0]
+        pace.writes.take(4_000 * 0.95)
+        pace.writes.take(0)
+        assert now[0] - begin == pytest.approx(1.0, rel=0.01)
+
 
 class TestThrottling:
     def test_a_hot_key_waits_while_others_go_on(self, proxy: Proxy) -> None:
