@@ -161,6 +161,7 @@ def test_a_plan_says_everything_and_stores_the_same(world: World) -> None:
             "judged_by": ["objects"],
             "incomplete": [{"hour": "2025-11-01T11:00:00Z", "objects": 0, "unreadable": 0, "share": 0.0}],
         },
+        "warnings": [],
     }
     stored = stored_plan(world, "r1")
     assert (stored["generation"], stored["periods"], stored["groups"]) == (round(NOW_S * 1000), [[NOON_S - 1_770, NOON_S + 600]], [[0, 1], [1, 1], [2, 1]])

@@ -4,6 +4,7 @@ Reads are consistent. An item is replaced under the condition that it is still t
 with which it is merged again. What an item was is kept before. Limits are kept in request units a second by each worker process.
 """
 
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
@@ -63,7 +64,7 @@ class DynamoTable:
         pace = Pace.of(settings.dynamodb_read_units, settings.dynamodb_write_units, waiting)
         self.place = place
         self.calls = TableCalls(place, AwsCalls(place.client, waiting), pace, failpoint, waiting)
-        self._rules = Rules(dict(settings.dynamodb_ttl), settings.dynamodb_fresh, lambda: round(clock() * 1000))
+        self._rules = Rules(dict(settings.dynamodb_ttl), settings.dynamodb_fresh, lambda: round(clock() * 1000), lambda: secrets.token_hex(8))
 
     @property
     def traits(self) -> Traits:

@@ -11,7 +11,7 @@ from transforms.core.capacity import Attributes, item_bytes
 from transforms.core.errors import ServiceUnavailable
 from transforms.core.packed import SPAN_S, ItemKey, pack, unpack
 from transforms.core.units import Unit
-from transforms.stores.dynamodb_calls import ABSENT, HOT, Condition, ItemAt, Lost, TableCalls, Written, at_of
+from transforms.stores.dynamodb_calls import ABSENT, BATCH_GET, HOT, Condition, ItemAt, Lost, TableCalls, Written, at_of
 from transforms.stores.dynamodb_images import Images
 from transforms.stores.dynamodb_layout import (
     AFTER,
@@ -22,6 +22,7 @@ from transforms.stores.dynamodb_layout import (
     is_part,
     item_key,
     item_name,
+    part_names,
     series_of,
     series_text,
     text_of,
@@ -49,11 +50,12 @@ class Version(NamedTuple):
 
 @dataclass(frozen=True)
 class Rules:
-    """How items are written: `ttl_s` by granularity; into a `fresh` table without conditions. `now_ms` is the clock."""
+    """How items are written: `ttl_s` by granularity; into a `fresh` table without conditions. `now_ms` is the clock, `token` gives another text each time."""
 
     ttl_s: Mapping[str, int]
     fresh: bool
     now_ms: Callable[[], int]
+    token: Callable[[], str]
 
 
 def in_threads(work: Callable[[A], B], given: Sequence[A]) -> list[B]:
@@ -103,7 +105,7 @@ class Items:
         return {key: held(read.get(self.at(key))) for key in keys}
 
     def _by_keys(self, ats: Sequence[ItemAt]) -> dict[ItemAt, Found]:
-        slices = [ats[at : at + 100] for at in range(0, len(ats), 100)]
+        slices = [ats[at : at + BATCH_GET] for at in range(0, len(ats), BATCH_GET)]
         items = {at: item for part in in_threads(lambda some: self._calls.get_many("item", some), slices) for at, item in part.items()}
         return {at: self.whole(found(item)) for at, item in items.items()}
 
@@ -123,7 +125,7 @@ class Items:
                 return one
             now = self._calls.get("item", at_of(one.item))
             if now is None:
-                return one._replace(body=None, parts=0)
+                return one._replace(body=None)
             one = found(now)
         raise ServiceUnavailable(
             f"reading {at_of(one.item)} of {self._calls.place.name}: its further parts are gone, in {READS_OF_ONE} versions one after another"
@@ -157,9 +159,9 @@ class Items:
             *parts, item = self._items(key, body, version)
             self._calls.put_all("part", parts)
             written = self._calls.put("item", item, condition, size)
-            if isinstance(written, Lost):
+            if isinstance(written, Lost) and (written.item is None or part_names(written.item) != part_names(item)):  # or it is this very write, made before
                 self._calls.delete_all("part", [at_of(one) for one in parts], item_bytes(item))
-        if written == "written" and version and version.of.parts:
+        if written == "written" and version and version.of.part_names:
             self._calls.delete_all("part", [(self.series(key).key, name) for name in version.of.part_names], size)
         return written
 
@@ -175,7 +177,7 @@ class Items:
             "version": {"N": str(number)},
             **({} if expires_s is None else {"expires": {"N": str(expires_s)}}),
         }
-        return cut(item, body, number)
+        return cut(item, body, self._rules.token())
 
     def _expires_s(self, key: ItemKey, before: Version | None) -> int | None:
         """By rule; without one as it was, unless that has passed: the service would remove what is written."""
