@@ -6,7 +6,7 @@
     text                           partition/host/2025-10-30 …         text (S): shards of a partition, last generation, undos
     runs                           RUN                                 nothing: the run has before-images
     before/RUN                     host-2025-10-30-0003/1m             nothing: the run has before-images of this unit and granularity
-    before/RUN/host-…-0003/1m      SERIES DIGEST/1m#…/NUMBER           text (S): the series; body (B), expires (N): an item before the run replaced it
+    before/RUN/host-…-0003/1m      SERIES DIGEST/1m#…/NUMBER           text (S): the series; body (B), version (N), parts (S): an item before
                                    SERIES DIGEST/-/NUMBER/CRC          text (S): the series; absent (S): items that were not there before, with commas
     roster/host-2025-10-30-0003    SERIES DIGEST                       text (S): a series of which something was written by this software
 
