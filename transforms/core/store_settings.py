@@ -3,6 +3,8 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
+from transforms.core.item_keys import DEFAULT_TEMPLATE
+
 
 @dataclass(frozen=True, kw_only=True)
 class StoreSettings:
@@ -12,6 +14,10 @@ class StoreSettings:
     dynamodb_read_units: int = 1000
     dynamodb_ttl: tuple[tuple[str, int], ...] = ()
     dynamodb_write_units: int = 500
+    valkey_expire_s: int = 25 * 3600
+    valkey_key: str = DEFAULT_TEMPLATE
+    valkey_ops_per_s: int = 1000
+    valkey_span_s: int = 3600
 
 
 def settings_of(values: object) -> StoreSettings:

@@ -48,7 +48,20 @@ class DynamoStore(Rollups):
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Touches nothing. `failpoint` is called around every call."""
-        super().__init__(DynamoTable(place, settings or StoreSettings(), failpoint, waiting or Waiting(), clock=clock))
+        self._table = DynamoTable(place, settings or StoreSettings(), failpoint, waiting or Waiting(), clock=clock)
+        super().__init__(self._table)
+
+    def stored_near(self, unit: Unit, granularity: str, rows: pa.Table) -> pa.Table:
+        """As the class above says: of a series that another writer wrote, too."""
+        return self._table.read_near(unit, granularity, rows)
+
+    def lapsed(self, granularity: str) -> Sequence[Range]:
+        """As the class above says."""
+        return self._table.lapsed(granularity)
+
+    def warnings(self) -> list[str]:
+        """As the protocol says: functions that the table's stream would start."""
+        return stream_warnings(self._table.place)
 
 
 def open_url(url: StoreUrl, settings: StoreSettings, *, writable: bool) -> DynamoStore:  # noqa: ARG001 - a table must be there in either case
@@ -115,7 +128,7 @@ class DynamoTable:
         return unpack(found, granularity)
 
     def read_near(self, unit: Unit, granularity: str, near: pa.Table) -> pa.Table:
-        """As the protocol says."""
+        """Stored rows, as `read`, all of the items in which these rows lie, whoever wrote them."""
         items = self._items(unit, granularity, "")
         return items.decode(items.read(items.encode(near).keys()))
 
@@ -140,16 +153,12 @@ class DynamoTable:
             yield unpack([(key, body) for key, body in held if body is not None], granularity).select(list(columns))
 
     def lapsed(self, granularity: str) -> Sequence[Range]:
-        """As the protocol says: items expire by rule, counted from the end of their span."""
+        """Times of which items would expire at once, by rule, counted from the end of their span."""
         if granularity not in self._rules.ttl_s:
             return ()
         span_s = SPAN_S[granularity]
         over_s = (self._rules.now_ms() // 1000 - self._rules.ttl_s[granularity]) // span_s * span_s
         return ((0, over_s),) if over_s > 0 else ()
-
-    def warnings(self) -> list[str]:
-        """As the protocol says."""
-        return stream_warnings(self.place)
 
     def imaged(self, run_id: str) -> Iterator[tuple[Unit, str]]:
         """As the protocol says."""
