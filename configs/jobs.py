@@ -201,6 +201,22 @@ class StatusJob:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StoreCreateJob:
+    """Which store to make; `action` is the word after `store`."""
+
+    action: str
+    store: str
+    print_cloudformation: bool
+    json: bool
+
+    def __post_init__(self) -> None:
+        """There is one action."""
+        if self.action != "create":
+            msg = f"rollups store {self.action!r}: the only thing to do is `rollups store create --store URL`"
+            raise UsageError(msg)
+
+
+@dataclass(frozen=True, kw_only=True)
 class UndoJob:
     """Which run to undo."""
 

@@ -90,6 +90,31 @@ def whole_number(minimum: int) -> Callable[[str], int]:
     return parse
 
 
+def durations(what: str, allowed: Iterable[str]) -> Callable[[str], tuple[tuple[str, int], ...]]:
+    """Accepts a comma-separated list of `word=duration`, each word at most once, and gives seconds: `1m=15d,5m=36h`."""
+    word = one_of(what, allowed)
+
+    def parse(text: str) -> tuple[tuple[str, int], ...]:
+        pairs = [part.strip().partition("=") for part in text.split(",") if part.strip()]
+        words = [word(name) for name, _, _ in pairs]
+        if len(set(words)) != len(words):
+            msg = f"{text!r} names a {what} twice"
+            raise UsageError(msg)
+        return tuple((name, _seconds(duration)) for name, _, duration in pairs)
+
+    return parse
+
+
+def _seconds(text: str) -> int:
+    """Seconds of `90s`, `30m`, `36h` or `15d`."""
+    unit = {"s": 1, "m": 60, "h": 3600, "d": 86_400}.get(text[-1:])
+    number = text[:-1]
+    if unit is None or not number.isascii() or not number.isdigit() or not int(number):
+        msg = f"{text!r} is no duration such as 36h or 15d"
+        raise UsageError(msg)
+    return int(number) * unit
+
+
 def parse_value(option: Option, written: object, place: str) -> object:
     """The value of an option as written on the command line or in YAML. Raises UsageError that names the place."""
     if option.flag:

@@ -12,7 +12,7 @@ from transforms.core.model import METRIC_TYPES
 
 _SOURCE: Final = (
     Option(name="archive", metavar="URL", help="where the archived records are: file:///abs/path or s3://bucket/prefix", required=True),
-    Option(name="store", metavar="URL", help="where the rollups live: parquet:///abs/path", required=True),
+    Option(name="store", metavar="URL", help="where the rollups live: parquet:///abs/path or dynamodb://table", required=True),
     Option(
         name="period",
         metavar="FROM/TO",
@@ -207,7 +207,7 @@ BACKFILL_OPTIONS: Final = (
 )
 
 EXPORT_OPTIONS: Final = (
-    Option(name="store", metavar="URL", help="where the rollups live: parquet:///abs/path", required=True),
+    Option(name="store", metavar="URL", help="where the rollups live: parquet:///abs/path or dynamodb://table", required=True),
     Option(name="period", metavar="FROM/TO", many=True, required=True, help="buckets that overlap it are listed; may be given several times"),
     Option(name="granularity", metavar="1m|5m|1h", parse=one_of("granularity", GRANULARITIES), required=True, help="bucket width"),
     Option(name="metric-types", metavar="LIST", parse=list_of("metric type", METRIC_TYPES), default=METRIC_TYPES, help="(default: all)"),
@@ -238,8 +238,24 @@ STATUS_OPTIONS: Final = (
     _CONFIG,
 )
 
+STORE_CREATE_OPTIONS: Final = (
+    Option(name="store", metavar="URL", help="the store to make: dynamodb://table", required=True),
+    Option(name="print-cloudformation", flag=True, default=False, help="print the template that makes it, and make nothing"),
+    _JSON,
+    _CONFIG,
+)
+
 UNDO_OPTIONS: Final = (_YES, _WORK_DIR, _JSON, _CONFIG)
 
 
-EVERY_OPTION: Final = (*PLAN_OPTIONS, *BACKFILL_OPTIONS, *EXPORT_OPTIONS, *INSPECT_OPTIONS, *RUNS_OPTIONS, *STATUS_OPTIONS, *UNDO_OPTIONS)
+EVERY_OPTION: Final = (
+    *PLAN_OPTIONS,
+    *BACKFILL_OPTIONS,
+    *EXPORT_OPTIONS,
+    *INSPECT_OPTIONS,
+    *RUNS_OPTIONS,
+    *STATUS_OPTIONS,
+    *STORE_CREATE_OPTIONS,
+    *UNDO_OPTIONS,
+)
 """Options of all commands."""

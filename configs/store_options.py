@@ -2,13 +2,41 @@
 
 from typing import Final
 
-from configs.option import Option, whole_number
+from configs.option import Option, durations, whole_number
+from transforms.core.granularity import GRANULARITIES
 from transforms.core.item_keys import check_item_template, check_span
 from transforms.core.store_settings import StoreSettings
 
 _DEFAULT: Final = StoreSettings()
 
 STORE_OPTIONS: Final[tuple[Option, ...]] = (
+    Option(
+        name="dynamodb-fresh",
+        flag=True,
+        default=False,
+        help="the table is new and nobody else writes into it: new items are written in batches, unconditionally",
+    ),
+    Option(
+        name="dynamodb-read-units",
+        parse=whole_number(1),
+        default=1000,
+        metavar="RRU",
+        help="a worker process reads a DynamoDB table with at most so many read request units a second (default: 1000)",
+    ),
+    Option(
+        name="dynamodb-ttl",
+        parse=durations("granularity", GRANULARITIES),
+        default=(),
+        metavar="LIST",
+        help="when items in DynamoDB expire, counted from the end of their span, such as 1m=15d,5m=90d; what would have expired is refused; without it, never",
+    ),
+    Option(
+        name="dynamodb-write-units",
+        parse=whole_number(1),
+        default=500,
+        metavar="WRU",
+        help="a worker process writes into a DynamoDB table with at most so many write request units a second (default: 500)",
+    ),
     Option(
         name="valkey-expire-s",
         metavar="SECONDS",

@@ -37,6 +37,7 @@ def _shown(plan: Plan, store: RollupStore) -> Iterator[str]:
     estimate = plan.estimate
     yield f"store       {plan.request.store}"
     yield from (f"{name:11} {value}" for name, value in store.facts())
+    yield from (f"warning     {one}" for one in store.warnings())
     yield from (f"period      {format_period(one)}" for one in plan.periods)
     buckets = ", ".join(f"{name} {human_number(_buckets(plan, name))}" for name in plan.request.granularities)
     yield f"buckets     at most {buckets} in about {human_number(estimate.series)} series"

@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, NoReturn, TextIO
 
 from configs import options as table, store_command_options as store_table
-from configs.jobs import BackfillJob, ExportJob, InspectJob, PlanJob, RunsJob, StatusJob, UndoJob, check_run_id, values_of
+from configs.jobs import BackfillJob, ExportJob, InspectJob, PlanJob, RunsJob, StatusJob, StoreCreateJob, UndoJob, check_run_id, values_of
 from configs.loader import load_config
 from configs.option import Option, defaults, nearest, parse_value
 from configs.store_jobs import CompareJob, CopyJob, RecalculateJob
@@ -121,6 +121,14 @@ COMMANDS: Final = (
         job=StatusJob,
         arguments=("run_id",),
         examples=("rollups status 20251109T124300-3f9a --watch", "rollups status 20251109T124300-3f9a --dead-letters"),
+    ),
+    Command(
+        name="store",
+        help="make what a store needs (store create)",
+        options=table.STORE_CREATE_OPTIONS,
+        job=StoreCreateJob,
+        arguments=("action",),
+        examples=("rollups store create --store dynamodb://rollups", "rollups store create --store dynamodb://rollups --print-cloudformation"),
     ),
     Command(
         name="undo",

@@ -1,6 +1,6 @@
 """`rollups plan`: everything a backfill will do, stored under the run id and shown."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from configs.jobs import PlanJob
@@ -22,12 +22,14 @@ def run(job: PlanJob, runtime: Runtime) -> Outcome:
     if ledger.exists():
         raise UsageError(taken)
     planned = make_plan(job, runtime, run_id, dry_run=False)
+    warnings = runtime.store(job.store, planned.plan.request.settings).warnings()
     with ledger.lock():
         if ledger.exists():
             raise UsageError(taken)
         ledger.create(planned.plan, planned.manifest, planned.membership)
     runtime.say(run_id)
-    return Outcome(exit_code=0, data=plan_data(planned.plan), text=plan_text(planned.plan, runtime.resume_command(job.work_dir, run_id)))
+    text = plan_text(planned.plan, runtime.resume_command(job.work_dir, run_id), warnings)
+    return Outcome(exit_code=0, data=plan_data(planned.plan) | {"warnings": warnings}, text=text)
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:
@@ -82,7 +84,7 @@ def _estimate_data(estimate: Estimate) -> dict[str, Any]:
     }
 
 
-def plan_text(plan: Plan, execute: str) -> str:
+def plan_text(plan: Plan, execute: str, warnings: Sequence[str] = ()) -> str:
     """The plan for people."""
     request, estimate = plan.request, plan.estimate
     reach = request.reach
@@ -109,6 +111,7 @@ def plan_text(plan: Plan, execute: str) -> str:
     lines += [*coverage_lines(coverage_data(plan.coverage)), f"            {_known_after_reading(estimate)}"]
     if plan.untimed_objects:
         lines.append(f"warning     {human_number(plan.untimed_objects)} objects show no time in their key and are read in any case")
+    lines += [f"warning     {one}" for one in warnings]
     lines.append(f"\nexecute it  {execute}")
     return "\n".join(lines)
 

@@ -46,7 +46,7 @@ MANY_GROUPS: Final = 512
 
 GROUPS_PER_WORKER: Final = 4
 SERIES_PER_SHARD: Final = 600
-"""With a day of points for each of them, a unit takes as much memory as a read group."""
+"""With a day of points for each of them, a unit takes as much memory as a read group; where store windows are longer, so many series-days."""
 
 SAMPLE_OBJECTS: Final = 6
 SAMPLE_BYTES: Final = 1 << 18
@@ -252,10 +252,10 @@ def _check_room(plan: Plan, work_dir: Path) -> None:
 
 
 def _shards(plan: Plan, sample: Sample, store: RollupStore) -> dict[str, dict[str, int]]:
-    """What the store has, or else SERIES_PER_SHARD of them."""
+    """What the store has, or else SERIES_PER_SHARD of them, a day each."""
     return {
         metric_type: {
-            window: store.shard_count(metric_type, window) or max(1, -(-sample.series.get(metric_type, 0) // SERIES_PER_SHARD))
+            window: store.shard_count(metric_type, window) or max(1, -(-sample.series.get(metric_type, 0) * plan.window_days // SERIES_PER_SHARD))
             for window in plan.touched_windows()
         }
         for metric_type in plan.request.metric_types

@@ -19,7 +19,7 @@ from transforms.core.counts import INCOMING, Counts, total
 from transforms.core.lateness import Bin, bins, seems_cut
 from transforms.core.live import left_text
 from transforms.core.model import SERIES_COLUMNS, DeadLetter
-from transforms.core.outcome import LARGEST_CHANGES
+from transforms.core.outcome import LAPSED, LARGEST_CHANGES
 from transforms.core.plan import Plan
 from transforms.core.stopwatch import add_steps
 from transforms.core.time import format_period, format_time
@@ -119,6 +119,7 @@ def _report(plan: Plan, ledger: Ledger, sums: Account, done: list[UnitRecord]) -
             {"object": one.object, "cause": one.cause, "detail": one.detail} for one in islice(_unreadable(plan, ledger), UNREADABLE_LISTED)
         ],
         "refused_file": str(ledger.path / "refused.jsonl"),
+        "refused_lapsed": sum(one.cause == LAPSED for record in done for one in record.refused),
         "refused": [change_data(one, record.unit.metric_type) for one, record in largest(done, "refused", SHOWN_REFUSED)],
         "largest_changes": [change_data(one, record.unit.metric_type) for one, record in largest(done, "changes", LARGEST_CHANGES)],
     }
@@ -151,7 +152,8 @@ def change_data(change: BucketChange, metric_type: str) -> dict[str, Any]:
     """A bucket before and after for `--json`."""
     series = dict(zip(SERIES_COLUMNS, (metric_type, *change.series), strict=True))
     numbers = {name: _finite(getattr(change, name)) for name in ("stored_minutes", "minutes", "stored_avg", "avg")}
-    return series | {"granularity": change.granularity, "bucket_start": format_time(change.bucket_start_s)} | numbers
+    cause = {"cause": change.cause} if change.cause else {}
+    return series | {"granularity": change.granularity, "bucket_start": format_time(change.bucket_start_s)} | numbers | cause
 
 
 def _finite(number: float | None) -> float | str | None:
@@ -234,6 +236,8 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
     if report["refused"]:
         held = "" if not report["min_coverage"] else f", or hours with a coverage below {report['min_coverage']:g} held back"
         yield f"          stored rollups of more minutes were kept{held}; all of them: {report['refused_file']}; --allow-fewer replaces the former"
+    if report["refused_lapsed"]:
+        yield f"          of the refused, {human_number(report['refused_lapsed'])} would be removed at once: their time to live (--dynamodb-ttl) has passed"
     yield from _left_lines(report)
     yield from verification_lines(report["verification"])
     yield from change_lines("changed", report["largest_changes"])

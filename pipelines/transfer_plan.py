@@ -7,7 +7,7 @@ from configs.store_jobs import TransferJob
 from pipelines.outcome import human_number
 from pipelines.plan import edge_texts
 from pipelines.runtime import Runtime, check_granularities
-from transforms.core.errors import RefusedError
+from transforms.core.errors import RefusedError, UsageError
 from transforms.core.globs import read_series_file
 from transforms.core.granularity import Range
 from transforms.core.live import left_text, left_to_live_writer
@@ -38,6 +38,7 @@ def make_transfer_plan(request: StoreRequest, periods: tuple[Range, ...], runtim
     target = runtime.store(request.store, request.settings)
     check_granularities(request.read(), source, request.source)
     check_granularities(request.granularities, target, request.store)
+    _check_fresh(request, source.traits.windows, target.traits.windows)
     needed = request.selection(periods).needed()
     shards = _source_shards(request, source, needed)
     if not any(shards.values()) and not allow_empty:
@@ -54,6 +55,16 @@ def make_transfer_plan(request: StoreRequest, periods: tuple[Range, ...], runtim
         target_window_days=target.traits.windows.days,
         left=() if request.include_live else left_to_live_writer(target.traits.live, runtime.now_s()),
     )
+
+
+def _check_fresh(request: StoreRequest, windows: Windows, target_windows: Windows) -> None:
+    """Units of narrower windows meet in one item of the target, where writes without conditions would lose what the other one wrote."""
+    if request.settings.dynamodb_fresh and windows.days < target_windows.days:
+        msg = (
+            f"--dynamodb-fresh writes without conditions, and {target_windows.days // windows.days} windows of {request.source} "
+            f"go into one of {request.store}: leave it out"
+        )
+        raise UsageError(msg)
 
 
 def _source_shards(request: StoreRequest, source: RollupStore, needed: tuple[Range, ...]) -> Shards:

@@ -47,9 +47,11 @@ class Place(Protocol):
 NewPlace = Callable[[], Place]
 
 
-def put(store: RollupStore, rows: list[Row], *, run_id: str = "run", unit: Unit = UNIT, granularity: str = "1m", allow_fewer: bool = False) -> Merged:
+def put(
+    store: RollupStore, rows: list[Row], *, run_id: str = "run", unit: Unit = UNIT, granularity: str = "1m", allow_fewer: bool = False, shards: int = SHARDS
+) -> Merged:
     """Upsert rows of one granularity, opening the partition if need be."""
-    store.open_partition(unit.metric_type, unit.window, SHARDS)
+    store.open_partition(unit.metric_type, unit.window, shards)
     return store.upsert(unit, {granularity: table(rows)}, run_id=run_id, allow_fewer=allow_fewer)[granularity]
 
 

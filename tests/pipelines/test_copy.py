@@ -154,6 +154,17 @@ def of_days(monkeypatch: pytest.MonkeyPatch, widths: dict[Path, int]) -> None:
     monkeypatch.setattr(ParquetFolder, "traits", property(lambda self: Traits(windows=Windows(widths.get(self.layout.root, 1)))))
 
 
+def test_narrower_windows_are_not_written_without_conditions(left: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two days would meet in one item of a week, each unaware of the other."""
+    right = left.beside("right")
+    of_days(monkeypatch, {right.store: 7})
+    result = copy(left, right, "--dynamodb-fresh")
+    assert result.code == 2
+    assert f"7 windows of parquet://{left.store} go into one of parquet://{right.store}: leave it out" in result.err
+    of_days(monkeypatch, {})
+    done(copy(left, right, "--dynamodb-fresh"))
+
+
 def test_series_and_granularities_are_selected_and_the_rest_is_outside(left: World) -> None:
     right = left.beside("right")
     report = done(copy(left, right, "--series", "host/*/h1/x", "--granularities", "1m,1h", period=period_of(NOON_S, NOON_S + 300)))

@@ -24,8 +24,8 @@ def test_a_folder_that_is_not_there_is_made_at_the_first_write(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("redis2://h:1/0", r"'redis2://h:1/0' has no known scheme; write parquet:///absolute/path"),
-        ("/srv/rollups", r"'/srv/rollups' has no known scheme; write parquet:///"),
+        ("redis2://h:1/0", r"'redis2://h:1/0' has no known scheme; write .*parquet:///absolute/path"),
+        ("/srv/rollups", r"'/srv/rollups' has no known scheme; write .*parquet:///"),
         ("", r"'' has no known scheme"),
         ("parquet://rollups/x", r"has a relative path; write parquet:///.*/rollups/x"),
         ("parquet://", r"has a relative path"),

@@ -34,7 +34,7 @@ class Tally:
 
 @dataclass(frozen=True, kw_only=True)
 class BucketChange:
-    """One bucket before and after, for the lists of largest changes and of refused buckets."""
+    """One bucket before and after, for the lists of largest changes and of refused buckets; these tell a `cause` that is not the stored version's minutes."""
 
     granularity: str
     series: tuple[str, ...]
@@ -43,6 +43,7 @@ class BucketChange:
     minutes: int
     stored_avg: float | None
     avg: float | None
+    cause: str = ""
 
     @property
     def size(self) -> tuple[float, float]:

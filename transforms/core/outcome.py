@@ -20,6 +20,9 @@ from transforms.core.versions import Merged, Verdict
 
 LARGEST_CHANGES: Final = 10
 
+LAPSED: Final = "its time to live has passed"
+"""Cause of a refused bucket: the store would remove it at once."""
+
 _NAMES: Final = SERIES_COLUMNS[1:]
 
 
@@ -136,23 +139,23 @@ def _changes(granularity: str, new: pa.Table, merged: Merged) -> tuple[list[Buck
     largest = changed[np.lexsort((-difference, -relative))]
     refused = np.flatnonzero(verdicts == Verdict.REFUSED)
     alone = np.setdiff1d(np.flatnonzero(merged.verdicts == Verdict.REFUSED), merged.met)
-    return beside_stored(granularity, new, merged, largest[:LARGEST_CHANGES]), beside_stored(granularity, new, merged, refused) + beside_nothing(
-        granularity, new, alone
-    )
+    kept = beside_stored(granularity, new, merged, refused) + beside_nothing(granularity, new, merged, alone)
+    return beside_stored(granularity, new, merged, largest[:LARGEST_CHANGES]), kept
 
 
 def beside_stored(granularity: str, new: pa.Table, merged: Merged, at: Ints) -> list[BucketChange]:
     """New rows beside the stored ones that they met."""
-    return _beside(granularity, new, merged.met[at], merged.stored.select(["minutes", "avg"]).take(pa.array(at)).to_pylist())
+    return _beside(granularity, new, merged, merged.met[at], merged.stored.select(["minutes", "avg"]).take(pa.array(at)).to_pylist())
 
 
-def beside_nothing(granularity: str, new: pa.Table, at: Ints) -> list[BucketChange]:
+def beside_nothing(granularity: str, new: pa.Table, merged: Merged, at: Ints) -> list[BucketChange]:
     """New rows where nothing is stored."""
-    return _beside(granularity, new, at, [{"minutes": 0, "avg": None}] * len(at))
+    return _beside(granularity, new, merged, at, [{"minutes": 0, "avg": None}] * len(at))
 
 
-def _beside(granularity: str, new: pa.Table, at: Ints, theirs: list[dict[str, Any]]) -> list[BucketChange]:
+def _beside(granularity: str, new: pa.Table, merged: Merged, at: Ints, theirs: list[dict[str, Any]]) -> list[BucketChange]:
     ours = new.select([*_NAMES, "bucket_start", "minutes", "avg"]).take(pa.array(at)).to_pylist()
+    lapsed = np.zeros(len(at), bool) if merged.lapsed is None else merged.lapsed[at]
     return [
         BucketChange(
             granularity=granularity,
@@ -162,8 +165,9 @@ def _beside(granularity: str, new: pa.Table, at: Ints, theirs: list[dict[str, An
             minutes=one["minutes"],
             stored_avg=stored["avg"],
             avg=one["avg"],
+            cause=LAPSED if has_lapsed else "",
         )
-        for one, stored in zip(ours, theirs, strict=True)
+        for one, stored, has_lapsed in zip(ours, theirs, lapsed.tolist(), strict=True)
     ]
 
 

@@ -100,6 +100,6 @@ def read_back(tables: Mapping[str, pa.Table], merged: Mapping[str, Merged], now:
         was_there = np.isin(merged[name].verdicts, _LEFT_THERE)
         lost = np.flatnonzero(was_there & ~np.isin(now[name].verdicts, (Verdict.EQUAL, Verdict.NEWER)))
         met = np.flatnonzero(np.isin(now[name].met, lost))
-        found += beside_stored(name, table, now[name], met) + beside_nothing(name, table, np.setdiff1d(lost, now[name].met))
+        found += beside_stored(name, table, now[name], met) + beside_nothing(name, table, now[name], np.setdiff1d(lost, now[name].met))
         checked += int(was_there.sum())
     return checked, tuple(found)

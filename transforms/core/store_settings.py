@@ -10,6 +10,10 @@ from transforms.core.item_keys import DEFAULT_TEMPLATE
 class StoreSettings:
     """Settings of all kinds of stores; each looks at its own."""
 
+    dynamodb_fresh: bool = False
+    dynamodb_read_units: int = 1000
+    dynamodb_ttl: tuple[tuple[str, int], ...] = ()
+    dynamodb_write_units: int = 500
     valkey_expire_s: int = 25 * 3600
     valkey_key: str = DEFAULT_TEMPLATE
     valkey_ops_per_s: int = 1000

@@ -48,7 +48,7 @@ class Merged:
 
     `table`: all buckets, canonical and in order. `changed`: whether it differs from what is stored. `verdicts`: Verdict of each new row. `met`: the new rows
     that met a stored one, increasing; `stored`: those stored rows, parallel to `met`. `unmatched`: per stored row, whether no new one has its bucket;
-    `alone`: the identity and bucket_start of these.
+    `alone`: the identity and bucket_start of these. `lapsed`: per new row, whether it was refused because its time to live has passed; None if none was.
     """
 
     table: pa.Table
@@ -58,6 +58,7 @@ class Merged:
     stored: pa.Table
     unmatched: Bools
     alone: pa.Table
+    lapsed: Bools | None = None
 
 
 def merge(stored: pa.Table, new: pa.Table, *, allow_fewer: bool, held: Bools | None = None, left: Bools | None = None) -> Merged:

@@ -12,6 +12,7 @@ from transforms.stores.url import split_url
 
 KINDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
+        "dynamodb": ("transforms.stores.dynamodb", "dynamodb://table"),
         "parquet": ("transforms.stores.parquet", "parquet:///absolute/path"),
         "redis": ("transforms.stores.valkey", "redis://host:port/db"),
         "rediss": ("transforms.stores.valkey", "rediss://host:port/db"),

@@ -57,6 +57,9 @@ class RollupStore(Protocol):
     def facts(self) -> tuple[tuple[str, str], ...]:
         """What a run shows of the store before it writes, as (name, value)."""
 
+    def warnings(self) -> list[str]:
+        """Sentences about what should be known before writing into this one; what can't be found out is one of them."""
+
     def last_generation(self) -> int:
         """The last generation this store issued, 0 if none."""
 
@@ -73,7 +76,9 @@ class RollupStore(Protocol):
         """Stored buckets of a unit, an empty table if there are none."""
 
     def upsert(self, unit: Unit, rollups: Mapping[str, pa.Table], *, run_id: str, allow_fewer: bool, kept_out: KeptOut = NOTHING) -> dict[str, Merged]:
-        """Merge tables by granularity into the unit by the rule of `core.versions`, and say what became of each row; `kept_out` are not written.
+        """Merge tables by granularity into the unit by the rule of `core.versions`, and say what became of each row.
+
+        `kept_out` are not written, and neither are rows that the service would remove at once (`Merged.lapsed`).
 
         Atomic per granularity against other writers and against being killed; repeating it changes nothing. Replaced versions are kept as before-images of
         `run_id`. The partition must be open.
