@@ -28,7 +28,7 @@ from transforms.decode.arriving import Origins
 from transforms.decode.causes import BAD_ARRIVAL, BAD_DATA, BAD_RECORD, ERROR_OUTPUT
 from transforms.decode.framing import element_spans
 from transforms.decode.payload import Payload
-from transforms.decode.scalars import Json, arrival_of
+from transforms.decode.scalars import ARRIVAL_WANTED, Json, arrival_of
 from transforms.decode.unpacked import Lost
 
 _LISTS: Final = ("Records", "records")
@@ -114,7 +114,7 @@ def _payload(fields: _Fields, offset: int, arrival_us: int | None, *, is_unread:
         raise DecodeError(ERROR_OUTPUT, f"error code {str(code)[:100]}; read with --read-firehose-errors")
     data = _data(fields.data, fields.name)
     if arrival_us is None:
-        raise DecodeError(BAD_ARRIVAL, f"{str(fields.arrival)[:100]} is not a time in seconds, milliseconds or microseconds between the years 2000 and 2100")
+        raise DecodeError(BAD_ARRIVAL, f"{str(fields.arrival)[:100]} is not {ARRIVAL_WANTED}")
     return Payload(data, offset, arrival_us)
 
 

@@ -26,7 +26,7 @@ from transforms.decode.joining import in_record_order
 from transforms.decode.json_schemas import json_reader
 from transforms.decode.otlp import request_bytes
 from transforms.decode.otlp_labels import LabelReader
-from transforms.decode.scalars import EXACT_BELOW, TIME_FROM_S, TIME_TO_S, Json, arrival_us, is_text, number, time_s
+from transforms.decode.scalars import ARRIVAL_WANTED, EXACT_BELOW, Json, arrival_of, is_text, number, time_s
 
 IDENTITY: Final = {"host": "hostId", "service": "service"}
 """Metric types that are decoded, and the field that names a posting's entity."""
@@ -269,10 +269,10 @@ def _arrival(record: dict[str, Json], default_us: int) -> int:
     received = record.get("receivedAt")
     if received is None:
         return default_us
-    seconds = number(received)
-    if seconds is None or not TIME_FROM_S <= seconds < TIME_TO_S:
-        raise DecodeError(causes.BAD_RECEIVED_AT, f"receivedAt {_shown(received)} is not a time in seconds between the years 2000 and 2100")
-    return int(arrival_us(np.array(seconds)))
+    arrival_us = arrival_of(received)
+    if arrival_us is None:
+        raise DecodeError(causes.BAD_RECEIVED_AT, f"receivedAt {_shown(received)} is not {ARRIVAL_WANTED}")
+    return arrival_us
 
 
 def _metrics(record: dict[str, Json]) -> list[Json]:
