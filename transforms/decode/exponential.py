@@ -2,8 +2,10 @@
 
 Bucket `index` of scale `scale` holds (base^index, base^(index + 1)] with base = 2^(2^-scale)
 (opentelemetry.io/docs/specs/otel/metrics/data-model, ExponentialHistogram). A bound is 2.0 ** (index / 2 ** scale), of which the exponent is exact, so that the
-bounds of a coarser scale are among those of a finer one, bit by bit. Bounds end where float64 does: what is beyond the largest number is that number, what is too
-small is 0; so scale -10 has the bucket (1, largest]. Buckets that would lie beyond hold no number of float64 and are refused.
+bounds of a coarser scale are among those of a finer one, bit by bit.
+
+Bounds end where float64 does: what is beyond the largest number is that number, what is too small is 0; so scale -10 has the bucket (1, largest]. Buckets that
+would lie beyond hold no number of float64 and are refused.
 """
 
 import math
