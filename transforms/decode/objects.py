@@ -16,7 +16,7 @@ from transforms.decode.causes import DETAIL_CHARS, TOO_MANY
 from transforms.decode.containers import TABLES, unpack
 from transforms.decode.envelopes import is_envelope, opened, seems_envelope
 from transforms.decode.framing import Frame, border, frames
-from transforms.decode.joining import NOTHING, dead_record, joined
+from transforms.decode.joining import NOTHING, as_dropped, dead_record, joined
 from transforms.decode.kpl import MAGIC
 from transforms.decode.listing import holds_records, seems_listed, spread
 from transforms.decode.payload import Payload
@@ -29,6 +29,9 @@ from transforms.decode.unpacked import Lost, Unpacked, UnpackLimits
 _LARGE_BYTES: Final = 1 << 20
 _SMALL_BYTES: Final = 1 << 16
 """The columnar path reads stretches of the first size; where one is in doubt, of the second, so that few records need the strict reader."""
+
+_DROPPED: Final = "dropped by the transform"
+"""Why points are dropped that stand in records of which Firehose's transform says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,8 +180,9 @@ class _Stretches:
 
     def _enveloped(self) -> Iterator[DecodedObject]:
         """What is in the envelopes that stand here one after the other; if there are any, `_at` moves behind them."""
-        origins, self._next = Origins(), None
-        yield from PayloadReader(self._source, self._allowance).parts(self._contents(origins))
+        origins, dropped, self._next = Origins(), list[Payload | Lost](), None
+        yield from PayloadReader(self._source, self._allowance).parts(self._contents(origins, dropped))
+        yield from self._dropped(dropped)
         if self._error_output:
             yield replace(NOTHING, tally=DecodeTally(error_output=self._error_output))
             self._error_output = 0
@@ -204,17 +208,27 @@ class _Stretches:
         inner = _Stretches(text, self._source, self._allowance, read_error_output=self._read_error_output, is_spread=True)
         yield from (_moved(part, start) for part in inner.parts())
 
-    def _contents(self, origins: Origins) -> Iterator[Payload | Lost]:
+    def _dropped(self, contents: list[Payload | Lost]) -> Iterator[DecodedObject]:
+        """What a transform dropped: only counted, so that its dead letters cost nothing."""
+        allowance = replace(self._allowance)
+        yield from (as_dropped(part, _DROPPED) for part in PayloadReader(self._source, allowance).parts(contents))
+        self._allowance.inflated_bytes = allowance.inflated_bytes
+
+    def _contents(self, origins: Origins, dropped: list[Payload | Lost]) -> Iterator[Payload | Lost]:
+        """What is in the envelopes; what a transform dropped goes into the list."""
         for frame in frames(self._data, self._at, len(self._data), self._source.max_record_bytes):
             if not isinstance(frame.value, dict) or not is_envelope(frame.value):
                 self._next = frame
                 return
             raw = self._data[frame.start : frame.end]
             arrival_us = self._source.arrival_us
-            for content, is_error in opened(frame.value, raw, frame.start, arrival_us, origins, read_error_output=self._read_error_output):
+            for content, is_error, is_dropped in opened(frame.value, raw, frame.start, arrival_us, origins, read_error_output=self._read_error_output):
                 if self._allowance.letters <= 0:
                     self._at = content.offset
                     return
                 self._error_output += is_error
-                yield content
+                if is_dropped:
+                    dropped.append(content)
+                else:
+                    yield content
             self._at = frame.end
