@@ -19,6 +19,7 @@ from typing import Final
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.fuzzing.hunt import Finding, hunt
+from scripts.fuzzing.rules import rules_of
 from scripts.fuzzing.seeds import SEEDS
 
 _ROUND: Final = 10_000
@@ -42,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
     turns = range(-(-given.rounds // rounds)) if given.rounds else itertools.count()
     for turn in turns:
         for name in given.only:
-            found = hunt(SEEDS[name](), rounds=rounds, seed=given.seed + turn)
+            found = hunt(SEEDS[name](), rounds=rounds, seed=given.seed + turn, rules=rules_of(name))
             print(f"{name:20} seed {given.seed + turn}: {rounds:,} mutations, {len(found)} found", flush=True)
             if found:
                 keep(found, given.found, name)

@@ -9,9 +9,9 @@ from typing import Final
 
 from scripts.fuzzing.invariants import broken_promise
 from scripts.fuzzing.mutations import mutated
+from scripts.fuzzing.rules import RULES
 from transforms.decode.objects import DecodeRules, decode_object
 
-RULES: Final = DecodeRules(org="default", max_object_bytes=1 << 22, max_record_bytes=1 << 16, max_dead_letters=10_000)
 MAX_S: Final = 5.0
 """CPU time that no payload of some kilobytes may take."""
 
@@ -29,12 +29,12 @@ class Finding:
     problem: str
 
 
-def hunt(seeds: Sequence[bytes], *, rounds: int, seed: int) -> list[Finding]:
-    """The first mutations, of so many, that broke a promise; none if all is well."""
+def hunt(seeds: Sequence[bytes], *, rounds: int, seed: int, rules: DecodeRules = RULES) -> list[Finding]:
+    """The first mutations, of so many, that broke a promise when read by the rules; none if all is well."""
     found: list[Finding] = []
     size_bytes = _peak_bytes()
     for body in islice(mutated(seeds, seed), rounds):
-        if problem := _problem(body):
+        if problem := _problem(body, rules):
             found.append(Finding(body, problem))
         if _peak_bytes() - size_bytes > MAX_GROWTH_BYTES:
             found.append(Finding(body, f"memory grew by {_peak_bytes() - size_bytes} bytes"))
@@ -44,10 +44,10 @@ def hunt(seeds: Sequence[bytes], *, rounds: int, seed: int) -> list[Finding]:
     return found
 
 
-def _problem(body: bytes) -> str:
+def _problem(body: bytes, rules: DecodeRules) -> str:
     began_s = time.process_time()
     try:
-        decoded = decode_object(body, key="2025/11/01/12/fuzz-1-2025-11-01-12-26-40-0", arrival_us=1_762_000_000_000_000, rules=RULES)
+        decoded = decode_object(body, key="2025/11/01/12/fuzz-1-2025-11-01-12-26-40-0", arrival_us=1_762_000_000_000_000, rules=rules)
     except Exception as error:  # noqa: BLE001 - that nothing comes out is the promise
         return f"raised {type(error).__name__}: {error}"[:300]
     if (took_s := time.process_time() - began_s) > MAX_S:

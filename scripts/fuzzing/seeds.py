@@ -1,4 +1,4 @@
-"""Small real payloads by decoder, to be mutated. A new decoder gets a line in SEEDS."""
+"""Small real payloads by decoder, to be mutated. A new decoder gets a line in SEEDS, and one in rules.py if it needs rules of its own."""
 
 import base64
 import gzip
@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -14,8 +14,13 @@ from typing import Final
 
 import cramjam
 import pyarrow as pa
-import pyarrow.parquet as pq
 import zstandard
+from google.protobuf import json_format
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+from scripts.encoders.containers import parquet
+from scripts.encoders.envelopes import as_lines, error_record, firehose_record
+from scripts.encoders.otlp import SERIES, StatisticSets, delimited
 
 DATA: Final = Path(__file__).resolve().parents[2] / "tests" / "data"
 
@@ -115,12 +120,55 @@ def _snappy() -> tuple[bytes, ...]:
     return tuple(make(body) for body in _joined() for make in (lambda one: bytes(cramjam.snappy.compress(one)), _hadoop))
 
 
-def _parquet() -> tuple[bytes, ...]:
-    file = io.BytesIO()
+def _posting_table() -> pa.Table:
     rows = [json.loads(one) for one in _postings()]
     names = {name for row in rows for name in row}
-    pq.write_table(pa.table({name: [row.get(name) for row in rows] for name in sorted(names)}), file)
-    return (file.getvalue(),)
+    return pa.table({name: [row.get(name) for row in rows] for name in sorted(names)})
+
+
+def _otlp_json() -> tuple[bytes, ...]:
+    documents = [json_format.MessageToDict(ExportMetricsServiceRequest.FromString(one)) for one in _requests()]
+    return b"\n".join(json.dumps(one).encode() for one in documents), json.dumps(documents[:1]).encode()
+
+
+def _statistic_sets() -> tuple[bytes, ...]:
+    """A CloudWatch metric stream in OpenTelemetry 1.0: summaries, each request behind its length."""
+    sets = StatisticSets("i-1")
+    return (delimited(sets.export(1_762_000_020 + 60 * minute, [2.0 + minute] * SERIES) for minute in range(2)),)
+
+
+def _error_output() -> tuple[bytes, ...]:
+    """What Firehose writes under its error prefix, and what a transform says of its records."""
+    datas = _postings()[:_LINES]
+    results = [firehose_record(one, result=result) for one, result in zip(datas, ("Ok", "ProcessingFailed", "Dropped", "Ok"), strict=True)]
+    return as_lines(*map(error_record, datas)), as_lines({"records": results})
+
+
+def _arrays() -> tuple[bytes, ...]:
+    """Arrays of records, of one schema or of many."""
+    return _array(_postings()), _array((*_postings()[:2], _bare()[0], *_labeled()[:1], _events()[0])), _array(_bare())
+
+
+def _array(elements: Iterable[bytes]) -> bytes:
+    return b"[" + b", ".join(elements) + b"]"
+
+
+def _flat() -> list[dict[str, object]]:
+    times: list[object] = [1_762_000_020_123, "1762000020123", "2025-11-01T12:27:00.5Z", "2025-11-01 12:27:00"]
+    return [
+        {"at": {"ts": one}, "value": {"sum": 0.5, "count": 1}, "metric": "m", "device": "d", "tags": {"site": "s"}, "room": "r", "kind": "host"}
+        for one in times
+    ]
+
+
+def _flat_rows() -> tuple[bytes, ...]:
+    numbers, texts = _flat()[:1] * 3, _flat()[2:3] * 3
+    return as_lines(*_flat()), as_lines(*numbers), as_lines(*texts), json.dumps(numbers).encode(), json.dumps(_flat()).encode()
+
+
+def _flat_tables() -> tuple[bytes, ...]:
+    tables = [pa.Table.from_pylist(rows * 3) for rows in (_flat()[:1], _flat()[1:])]
+    return tuple(map(parquet, tables))
 
 
 SEEDS: Final[Mapping[str, Callable[[], tuple[bytes, ...]]]] = {
@@ -130,11 +178,17 @@ SEEDS: Final[Mapping[str, Callable[[], tuple[bytes, ...]]]] = {
     "zstd": lambda: tuple(zstandard.compress(body) for body in _joined()),
     "zip": _zipped,
     "snappy": _snappy,
-    "Parquet": _parquet,
+    "Parquet": lambda: (parquet(_posting_table()),),
     "envelopes": _events,
     "KPL aggregates": _aggregates,
     "OTLP": _requests,
-    "OTLP, delimited": _delimited,
+    "OTLP delimited": _delimited,
+    "OTLP/JSON": _otlp_json,
     "labeled postings": _labeled,
     "CloudWatch": _cloudwatch,
+    "CloudWatch OpenTelemetry": _statistic_sets,
+    "Firehose error output": _error_output,
+    "arrays of records": _arrays,
+    "flat rows": _flat_rows,
+    "flat tables": _flat_tables,
 }

@@ -3,6 +3,7 @@
 import pytest
 
 from scripts.fuzzing.hunt import hunt
+from scripts.fuzzing.rules import rules_of
 from scripts.fuzzing.seeds import SEEDS
 
 MUTATIONS = 100_000
@@ -11,4 +12,4 @@ MUTATIONS = 100_000
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*SEEDS][::3])
 def test_a_hundred_thousand_mutations_break_no_promise(name: str) -> None:
-    assert hunt(SEEDS[name](), rounds=MUTATIONS, seed=2) == []
+    assert hunt(SEEDS[name](), rounds=MUTATIONS, seed=2, rules=rules_of(name)) == []

@@ -10,6 +10,7 @@ from scripts import fuzz
 from scripts.fuzzing import hunt as hunting
 from scripts.fuzzing.hunt import hunt
 from scripts.fuzzing.mutations import mutated
+from scripts.fuzzing.rules import rules_of
 from scripts.fuzzing.seeds import SEEDS
 from transforms.decode import strict
 
@@ -17,14 +18,20 @@ from transforms.decode import strict
 @pytest.mark.parametrize("name", SEEDS)
 def test_the_seeds_themselves_are_decoded_without_dead_letters(name: str) -> None:
     for body in SEEDS[name]():
-        decoded = hunting.decode_object(body, key="k", arrival_us=1_762_000_000_000_000, rules=hunting.RULES)
+        decoded = hunting.decode_object(body, key="k", arrival_us=1_762_000_000_000_000, rules=rules_of(name))
         assert not decoded.dead_letters
         assert decoded.tally.records > 0
 
 
+def test_every_form_that_is_read_has_seeds() -> None:
+    expected = {"flat rows", "flat tables", "OTLP/JSON", "CloudWatch OpenTelemetry", "Firehose error output", "arrays of records"}
+    assert expected <= SEEDS.keys()
+    assert sum("," in name for name in SEEDS) == 0  # --only takes names with commas between them
+
+
 @pytest.mark.parametrize("name", SEEDS)
 def test_some_mutations_break_no_promise(name: str) -> None:
-    assert hunt(SEEDS[name](), rounds=500, seed=1) == []
+    assert hunt(SEEDS[name](), rounds=500, seed=1, rules=rules_of(name)) == []
 
 
 def test_a_seed_gives_the_same_mutations() -> None:
@@ -34,12 +41,12 @@ def test_a_seed_gives_the_same_mutations() -> None:
 
 
 def test_a_planted_bug_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    number = strict.number
+    arrival_of = strict.arrival_of
 
-    def planted(value: Any) -> float | None:
-        return {}[value] if value == "1.5" else number(value)  # type: ignore[index, no-any-return]
+    def planted(value: Any) -> int | None:
+        return {}[value] if value == "1.5" else arrival_of(value)  # type: ignore[index, no-any-return]
 
-    monkeypatch.setattr(strict, "number", planted)
+    monkeypatch.setattr(strict, "arrival_of", planted)
     found = hunt(SEEDS["postings"](), rounds=20_000, seed=3)
     assert found
     assert all("raised KeyError: '1.5'" in one.problem for one in found)
@@ -67,7 +74,7 @@ def test_what_was_found_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 
 
 def test_rounds_end_and_unknown_decoders_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert fuzz.main(["--only", "zstd", "--rounds", "10"]) == 0
+    assert fuzz.main(["--only", "zstd,OTLP delimited,flat rows", "--rounds", "10"]) == 0
     with pytest.raises(SystemExit) as ended:
         fuzz.main(["--only", "xml"])
     assert ended.value.code == 2
