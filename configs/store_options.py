@@ -2,6 +2,14 @@
 
 from typing import Final
 
-from configs.option import Option
+from configs.option import Option, whole_number
 
-STORE_OPTIONS: Final[tuple[Option, ...]] = ()
+STORE_OPTIONS: Final[tuple[Option, ...]] = (
+    Option(
+        name="sqlite-wait-s",
+        parse=whole_number(0),
+        default=60,
+        metavar="SECONDS",
+        help="sqlite:// how long a write waits for other writers before the run ends incomplete (default: 60)",
+    ),
+)

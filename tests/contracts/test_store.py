@@ -10,6 +10,7 @@ import pytest
 
 from tests.contracts import behaviours, kind_behaviours, undo_behaviours
 from tests.contracts.harness import FolderPlace, NewPlace
+from tests.contracts.sqlite_place import sqlite_places
 from transforms.core.units import Unit
 from transforms.core.versions import Merged, merge
 from transforms.stores.backend import Change
@@ -23,7 +24,10 @@ BEHAVIOURS = [
     if callable(one) and getattr(one, "__module__", "") == module.__name__ and not name.startswith("_")
 ]
 
-STORES: dict[str, Callable[..., RollupStore]] = {"parquet": ParquetStore}
+STORES: dict[str, Callable[[Path], NewPlace]] = {
+    "parquet": lambda folder: places(ParquetStore, folder),
+    "sqlite": sqlite_places,
+}
 
 
 class UnconditionalStore(ParquetStore):
@@ -63,7 +67,7 @@ def places(make: Callable[..., RollupStore], folder: Path) -> NewPlace:
 @pytest.mark.parametrize("store", STORES)
 @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda behaviour: behaviour.__name__)
 def test_behaviour(behaviour: Callable[[NewPlace], None], store: str, tmp_path: Path) -> None:
-    behaviour(places(STORES[store], tmp_path))
+    behaviour(STORES[store](tmp_path))
 
 
 @pytest.mark.parametrize("behaviour", [one for one in BEHAVIOURS if one.__name__ in CAUGHT], ids=lambda behaviour: behaviour.__name__)

@@ -8,6 +8,8 @@ from typing import Any
 class StoreSettings:
     """Settings of all kinds of stores; each looks at its own."""
 
+    sqlite_wait_s: int = 60
+
 
 def settings_of(values: object) -> StoreSettings:
     """The settings among the fields of a job."""

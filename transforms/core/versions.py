@@ -85,6 +85,12 @@ def merge(stored: pa.Table, new: pa.Table, *, allow_fewer: bool, held: Bools | N
     return Merged(table, bool(taken.any()), every, met, theirs, unmatched, pick(stored.select([*IDENTITY, "bucket_start"]), np.flatnonzero(unmatched)))
 
 
+def differing(one: pa.Table, other: pa.Table) -> tuple[Bools, Bools]:
+    """Which rows of two tables of the same buckets, row by row, differ in a value, and which in generation, bit by bit."""
+    values = _first(*(_signs(_column(one, name), _column(other, name)) for name in VALUES))
+    return values != 0, _signs(_column(one, "generation"), _column(other, "generation")) != 0
+
+
 def _unite(stored: pa.Table, kept: Ints, stored_keys: Ints, new: pa.Table, taken: Ints, new_keys: Ints) -> pa.Table:
     """The kept stored and the taken new rows in order."""
     if not len(taken):

@@ -13,6 +13,7 @@ from transforms.stores.url import split_url
 KINDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "parquet": ("transforms.stores.parquet", "parquet:///absolute/path"),
+        "sqlite": ("transforms.stores.sqlite", "sqlite:///absolute/path.db"),
     }
 )
 """Module and form of the URL by scheme."""
