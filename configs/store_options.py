@@ -6,6 +6,13 @@ from configs.option import Option, whole_number
 
 STORE_OPTIONS: Final[tuple[Option, ...]] = (
     Option(
+        name="s3-put-per-s",
+        parse=whole_number(1),
+        default=875,
+        metavar="N",
+        help="parquet+s3:// writes a second of one process at most (default: 875, a quarter of what S3 takes for a prefix)",
+    ),
+    Option(
         name="sqlite-wait-s",
         parse=whole_number(0),
         default=60,

@@ -8,6 +8,7 @@ from typing import Any
 class StoreSettings:
     """Settings of all kinds of stores; each looks at its own."""
 
+    s3_put_per_s: int = 875
     sqlite_wait_s: int = 60
 
 

@@ -13,6 +13,7 @@ from transforms.stores.url import split_url
 KINDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "parquet": ("transforms.stores.parquet", "parquet:///absolute/path"),
+        "parquet+s3": ("transforms.stores.parquet_s3", "parquet+s3://bucket/prefix"),
         "sqlite": ("transforms.stores.sqlite", "sqlite:///absolute/path.db"),
     }
 )

@@ -16,12 +16,13 @@ from transforms.core.store_settings import StoreSettings
 from transforms.core.units import Unit
 from transforms.stores.adopting import shards_found
 from transforms.stores.backend import Change, Traits
+from transforms.stores.data_files import LocalFile
 from transforms.stores.files import Failpoint, Files, no_failpoint, temporary
 from transforms.stores.folder import check_folder, local_path
 from transforms.stores.layout import Layout
 from transforms.stores.protocol import Wanted
 from transforms.stores.rollups import Rollups
-from transforms.stores.scanning import Keep, Overlap, Source, scan_sorted
+from transforms.stores.scanning import Overlap, Source, keep_of, scan_sorted
 from transforms.stores.shard_files import read_table, write_table
 from transforms.stores.url import StoreUrl
 
@@ -78,7 +79,8 @@ class ParquetFolder:
 
     def shards_found(self, metric_type: str, window: str) -> int | None:
         """As the protocol says; files tell their shard by name."""
-        return shards_found(self.layout, metric_type, window)
+        files = [LocalFile(path) for granularity in GRANULARITIES for path in self.layout.data_files(metric_type, granularity, window)]
+        return shards_found(files, metric_type, window, str(self.layout.partition(metric_type, window)))
 
     def read(self, unit: Unit, granularity: str) -> pa.Table:
         """As the protocol says."""
@@ -124,7 +126,7 @@ class ParquetFolder:
             windows = self.layout.windows(metric_type, granularity)
             asked = windows if periods is None else sorted({*windows} & {*self.traits.windows.touched_by(periods)})
             paths = [path for window in asked for path in self.layout.data_files(metric_type, granularity, window)]
-            for table in scan_sorted([Source(path, _keep(metric_type, wanted), overlap) for path in paths], columns):
+            for table in scan_sorted([Source(LocalFile(path), keep_of(metric_type, wanted), overlap) for path in paths], columns):
                 yield metric_type, table
 
     def _sweep(self, unit: Unit) -> None:
@@ -149,7 +151,3 @@ class ParquetFolder:
         if number and (newest.samefile(path) if path.exists() else not newest.stat().st_size):
             return
         self.files.keep(path, self.layout.image(run_id, unit, granularity, number))
-
-
-def _keep(metric_type: str, wanted: Wanted | None) -> Keep:
-    return lambda identity: wanted is None or wanted(metric_type, *identity[:3])

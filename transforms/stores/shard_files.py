@@ -139,9 +139,9 @@ def read_table(path: Path | str, columns: Sequence[str] = ROLLUP_SCHEMA.names, s
     return table
 
 
-def read_identities(path: Path) -> Runs:
-    """The runs of series in a file."""
-    with ShardFile(path) as file:
+def read_identities(path: Path | str, source: BinaryIO | None = None) -> Runs:
+    """The runs of series in a file; `source` as of `ShardFile`."""
+    with ShardFile(path, source) as file:
         return series_runs(file.rows(IDENTITY))
 
 
