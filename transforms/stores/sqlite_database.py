@@ -136,8 +136,12 @@ class Database:
         except Error as error:
             raise self._refused(error) from error
         connection = Connection(raw, self._refused)
-        for pragma in (f"busy_timeout = {round(self.wait_s * 1000)}", "synchronous = FULL", f"cache_size = -{CACHE_KB}"):
-            connection.run(f"PRAGMA {pragma}")
+        try:
+            for pragma in (f"busy_timeout = {round(self.wait_s * 1000)}", "synchronous = FULL", f"cache_size = -{CACHE_KB}"):
+                connection.run(f"PRAGMA {pragma}")
+        except RollupsError:
+            raw.close()
+            raise
         return connection, raw.close
 
     def _check(self, connection: Connection) -> None:
