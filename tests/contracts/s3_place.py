@@ -8,7 +8,7 @@ from pyarrow import BufferReader
 
 from tests.archive import s3_servers
 from tests.contracts.harness import NewPlace
-from transforms.calls.aws import AwsCalls
+from transforms.calls.aws import AwsCalls, Waiting
 from transforms.calls.s3_client import new_client
 from transforms.calls.s3_folder import S3Location
 from transforms.stores.files import Failpoint, no_failpoint
@@ -24,7 +24,7 @@ class Server:
 
     def __init__(self, url: str) -> None:
         self.url, self.client = url, s3_servers.client(url)
-        self.calls = AwsCalls(partial(new_client, self.location("")))
+        self.calls = AwsCalls(partial(new_client, self.location("")), Waiting(sleep=lambda _: None))
         self.client.create_bucket(Bucket=BUCKET)
 
     def location(self, prefix: str) -> S3Location:
