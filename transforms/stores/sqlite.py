@@ -126,11 +126,11 @@ class SqliteRollups:
             connection.run("BEGIN")
             version, planned = connection.version(), work.planned(changes)
             connection.run("COMMIT")
-            if not planned:
+            if all(one.table is None for one in planned.values()):
                 return
             with self.database.transaction(connection):
                 if connection.version() != version:
-                    planned = work.planned(changes)
+                    planned = work.planned(changes, planned)
                 for granularity, one in planned.items():
                     work.write(granularity, one, run_id)
 

@@ -21,7 +21,8 @@ from transforms.stores.files import Files, fsync, make_folder, temporary
 from transforms.stores.sqlite_schema import APPLICATION_ID, USER_VERSION, statements
 
 PAGE_BYTES: Final = 16_384
-CACHE_KB: Final = 32_768
+CACHE_KB: Final = 65_536
+"""Holds what a unit of 600 series changes in a day, so that no page is written twice."""
 
 FETCHED_AT_ONCE: Final = 1 << 22
 """Rows in one batch. The driver knows a column's type from its first batch: it must hold all rows, or a column of nulls at first is one of integers."""
