@@ -1,4 +1,4 @@
-"""What an option is, and how its value is read."""
+"""One option: its name, its help, and how a value of it is read, wherever it is written."""
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
@@ -13,7 +13,8 @@ class Option:
     """One option. `name` is written `--like-this` in commands and `like_this` in YAML.
 
     `parse` turns one written value into the value or raises UsageError; `mapping` turns a mapping that stands in
-    YAML into it; `many` options may be given several times and become a tuple; a `flag` takes no value.
+    YAML into it; `many` options may be given several times and become a tuple; a `flag` takes no value. `job_field` is the job's field where the name is a
+    word of Python.
     """
 
     name: str
@@ -25,11 +26,17 @@ class Option:
     flag: bool = False
     required: bool = False
     mapping: Callable[[Mapping[object, object]], Any] | None = None
+    job_field: str = ""
 
     @property
     def key(self) -> str:
-        """Name in YAML and in jobs."""
+        """Name in YAML."""
         return self.name.replace("-", "_")
+
+    @property
+    def field(self) -> str:
+        """Name in jobs."""
+        return self.job_field or self.key
 
 
 def one_of(what: str, allowed: Iterable[str]) -> Callable[[str], str]:
@@ -81,6 +88,31 @@ def whole_number(minimum: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def durations(what: str, allowed: Iterable[str]) -> Callable[[str], tuple[tuple[str, int], ...]]:
+    """Accepts a comma-separated list of `word=duration`, each word at most once, and gives seconds: `1m=15d,5m=36h`."""
+    word = one_of(what, allowed)
+
+    def parse(text: str) -> tuple[tuple[str, int], ...]:
+        pairs = [part.strip().partition("=") for part in text.split(",") if part.strip()]
+        words = [word(name) for name, _, _ in pairs]
+        if len(set(words)) != len(words):
+            msg = f"{text!r} names a {what} twice"
+            raise UsageError(msg)
+        return tuple((name, _seconds(duration)) for name, _, duration in pairs)
+
+    return parse
+
+
+def _seconds(text: str) -> int:
+    """Seconds of `90s`, `30m`, `36h` or `15d`."""
+    unit = {"s": 1, "m": 60, "h": 3600, "d": 86_400}.get(text[-1:])
+    number = text[:-1]
+    if unit is None or not number.isascii() or not number.isdigit() or not int(number):
+        msg = f"{text!r} is no duration such as 36h or 15d"
+        raise UsageError(msg)
+    return int(number) * unit
 
 
 def parse_value(option: Option, written: object, place: str) -> object:

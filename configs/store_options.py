@@ -2,9 +2,41 @@
 
 from typing import Final
 
-from configs.option import Option, whole_number
+from configs.option import Option, durations, whole_number
+from transforms.core.granularity import GRANULARITIES
+from transforms.core.item_keys import check_item_template, check_span
+from transforms.core.store_settings import StoreSettings
+
+_DEFAULT: Final = StoreSettings()
 
 STORE_OPTIONS: Final[tuple[Option, ...]] = (
+    Option(
+        name="dynamodb-fresh",
+        flag=True,
+        default=False,
+        help="the table is new and nobody else writes into it: new items are written in batches, unconditionally",
+    ),
+    Option(
+        name="dynamodb-read-units",
+        parse=whole_number(1),
+        default=1000,
+        metavar="RRU",
+        help="a worker process reads a DynamoDB table with at most so many read request units a second (default: 1000)",
+    ),
+    Option(
+        name="dynamodb-ttl",
+        parse=durations("granularity", GRANULARITIES),
+        default=(),
+        metavar="LIST",
+        help="when items in DynamoDB expire, counted from the end of their span, such as 1m=15d,5m=90d; what would have expired is refused; without it, never",
+    ),
+    Option(
+        name="dynamodb-write-units",
+        parse=whole_number(1),
+        default=500,
+        metavar="WRU",
+        help="a worker process writes into a DynamoDB table with at most so many write request units a second (default: 500)",
+    ),
     Option(
         name="s3-put-per-s",
         parse=whole_number(1),
@@ -18,5 +50,34 @@ STORE_OPTIONS: Final[tuple[Option, ...]] = (
         default=60,
         metavar="SECONDS",
         help="sqlite:// how long a write waits for other writers before the run ends incomplete (default: 60)",
+    ),
+    Option(
+        name="valkey-expire-s",
+        metavar="SECONDS",
+        parse=whole_number(0),
+        default=_DEFAULT.valkey_expire_s,
+        help="valkey: how long past the end of its span an item that is written lives at least (default: 90000, 25 hours)",
+    ),
+    Option(
+        name="valkey-key",
+        metavar="TEMPLATE",
+        parse=check_item_template,
+        default=_DEFAULT.valkey_key,
+        help="valkey: how the key of a series' item is written: as --hash-key, and with {span} (its start in seconds) and {kind} "
+        f"(default: {_DEFAULT.valkey_key})",
+    ),
+    Option(
+        name="valkey-ops-per-s",
+        metavar="NUMBER",
+        parse=whole_number(1),
+        default=_DEFAULT.valkey_ops_per_s,
+        help="valkey: calls a second of one worker process, of which each reads half an item or writes one (default: 1000)",
+    ),
+    Option(
+        name="valkey-span-s",
+        metavar="SECONDS",
+        parse=lambda text: check_span(whole_number(60)(text)),
+        default=_DEFAULT.valkey_span_s,
+        help="valkey: seconds that one item holds (default: 3600)",
     ),
 )

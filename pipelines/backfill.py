@@ -5,13 +5,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from configs.jobs import BackfillJob
+from pipelines.asking import confirm
 from pipelines.outcome import Outcome
 from pipelines.planning import make_plan, resolve
 from pipelines.progress import watching
 from pipelines.replaying import narrowed
-from pipelines.report import finish, report_text
+from pipelines.report import Accepted, finish, report_text
 from pipelines.runtime import Runtime
-from pipelines.submit import check_runner, get_ready, submit
+from pipelines.submit import check_runner, crew_of, get_ready, submit
 from transforms.core.errors import UsageError
 from transforms.core.plan import Plan
 from transforms.steps.ledger import Ledger
@@ -45,11 +46,15 @@ def _run(job: BackfillJob, runtime: Runtime) -> Outcome:
             ledger.create(planned.plan, planned.manifest, planned.membership)
         plan = _stored(job, runtime, ledger)
         runtime.say(run_id)
+        if not ledger.recorded_units():
+            confirm(plan, runtime.store(plan.request.store, plan.request.settings), runtime, yes=job.yes)
         started = runtime.clock()
         if ledger.report() is None:
             with watching(ledger, plan, runtime):
-                submit(job, runtime, ledger, plan)
-        report = finish(ledger, plan, max_dead_letters=job.max_dead_letters, duration_s=runtime.clock() - started)
+                crew = crew_of(job, runtime, plan.object_bytes)
+                submit(job, runtime, ledger, plan, lambda pipeline, batch: build(pipeline, plan, str(ledger.path), batch=batch, crew=crew))
+        accepted = Accepted(job.max_dead_letters, job.skip_live)
+        report = finish(ledger, plan, runtime, accepted=accepted, duration_s=runtime.clock() - started)
     return Outcome(exit_code=report["exit_code"], data=report, text=report_text(report))
 
 

@@ -12,19 +12,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TextIO
 
-from configs import options as table
-from configs.jobs import BackfillJob, ExportJob, InspectJob, PlanJob, RunsJob, StatusJob, UndoJob, check_run_id, values_of
+from configs import options as table, store_command_options as store_table
+from configs.jobs import BackfillJob, ExportJob, InspectJob, PlanJob, RunsJob, StatusJob, StoreCreateJob, UndoJob, check_run_id, values_of
 from configs.loader import load_config
 from configs.option import Option, defaults, nearest, parse_value
+from configs.store_jobs import CompareJob, CopyJob, RecalculateJob
 from pipelines.outcome import Outcome
 from pipelines.runtime import Runtime
 from transforms.core.errors import RollupsError, UsageError
 
 INTERRUPTED: Final = 3
 
-_WITH_PLAN: Final = ("plan", "run_id", "yes", "max_dead_letters", "max_attempts", "workers", "runner", "work_dir", "json", "config")
+_WITH_PLAN: Final = ("plan", "run_id", "yes", "skip_live", "max_dead_letters", "max_attempts", "workers", "runner", "work_dir", "json", "config")
 """Options that say how a plan is executed, not what it is."""
 
 
@@ -32,7 +33,7 @@ _WITH_PLAN: Final = ("plan", "run_id", "yes", "max_dead_letters", "max_attempts"
 class Command:
     """A subcommand: its module's `run(job, runtime)` does the work.
 
-    `argument` is its one positional, `beam` whether unknown options may be Beam's, `module` the module's name where that is not the command's.
+    `arguments` are its positionals, `beam` whether unknown options may be Beam's, `module` the module's name where that is not the command's.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Command:
     options: tuple[Option, ...]
     job: Callable[..., Any]
     examples: tuple[str, ...]
-    argument: str = ""
+    arguments: tuple[str, ...] = ()
     beam: bool = False
     module: str = ""
 
@@ -66,6 +67,17 @@ COMMANDS: Final = (
         examples=("rollups plan --archive file:///data/archive --store parquet:///data/rollups --period 2025-11-01T00:00Z/PT6H",),
     ),
     Command(
+        name="recalculate",
+        help="make 5m and 1h rollups again from stored finer ones",
+        options=store_table.RECALCULATE_OPTIONS,
+        job=RecalculateJob,
+        beam=True,
+        examples=(
+            "rollups recalculate --store parquet:///data/rollups --period 2025-11-01T00:00Z/P1D",
+            "rollups recalculate --store parquet:///data/rollups --period 2025-11-01T00:00Z/P1D --finer 5m --metric-types host --dry-run",
+        ),
+    ),
+    Command(
         name="export",
         help="write stored rollups as CSV, JSON or Parquet",
         options=table.EXPORT_OPTIONS,
@@ -73,11 +85,31 @@ COMMANDS: Final = (
         examples=("rollups export --store parquet:///data/rollups --period 2025-11-01T00:00Z/PT6H --granularity 5m --series 'host/acme/*/loadavg5'",),
     ),
     Command(
+        name="copy",
+        help="copy stored rollups to another store, once or as time goes on",
+        options=store_table.COPY_OPTIONS,
+        job=CopyJob,
+        beam=True,
+        module="copying",
+        examples=(
+            "rollups copy --from parquet:///data/rollups --store parquet:///data/copied --period 2025-11-01T00:00Z/P1D",
+            "rollups copy --from parquet:///data/rollups --store parquet:///data/followed --follow --start 2025-11-01T00:00Z --end 2025-11-01T06:00Z",
+        ),
+    ),
+    Command(
+        name="compare",
+        help="tell what two stores differ in: missing, extra and different rollups",
+        options=store_table.COMPARE_OPTIONS,
+        job=CompareJob,
+        arguments=("left", "right"),
+        examples=("rollups compare parquet:///data/rollups parquet:///data/rollups --period 2025-11-01T00:00Z/P1D --hash-key '{org}:{entity}:{name}'",),
+    ),
+    Command(
         name="inspect",
         help="tell what an archive or one object of it holds, and how to restore it",
         options=table.INSPECT_OPTIONS,
         job=InspectJob,
-        argument="object",
+        arguments=("object",),
         module="inspection",
         examples=("rollups inspect file:///data/archive", "rollups inspect /data/archive/2025/11 --objects 50"),
     ),
@@ -87,15 +119,23 @@ COMMANDS: Final = (
         help="tell how far a run is",
         options=table.STATUS_OPTIONS,
         job=StatusJob,
-        argument="run_id",
+        arguments=("run_id",),
         examples=("rollups status 20251109T124300-3f9a --watch", "rollups status 20251109T124300-3f9a --dead-letters"),
+    ),
+    Command(
+        name="store",
+        help="make what a store needs (store create)",
+        options=table.STORE_CREATE_OPTIONS,
+        job=StoreCreateJob,
+        arguments=("action",),
+        examples=("rollups store create --store dynamodb://rollups", "rollups store create --store dynamodb://rollups --print-cloudformation"),
     ),
     Command(
         name="undo",
         help="bring back what a run replaced",
         options=table.UNDO_OPTIONS,
         job=UndoJob,
-        argument="run_id",
+        arguments=("run_id",),
         examples=("rollups undo 20251109T124300-3f9a",),
     ),
 )
@@ -119,9 +159,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("rollups: interrupted; what is finished stays finished, repeat the command with its --run-id to go on")
         return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
-        return INTERRUPTED
 
 
 def run(argv: Sequence[str] | None = None) -> NoReturn:
@@ -130,7 +167,10 @@ def run(argv: Sequence[str] | None = None) -> NoReturn:
     An orderly end of the interpreter takes a quarter of a second after Beam was imported, and under load the native threads of its packages were seen to
     abort there, after the work was done.
     """
-    code = main(argv)
+    try:
+        code = main(argv)
+    except SystemExit as end:  # after --help
+        code = int(end.code or 0)
     atexit._run_exitfuncs()  # noqa: SLF001 - what os._exit leaves out
     for stream in (sys.stdout, sys.stderr):
         with suppress(BrokenPipeError):
@@ -156,11 +196,7 @@ def _main(argv: list[str]) -> int:
     job = _job(command, given, rest)
     outcome: Outcome = import_module(f"pipelines.{command.module or command.name}").run(job, _runtime())
     _show("")
-    if job.json and outcome.data is not None:
-        print(_json(outcome.data))
-    elif outcome.text:
-        print(outcome.text)
-    sys.stdout.flush()
+    _put(sys.stdout, _json(outcome.data) if job.json and outcome.data is not None else outcome.text)
     return outcome.exit_code
 
 
@@ -188,7 +224,7 @@ def _version() -> str:
 def _texts(command: Command) -> dict[str, Any]:
     examples = "\n".join(f"  {one}" for one in command.examples)
     return {
-        "usage": " ".join(("rollups", command.name, *((command.argument.upper(),) if command.argument else ()), "OPTIONS")),
+        "usage": " ".join(("rollups", command.name, *map(str.upper, command.arguments), "OPTIONS")),
         "description": command.help[0].upper() + command.help[1:] + ".",
         "epilog": f"examples:\n{examples}",
         "formatter_class": argparse.RawDescriptionHelpFormatter,
@@ -197,8 +233,8 @@ def _texts(command: Command) -> dict[str, Any]:
 
 
 def _add_command(parser: argparse.ArgumentParser, command: Command) -> None:
-    if command.argument:
-        parser.add_argument(command.argument, metavar=command.argument.upper())
+    for name in command.arguments:
+        parser.add_argument(name, metavar=name.upper())
     for one in command.options:
         text = one.help.replace("%", "%%")
         if one.flag:
@@ -209,28 +245,29 @@ def _add_command(parser: argparse.ArgumentParser, command: Command) -> None:
 
 
 def _join_values(argv: Sequence[str]) -> list[str]:
-    """`--period -24h/now` as one word, which argparse would take for two options."""
+    """`--period -24h/now` and other times as one word, which argparse would take for two options."""
     joined: list[str] = []
     for word in argv:
-        if joined and joined[-1] == "--period":
-            joined[-1] = f"--period={word}"
+        if joined and joined[-1] in ("--period", "--start", "--end"):
+            joined[-1] = f"{joined[-1]}={word}"
         else:
             joined.append(word)
     return joined
 
 
 def _job(command: Command, given: argparse.Namespace, rest: list[str]) -> Any:  # noqa: ANN401 - each command has its own class of job
-    written = {name: value for name, value in vars(given).items() if name not in ("command", command.argument)}
+    written = {name: value for name, value in vars(given).items() if name not in ("command", *command.arguments)}
     typed = {one.key: parse_value(one, written[one.key], f"--{one.name}") for one in command.options if one.key in written}
     beam_options = _beam_options(command, rest)
     config = load_config(str(typed["config"]), command.options) if typed.get("config") else {}
     values = {**defaults(command.options), **_values_of_run({**config, **typed}), **config, **typed}
     del values["config"]
     _check_required(command, values, typed)
-    extra: dict[str, Any] = {command.argument: getattr(given, command.argument)} if command.argument else {}
+    extra: dict[str, Any] = {name: getattr(given, name) for name in command.arguments}
     if command.beam:
         extra["beam_options"] = beam_options
-    return command.job(**values, **extra)
+    fields = {one.key: one.field for one in command.options}
+    return command.job(**{fields[key]: value for key, value in values.items()}, **extra)
 
 
 def _values_of_run(given: dict[str, Any]) -> dict[str, Any]:
@@ -298,18 +335,29 @@ def _runtime() -> Runtime:
     )
 
 
+def _put(stream: TextIO, text: str, end: str = "\n") -> None:
+    """Writes to someone who may have gone away: then this and all that follows is written to nobody, and the run goes on as if it were read."""
+    try:
+        print(text, end=end if text else "", file=stream, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    _put(sys.stderr, line)
 
 
 def _show(line: str) -> None:
     """A line that the next one replaces; nothing where standard error is no terminal."""
     if sys.stderr.isatty():
-        print(f"\r\x1b[2K{line}", end="", file=sys.stderr, flush=True)
+        _put(sys.stderr, f"\r\x1b[2K{line}", end="")
 
 
 def _ask(question: str) -> bool:
-    return sys.stdin.isatty() and input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    if not sys.stdin.isatty():
+        return False
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _json(data: object) -> str:

@@ -1,6 +1,6 @@
 """`rollups plan`: everything a backfill will do, stored under the run id and shown."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from configs.jobs import PlanJob
@@ -11,6 +11,7 @@ from pipelines.runtime import Runtime
 from transforms.core.errors import UsageError
 from transforms.core.plan import Estimate, Plan
 from transforms.core.time import format_period, format_time
+from transforms.core.transfer import AnyPlan
 
 
 def run(job: PlanJob, runtime: Runtime) -> Outcome:
@@ -21,12 +22,14 @@ def run(job: PlanJob, runtime: Runtime) -> Outcome:
     if ledger.exists():
         raise UsageError(taken)
     planned = make_plan(job, runtime, run_id, dry_run=False)
+    warnings = runtime.store(job.store, planned.plan.request.settings).warnings()
     with ledger.lock():
         if ledger.exists():
             raise UsageError(taken)
         ledger.create(planned.plan, planned.manifest, planned.membership)
     runtime.say(run_id)
-    return Outcome(exit_code=0, data=plan_data(planned.plan), text=plan_text(planned.plan, runtime.resume_command(job.work_dir, run_id)))
+    text = plan_text(planned.plan, runtime.resume_command(job.work_dir, run_id), warnings)
+    return Outcome(exit_code=0, data=plan_data(planned.plan) | {"warnings": warnings}, text=text)
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:
@@ -69,6 +72,9 @@ def plan_data(plan: Plan) -> dict[str, Any]:
 def _estimate_data(estimate: Estimate) -> dict[str, Any]:
     return {
         "sampled_objects": estimate.sampled_objects,
+        "sampled_records": estimate.sampled_records,
+        "sampled_dead_records": estimate.sampled_dead_records,
+        "sampled_shards": estimate.sampled_shards,
         "points_estimated": estimate.points,
         "series_estimated": estimate.series,
         "staging_bytes_estimated": estimate.staging_bytes,
@@ -78,7 +84,7 @@ def _estimate_data(estimate: Estimate) -> dict[str, Any]:
     }
 
 
-def plan_text(plan: Plan, execute: str) -> str:
+def plan_text(plan: Plan, execute: str, warnings: Sequence[str] = ()) -> str:
     """The plan for people."""
     request, estimate = plan.request, plan.estimate
     reach = request.reach
@@ -102,11 +108,19 @@ def plan_text(plan: Plan, execute: str) -> str:
         f"staging     about {human_bytes(estimate.staging_bytes)}; {human_bytes(estimate.free_bytes)} are free",
         f"duration    about {human_duration(estimate.duration_s)} ({human_number(estimate.points_per_s)} points/s)",
     ]
-    lines += coverage_lines(coverage_data(plan.coverage))
+    lines += [*coverage_lines(coverage_data(plan.coverage)), f"            {_known_after_reading(estimate)}"]
     if plan.untimed_objects:
         lines.append(f"warning     {human_number(plan.untimed_objects)} objects show no time in their key and are read in any case")
+    lines += [f"warning     {one}" for one in warnings]
     lines.append(f"\nexecute it  {execute}")
     return "\n".join(lines)
+
+
+def _known_after_reading(estimate: Estimate) -> str:
+    """What the names of objects can't tell, and what the sample hints at."""
+    dead = f"{human_number(estimate.sampled_dead_records)} of {human_number(estimate.sampled_records)} records sampled are dead letters"
+    shards = f", they name {human_number(estimate.sampled_shards)} shards" if estimate.sampled_shards else ""
+    return f"shards that end early and records that can't be decoded are known only after reading ({dead}{shards})"
 
 
 def _only(plan: Plan) -> Iterator[str]:
@@ -123,9 +137,14 @@ def _only(plan: Plan) -> Iterator[str]:
         yield f"series whose key {request.hash_key} lies in the hash slots {request.hash_slots}"
 
 
-def edge_texts(plan: Plan) -> dict[str, str]:
+def edge_texts(plan: AnyPlan) -> dict[str, str]:
     """What becomes of the buckets that lie partly inside the periods, by granularity; none, no entry."""
-    fate = {"expand": "computed from all minutes, also those outside the period", "clip": "left out", "fail": ""}[plan.request.edge]
+    fate = {
+        "expand": "computed from all minutes, also those outside the period",
+        "clip": "left out",
+        "fail": "",
+        "ended": "copied with the step in which they end",
+    }[plan.request.edge]
     return {name: f"{', '.join(format_time(one[0]) for one in ranges)} {fate}" for name, ranges in plan.edges().items() if ranges}
 
 

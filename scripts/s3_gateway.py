@@ -56,7 +56,7 @@ def gateway(folder: Path) -> Iterator[str]:
     command: list[str | Path] = [binary, "--quiet", "--access", KEY, "--secret", SECRET, "--port", f"127.0.0.1:{port}", "posix", folder]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        _wait_for(port)
+        wait_for(port)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
@@ -70,7 +70,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_for(port: int, patience_s: float = 20) -> None:
+def wait_for(port: int, patience_s: float = 20) -> None:
     """Until something listens there."""
     deadline = time.monotonic() + patience_s
     while True:

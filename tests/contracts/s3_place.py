@@ -11,6 +11,7 @@ from tests.contracts.harness import NewPlace
 from transforms.calls.aws import AwsCalls, Waiting
 from transforms.calls.s3_client import new_client
 from transforms.calls.s3_folder import S3Location
+from transforms.core.granularity import GRANULARITIES
 from transforms.stores.files import Failpoint, no_failpoint
 from transforms.stores.parquet_s3 import ParquetS3Store
 from transforms.stores.s3_objects import Objects
@@ -36,6 +37,10 @@ class S3Place:
 
     def __init__(self, server: Server) -> None:
         self.server, self.prefix = server, f"place{next(NUMBERS)}/"
+
+    @property
+    def granularities(self) -> tuple[str, ...]:
+        return GRANULARITIES
 
     def open(self, failpoint: Failpoint = no_failpoint) -> ParquetS3Store:
         return ParquetS3Store(Objects(self.server.location(self.prefix), self.server.calls, Unlimited(), failpoint))

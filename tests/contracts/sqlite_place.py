@@ -23,6 +23,10 @@ class SqlitePlace:
     def path(self) -> Path:
         return self.folder / "rollups.db"
 
+    @property
+    def granularities(self) -> tuple[str, ...]:
+        return GRANULARITIES
+
     def open(self, failpoint: Failpoint = no_failpoint) -> SqliteStore:
         return self.make(self.path, failpoint=failpoint)
 

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from transforms.core.counts import Counts, add_counts, imbalances, total
-from transforms.core.plan import Plan
 from transforms.core.stopwatch import Steps
+from transforms.core.transfer import AnyPlan
 from transforms.core.units import Unit
 
 STORED: Final = ("stored", "superseded", "outside", "dropped", "refused")
@@ -16,13 +16,14 @@ STORED: Final = ("stored", "superseded", "outside", "dropped", "refused")
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:
-    """Buckets of one granularity by what became of them. `absent` are stored ones for which the archive has nothing, `overflows` sums stored as infinity."""
+    """Buckets of one granularity by what became of them. `left` are the live writer's, `absent` stored ones for which the archive has nothing."""
 
     added: int = 0
     changed: int = 0
     equal: int = 0
     newer: int = 0
     refused: int = 0
+    left: int = 0
     absent: int = 0
 
     def __add__(self, other: "Tally") -> "Tally":
@@ -33,7 +34,7 @@ class Tally:
 
 @dataclass(frozen=True, kw_only=True)
 class BucketChange:
-    """One bucket before and after, for the lists of largest changes and of refused buckets."""
+    """One bucket before and after, for the lists of largest changes and of refused buckets; these tell a `cause` that is not the stored version's minutes."""
 
     granularity: str
     series: tuple[str, ...]
@@ -42,6 +43,7 @@ class BucketChange:
     minutes: int
     stored_avg: float | None
     avg: float | None
+    cause: str = ""
 
     @property
     def size(self) -> tuple[float, float]:
@@ -54,13 +56,18 @@ class BucketChange:
 
 @dataclass(frozen=True, kw_only=True)
 class UnitRecord:
-    """What rolling up one unit did: points by term, buckets by granularity, the largest changes, every refused bucket, and the time it took."""
+    """What rolling up one unit did: points by term, buckets by granularity, the largest changes, every refused bucket, and the time it took.
+
+    `read_back`: how many buckets were read again after they were written, None if the unit was not among those; `different`: those that were not found.
+    """
 
     unit: Unit
     counts: Counts
     tallies: dict[str, Tally]
     changes: tuple[BucketChange, ...] = ()
     refused: tuple[BucketChange, ...] = ()
+    read_back: int | None = None
+    different: tuple[BucketChange, ...] = ()
     finished_s: float = 0.0
     steps: Steps = field(default_factory=dict)
 
@@ -71,7 +78,7 @@ class UnitRecord:
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> "UnitRecord":
         """Inverse of `to_data`, also after a trip through JSON."""
-        changes = {name: tuple(BucketChange(**one | {"series": tuple(one["series"])}) for one in data[name]) for name in ("changes", "refused")}
+        changes = {name: tuple(BucketChange(**one | {"series": tuple(one["series"])}) for one in data[name]) for name in ("changes", "refused", "different")}
         tallies = {name: Tally(**one) for name, one in data["tallies"].items()}
         return cls(**dict(data) | changes | {"unit": Unit(*data["unit"]), "tallies": tallies})
 
@@ -88,7 +95,7 @@ class Missing:
         return bool(self.groups or self.units)
 
 
-def missing(plan: Plan, staged: Collection[int], recorded: Collection[str]) -> Missing:
+def missing(plan: AnyPlan, staged: Collection[int], recorded: Collection[str]) -> Missing:
     """Groups without a staging file and units (by name) without a record, in the plan's order."""
     units, groups = set(recorded), set(staged)
     return Missing(

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from transforms.core.accounts import BucketChange, Tally, UnitRecord
 from transforms.core.canonical import canonical, keys_of
-from transforms.core.counts import Counts, count
+from transforms.core.counts import Counts, add_counts, count
 from transforms.core.errors import ConservationError
 from transforms.core.granularity import WIDTH_S, within
 from transforms.core.model import ROLLUP_SCHEMA, SERIES_COLUMNS, Floats, Ints
@@ -19,6 +19,9 @@ from transforms.core.units import Unit
 from transforms.core.versions import Merged, Verdict
 
 LARGEST_CHANGES: Final = 10
+
+LAPSED: Final = "its time to live has passed"
+"""Cause of a refused bucket: the store would remove it at once."""
 
 _NAMES: Final = SERIES_COLUMNS[1:]
 
@@ -83,7 +86,7 @@ def _refused_points(given: Mapping[str, tuple[pa.Table, Ints]], merged: Mapping[
     finer: list[tuple[pa.Table, Ints]] = []
     for granularity in sorted(given, key=WIDTH_S.__getitem__):
         table, points = given[granularity]
-        is_refused = merged[granularity].verdicts == Verdict.REFUSED
+        is_refused = np.isin(merged[granularity].verdicts, (Verdict.REFUSED, Verdict.LEFT))
         if is_refused.any():
             refused = table.filter(pa.array(is_refused))
             held = [_points_within(refused, *other, WIDTH_S[granularity]) for other in finer]
@@ -112,6 +115,7 @@ def _tally(granularity: str, merged: Merged, selection: Selection, metric_type: 
         equal=numbers[Verdict.EQUAL],
         newer=numbers[Verdict.NEWER],
         refused=numbers[Verdict.REFUSED],
+        left=numbers[Verdict.LEFT],
         absent=_absent(merged.alone, selection, granularity, metric_type),
     )
 
@@ -135,21 +139,23 @@ def _changes(granularity: str, new: pa.Table, merged: Merged) -> tuple[list[Buck
     largest = changed[np.lexsort((-difference, -relative))]
     refused = np.flatnonzero(verdicts == Verdict.REFUSED)
     alone = np.setdiff1d(np.flatnonzero(merged.verdicts == Verdict.REFUSED), merged.met)
-    return _rows(granularity, new, merged, largest[:LARGEST_CHANGES]), _rows(granularity, new, merged, refused) + _rows_alone(granularity, new, alone)
+    kept = beside_stored(granularity, new, merged, refused) + beside_nothing(granularity, new, merged, alone)
+    return beside_stored(granularity, new, merged, largest[:LARGEST_CHANGES]), kept
 
 
-def _rows(granularity: str, new: pa.Table, merged: Merged, at: Ints) -> list[BucketChange]:
+def beside_stored(granularity: str, new: pa.Table, merged: Merged, at: Ints) -> list[BucketChange]:
     """New rows beside the stored ones that they met."""
-    return _beside(granularity, new, merged.met[at], merged.stored.select(["minutes", "avg"]).take(pa.array(at)).to_pylist())
+    return _beside(granularity, new, merged, merged.met[at], merged.stored.select(["minutes", "avg"]).take(pa.array(at)).to_pylist())
 
 
-def _rows_alone(granularity: str, new: pa.Table, at: Ints) -> list[BucketChange]:
+def beside_nothing(granularity: str, new: pa.Table, merged: Merged, at: Ints) -> list[BucketChange]:
     """New rows where nothing is stored."""
-    return _beside(granularity, new, at, [{"minutes": 0, "avg": None}] * len(at))
+    return _beside(granularity, new, merged, at, [{"minutes": 0, "avg": None}] * len(at))
 
 
-def _beside(granularity: str, new: pa.Table, at: Ints, theirs: list[dict[str, Any]]) -> list[BucketChange]:
+def _beside(granularity: str, new: pa.Table, merged: Merged, at: Ints, theirs: list[dict[str, Any]]) -> list[BucketChange]:
     ours = new.select([*_NAMES, "bucket_start", "minutes", "avg"]).take(pa.array(at)).to_pylist()
+    lapsed = np.zeros(len(at), bool) if merged.lapsed is None else merged.lapsed[at]
     return [
         BucketChange(
             granularity=granularity,
@@ -159,8 +165,9 @@ def _beside(granularity: str, new: pa.Table, at: Ints, theirs: list[dict[str, An
             minutes=one["minutes"],
             stored_avg=stored["avg"],
             avg=one["avg"],
+            cause=LAPSED if has_lapsed else "",
         )
-        for one, stored in zip(ours, theirs, strict=True)
+        for one, stored, has_lapsed in zip(ours, theirs, lapsed.tolist(), strict=True)
     ]
 
 
@@ -181,3 +188,33 @@ def _starts_s(table: pa.Table) -> Ints:
 def _floats(table: pa.Table, at: Ints) -> Floats:
     values: Floats = table["avg"].to_numpy()[at]
     return values
+
+
+def copied_record(unit: Unit, tables: Mapping[str, pa.Table], merged: Mapping[str, Merged], selection: Selection) -> UnitRecord:
+    """The record of stored rows that were copied into a unit: as `unit_record`, but counting rows, each at its own granularity."""
+    counts: Counts = {}
+    refused = sum(int(np.count_nonzero(np.isin(one.verdicts, (Verdict.REFUSED, Verdict.LEFT)))) for one in merged.values())
+    count(counts, "refused", unit.metric_type, refused)
+    count(counts, "stored", unit.metric_type, sum(len(one.verdicts) for one in merged.values()) - refused)
+    lists = [_changes(name, table, merged[name]) for name, table in tables.items()]
+    return UnitRecord(
+        unit=unit,
+        counts=counts,
+        tallies={name: _tally(name, merged[name], selection, unit.metric_type) for name in tables},
+        changes=tuple(one for changed, _ in lists for one in changed),
+        refused=tuple(one for _, kept_back in lists for one in kept_back),
+    )
+
+
+def joined_records(unit: Unit, parts: Sequence[UnitRecord]) -> UnitRecord:
+    """What was done for one unit in parts."""
+    tallies: dict[str, Tally] = {}
+    for part in parts:
+        tallies |= {name: tallies.get(name, Tally()) + tally for name, tally in part.tallies.items()}
+    return UnitRecord(
+        unit=unit,
+        counts=add_counts(part.counts for part in parts),
+        tallies=tallies,
+        changes=tuple(one for part in parts for one in part.changes),
+        refused=tuple(one for part in parts for one in part.refused),
+    )

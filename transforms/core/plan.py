@@ -10,18 +10,23 @@ from transforms.core.coverage import HourCoverage
 from transforms.core.errors import UsageError
 from transforms.core.flat import FlatMapping, flat_mapping
 from transforms.core.granularity import Range
-from transforms.core.hash_slots import HashSlots, parse_slots
 from transforms.core.keys import PATTERN, KeyLayout
 from transforms.core.manifest import Manifest
-from transforms.core.selection import Edge, Reach, Selection, check_aligned, computed_ranges, edge_buckets
+from transforms.core.selection import Edge, Reach, Selection, Series, computed_for, edge_buckets
 from transforms.core.store_settings import StoreSettings, settings_from_json
-from transforms.core.time import format_period, unite
+from transforms.core.time import unite
 from transforms.core.units import Unit
 from transforms.core.windows import Windows
 
-FORMAT: Final = 2
+FORMAT: Final = 3
+
+SAMPLED_UNITS: Final = 100
+"""Of so many units of a type, the first and then every one that is this many later is read back as a sample."""
 
 Average = Literal["cascade", "flat"]
+
+Verify = Literal["none", "sample", "full"]
+"""Units read back after they were written: none, one in a hundred and the first of each type, all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +58,8 @@ class Request:
     role_membership: str = ""
     role_membership_digest: str = ""
     max_object_bytes: int = 1 << 30
+    include_live: bool = False
+    verify: Verify = field(default="sample", compare=False)
     min_coverage: float = 0.0
     read_firehose_errors: bool = False
     reach: Reach = field(default_factory=Reach)
@@ -67,16 +74,9 @@ class Request:
 
     def selection(self, periods: tuple[Range, ...]) -> Selection:
         """The buckets and series of this request when its periods mean these times. Raises UsageError if no bucket is left."""
-        united = unite(periods)
-        if self.edge == "fail":
-            check_aligned(united, self.granularities)
-        computed = {one: computed_ranges(united, one, self.edge) for one in self.granularities}
-        if not any(computed.values()):
-            asked = f"{', '.join(self.granularities)} in {', '.join(map(format_period, united))}"
-            msg = f"--edge clip leaves no whole bucket of {asked}: ask for more or for --edge expand"
-            raise UsageError(msg)
-        slots = HashSlots(ranges=parse_slots(self.hash_slots), template=self.hash_key) if self.hash_slots else None
-        return Selection(metric_types=self.metric_types, computed=computed, orgs=self.orgs, series=self.series + self.file_globs, slots=slots)
+        computed = computed_for(periods, self.granularities, self.edge)
+        globs = self.series + self.file_globs
+        return Series(metric_types=self.metric_types, orgs=self.orgs, globs=globs, hash_slots=self.hash_slots, hash_key=self.hash_key).within(computed)
 
     def differences(self, other: "Request") -> tuple[str, ...]:
         """Names of the fields in which another request asks for something else."""
@@ -85,7 +85,10 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What the run is expected to take, from a sample of decoded objects. `sampled_objects` says how many; rates are of this machine."""
+    """What the run is expected to take, from a sample of decoded objects. `sampled_objects` says how many; rates are of this machine.
+
+    The sample had so many records, dead ones among them, of so many shards of a Kinesis stream (none if its records don't tell theirs).
+    """
 
     sampled_objects: int
     points: int
@@ -94,13 +97,16 @@ class Estimate:
     free_bytes: int
     duration_s: float
     points_per_s: float
+    sampled_records: int = 0
+    sampled_dead_records: int = 0
+    sampled_shards: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """One planned execution. `groups` are `(first ordinal, count)` into the manifest, `shards` numbers by metric type and window of `window_days`.
 
-    `coverage` has the hours of the computed times that are over, or none if no key shows a time.
+    Buckets that overlap `left` are the live writer's. `coverage` has the hours of the computed times that are over, or none if no key shows a time.
     """
 
     run_id: str
@@ -118,6 +124,7 @@ class Plan:
     estimate: Estimate
     coverage: tuple[HourCoverage, ...] = ()
     window_days: int = 1
+    left: tuple[Range, ...] = ()
 
     @property
     def selection(self) -> Selection:
@@ -141,6 +148,13 @@ class Plan:
         """All units of a metric type in order, whether the archive has points for them or not."""
         return tuple(Unit(metric_type, window, shard) for window in self.touched_windows() for shard in range(self.shard_count(metric_type, window)))
 
+    def verified_units(self) -> frozenset[Unit]:
+        """The units that are read back."""
+        every = {"none": 0, "sample": SAMPLED_UNITS, "full": 1}[self.request.verify]
+        if not every or self.request.dry_run:
+            return frozenset()
+        return frozenset(unit for metric_type in self.request.metric_types for unit in self.units(metric_type)[::every])
+
     def all_units(self) -> tuple[Unit, ...]:
         """Units of all types in the order in which they are restored."""
         return tuple(unit for metric_type in self.request.metric_types for unit in self.units(metric_type))
@@ -162,7 +176,7 @@ def plan_from_json(text: str) -> Plan:
         raise UsageError(msg)
     request = _tuples(data["request"]) | {"reach": Reach(**data["request"]["reach"]), "flat": _flat(data["request"].get("flat"))}
     request["settings"] = settings_from_json(data["request"]["settings"])
-    pairs = {name: tuple((a, b) for a, b in data[name]) for name in ("periods", "object_times", "groups")}
+    pairs = {name: tuple((a, b) for a, b in data[name]) for name in ("periods", "object_times", "groups", "left")}
     coverage = tuple(HourCoverage(**one) for one in data["coverage"])
     return Plan(**data | pairs | {"request": Request(**request), "estimate": Estimate(**data["estimate"]), "coverage": coverage})
 

@@ -18,6 +18,7 @@ from transforms.core.granularity import MINUTE_S, WIDTH_S, Range, within
 from transforms.core.histogram_kinds import fold_histogram_points
 from transforms.core.kinds import Fold, Laid, Rules, fold_counter_points, fold_delta_points, fold_gauge_points
 from transforms.core.model import Bools, Ints
+from transforms.core.ragged import MOST
 from transforms.core.rows import Owners, table_of
 from transforms.core.selection import Reach
 from transforms.core.tiles import Counts, Part
@@ -36,7 +37,8 @@ class UnitRollups:
     because nothing says what to subtract from it, those that went into a computed bucket of any granularity, and those of minutes in no computed bucket, which
     were there to be subtracted. `survivors[granularity]` = minutes with points in a computed bucket of it. All are counted on the points and not on the
     tables, so that they check them. `row_points[granularity]` = the points that went into each row; where it is missing, one per minute.
-    `overflows` = buckets whose sum, sum of averages or increase became infinite; `rebinned` = those whose histogram has wider buckets than one it was made of.
+    `overflows` = buckets whose sum, sum of averages or increase became infinite, or whose count stays at the largest; `rebinned` = those
+    whose histogram has wider buckets than one it was made of.
     """
 
     tables: dict[str, pa.Table]
@@ -113,12 +115,12 @@ def _roll_up(slices: Sequence[pa.RecordBatch], united: UnitedSeries, computed: C
     folded = [FOLDS[kind](parts, len(united), rules) for kind, parts in _parts_by_kind(slices, united)]
     tallies = [_tally(one.counts, computed) for one in folded]
     laid = {name: [(one.laid[name], one.laid[name].chosen(WIDTH_S[name], ranges)) for one in folded] for name, ranges in computed.items()}
-    tables = {name: _table(ones, united, generation) for name, ones in laid.items()}
+    tables = {name: table_of_kinds(ones, united, generation) for name, ones in laid.items()}
     return UnitRollups(
         tables={name: table for name, (table, _) in tables.items()},
         row_points={name: points for name, (_, points) in tables.items() if points is not None},
         survivors={name: sum(one.survivors[name] for one in tallies) for name in computed},
-        overflows=sum(_overflows(one.buckets, chosen) for ones in laid.values() for one, chosen in ones),
+        overflows=sum(overflows(one.buckets, chosen) for ones in laid.values() for one, chosen in ones),
         rebinned=sum(
             int(np.count_nonzero(one.buckets.rebinned & chosen)) for ones in laid.values() for one, chosen in ones if one.buckets.rebinned is not None
         ),
@@ -156,7 +158,7 @@ def _sizes(one: pa.RecordBatch) -> Ints:
     return sizes
 
 
-def _table(ones: Sequence[tuple[Laid, Bools]], united: UnitedSeries, generation: int) -> tuple[pa.Table, Ints | None]:
+def table_of_kinds(ones: Sequence[tuple[Laid, Bools]], united: UnitedSeries, generation: int) -> tuple[pa.Table, Ints | None]:
     """The chosen buckets of all kinds as one sorted table, and the points in each row, None if that is its minutes."""
     tables, series, points = [], [], []
     for laid, chosen in ones:
@@ -202,10 +204,10 @@ def _tally(counts: Counts, computed: Computed) -> _Tally:
     )
 
 
-def _overflows(buckets: Buckets, chosen: Bools) -> int:
-    """Chosen buckets with an infinite sum, sum of averages or increase."""
-    infinite = [np.isinf(buckets.values[name]) for name in ("sum", "avg", "increase") if name in buckets.values]
-    return int(np.count_nonzero(np.logical_or.reduce(infinite) & chosen))
+def overflows(buckets: Buckets, chosen: Bools) -> int:
+    """Chosen buckets with an infinite sum, sum of averages or increase, or a histogram's count that stays at the largest."""
+    beyond = [np.isinf(buckets.values[name]) for name in ("sum", "avg", "increase") if name in buckets.values]
+    return int(np.count_nonzero(np.logical_or.reduce([*beyond, buckets.count == MOST]) & chosen))
 
 
 FOLDS: Final[dict[str, Fold]] = {

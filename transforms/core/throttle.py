@@ -54,6 +54,11 @@ class Pacer:
         if begin > now:
             self._wait(begin - now)
 
+    def settle(self, units: float) -> None:
+        """A call took so many units more (less, if negative) than was taken before it: those after it wait for them."""
+        with self._lock:
+            self._free_at += units / self._rate(self._clock())
+
     def refused(self) -> None:
         """Halve the rate, unless that has just been done."""
         with self._lock:

@@ -5,6 +5,7 @@ no honest run produces), the values decide by a fixed order, so that for one `al
 generation, a live writer's, counts as 0.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -30,6 +31,7 @@ class Verdict(IntEnum):
 
     ADDED: the bucket was not stored. CHANGED: the new version wins, and a value differs bitwise. EQUAL: it wins with the same values, or is the very row that
     is stored. REFUSED: the stored version has more minutes and stays, or the new one was held back. NEWER: the stored version stays by its generation.
+    LEFT: the bucket is the live writer's.
     """
 
     ADDED = 0
@@ -37,6 +39,7 @@ class Verdict(IntEnum):
     EQUAL = 2
     REFUSED = 3
     NEWER = 4
+    LEFT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Merged:
 
     `table`: all buckets, canonical and in order. `changed`: whether it differs from what is stored. `verdicts`: Verdict of each new row. `met`: the new rows
     that met a stored one, increasing; `stored`: those stored rows, parallel to `met`. `unmatched`: per stored row, whether no new one has its bucket;
-    `alone`: the identity and bucket_start of these.
+    `alone`: the identity and bucket_start of these. `lapsed`: per new row, whether it was refused because its time to live has passed; None if none was.
     """
 
     table: pa.Table
@@ -55,16 +58,17 @@ class Merged:
     stored: pa.Table
     unmatched: Bools
     alone: pa.Table
+    lapsed: Bools | None = None
 
 
-def merge(stored: pa.Table, new: pa.Table, *, allow_fewer: bool, held: Bools | None = None) -> Merged:
+def merge(stored: pa.Table, new: pa.Table, *, allow_fewer: bool, held: Bools | None = None, left: Bools | None = None) -> Merged:
     """Apply the rule to every bucket. Both tables are canonical and in order; with nothing stored `new` is returned as it is.
 
-    New rows that are `held` back never win: whatever is stored, or nothing, stays, and the row is REFUSED.
+    New rows that are `held` back or `left` to the live writer never win: whatever is stored, or nothing, stays, and the row is REFUSED or LEFT.
     """
-    if held is None:
-        held = np.zeros(new.num_rows, bool)
-    if not stored.num_rows and not held.any():
+    held, left = (np.zeros(new.num_rows, bool) if rows is None else rows for rows in (held, left))
+    kept_out = held | left
+    if not stored.num_rows and not kept_out.any():
         none = np.zeros(0, np.int64)
         return Merged(new, new.num_rows > 0, np.full(new.num_rows, Verdict.ADDED, np.int8), none, stored, none.astype(bool), stored)
     stored_keys, new_keys = keys_of([stored, new])
@@ -72,23 +76,18 @@ def merge(stored: pa.Table, new: pa.Table, *, allow_fewer: bool, held: Bools | N
     met, partners = np.flatnonzero(found), rows[found]
     theirs = pick(stored, partners)
     wins, verdicts = _judge(pick(new, met), theirs, allow_fewer=allow_fewer)
-    wins &= ~held[met]
+    wins &= ~kept_out[met]
     every = np.full(new.num_rows, Verdict.ADDED, np.int8)
     every[met] = verdicts
     every[held] = Verdict.REFUSED
-    taken = ~found & ~held
+    every[left] = Verdict.LEFT
+    taken = ~found & ~kept_out
     taken[met] = wins
     kept, unmatched = np.ones(stored.num_rows, bool), np.ones(stored.num_rows, bool)
     kept[partners[wins]] = False
     unmatched[partners] = False
     table = _unite(stored, np.flatnonzero(kept), stored_keys, new, np.flatnonzero(taken), new_keys)
     return Merged(table, bool(taken.any()), every, met, theirs, unmatched, pick(stored.select([*IDENTITY, "bucket_start"]), np.flatnonzero(unmatched)))
-
-
-def differing(one: pa.Table, other: pa.Table) -> tuple[Bools, Bools]:
-    """Which rows of two tables of the same buckets, row by row, differ in a value, and which in generation, bit by bit."""
-    values = _first(*(_signs(_column(one, name), _column(other, name)) for name in VALUES))
-    return values != 0, _signs(_column(one, "generation"), _column(other, "generation")) != 0
 
 
 def _unite(stored: pa.Table, kept: Ints, stored_keys: Ints, new: pa.Table, taken: Ints, new_keys: Ints) -> pa.Table:
@@ -171,3 +170,9 @@ def _signs_of_lists(left: pa.Array, right: pa.Array) -> Signs:
     lists, firsts = np.unique(owners[differing], return_index=True)
     signs[lists] = elements[differing[firsts]]
     return signs
+
+
+def differing(left: pa.Table, right: pa.Table, names: Sequence[str] = VALUES) -> Bools:
+    """Of parallel rows, which differ in one of these columns, bit for bit."""
+    differ: Bools = _first(*(_signs(_column(left, name), _column(right, name)) for name in names)) != 0
+    return differ

@@ -12,9 +12,14 @@ from transforms.stores.url import split_url
 
 KINDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
+        "dynamodb": ("transforms.stores.dynamodb", "dynamodb://table"),
         "parquet": ("transforms.stores.parquet", "parquet:///absolute/path"),
         "parquet+s3": ("transforms.stores.parquet_s3", "parquet+s3://bucket/prefix"),
+        "redis": ("transforms.stores.valkey", "redis://host:port/db"),
+        "rediss": ("transforms.stores.valkey", "rediss://host:port/db"),
         "sqlite": ("transforms.stores.sqlite", "sqlite:///absolute/path.db"),
+        "valkey": ("transforms.stores.valkey", "valkey://host:port/db"),
+        "valkeys": ("transforms.stores.valkey", "valkeys://host:port/db"),
     }
 )
 """Module and form of the URL by scheme."""

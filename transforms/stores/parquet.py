@@ -59,6 +59,10 @@ class ParquetFolder:
         """As the protocol says."""
         return f"parquet://{self.layout.root}"
 
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """As the protocol says."""
+        return (("folder", str(self.layout.root)),)
+
     def text(self, key: str) -> str | None:
         """As the protocol says."""
         path = self.layout.text(key)

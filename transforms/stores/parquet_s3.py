@@ -70,6 +70,13 @@ class ParquetObjects:
         """As the protocol says."""
         return f"parquet+{self.objects.location.name}"
 
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """As the protocol says: bucket, prefix and where the client looks for them; calls nothing."""
+        place = self.objects.location
+        doing = f"opening {self.name}"
+        region, endpoint = self.objects.calls.call(doing, lambda client: (str(client.meta.region_name), str(client.meta.endpoint_url)))
+        return ("s3 bucket", place.bucket), ("prefix", place.prefix), ("region", region), ("endpoint", endpoint)
+
     def text(self, key: str) -> str | None:
         """As the protocol says."""
         return _text(self.objects.get(str(_KEYS.text(key)), "text.get"))

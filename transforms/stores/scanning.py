@@ -34,7 +34,7 @@ Keep = Callable[[Identity], bool]
 
 def keep_of(metric_type: str, wanted: Wanted | None) -> Keep:
     """Whether a series of that type is asked for, by its identity."""
-    return lambda identity: wanted is None or wanted(metric_type, *identity[:3])
+    return lambda identity: wanted is None or wanted(metric_type, *identity[:4])
 
 
 class Overlap(NamedTuple):

@@ -77,6 +77,10 @@ class SqliteRollups:
         """As the protocol says."""
         return self.database.name
 
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """As the protocol says."""
+        return (("file", str(self.database.path)),)
+
     def text(self, key: str) -> str | None:
         """As the protocol says."""
         with self.database.reading() as connection:
@@ -200,5 +204,5 @@ def _kept(series: pa.Table, metric_type: str, wanted: Wanted | None) -> pa.Table
     """The rows of series that are wanted."""
     if wanted is None:
         return series
-    names = zip(*(series.column(name).to_pylist() for name in ("org", "entity", "name")), strict=True)
+    names = zip(*(series.column(name).to_pylist() for name in ("org", "entity", "name", "labels")), strict=True)
     return series.filter(pa.array([wanted(metric_type, *one) for one in names], pa.bool_()))

@@ -132,7 +132,8 @@ def _compared(stored: pa.Table, old_shapes: npt.NDArray[np.int8], new: pa.Table,
     places, found = find(new_keys, old_keys)
     met, partners = np.flatnonzero(found), places[found]
     changed, newer, gone = ~found, np.zeros(len(new_keys), bool), np.ones(len(old_keys), bool)
-    changed[met], newer[met] = differing(pick(new, met), pick(stored, partners))
+    rows = pick(new, met), pick(stored, partners)
+    changed[met], newer[met] = differing(*rows), differing(*rows, ["generation"])
     gone[partners] = old_shapes[partners] != new_shapes[met]
     return _Differences(changed, newer & ~changed, gone)
 
