@@ -12,7 +12,7 @@ from pipelines.progress import watching
 from pipelines.replaying import narrowed
 from pipelines.report import Accepted, finish, report_text
 from pipelines.runtime import Runtime
-from pipelines.submit import check_runner, get_ready, submit
+from pipelines.submit import check_runner, get_ready, start_workers, submit
 from transforms.core.errors import UsageError
 from transforms.core.plan import Plan
 from transforms.steps.ledger import Ledger
@@ -39,8 +39,7 @@ def _run(job: BackfillJob, runtime: Runtime) -> Outcome:
     run_id = job.plan or job.run_id or runtime.new_run_id()
     ledger = runtime.ledger(job.work_dir, run_id)
     planned = None if job.plan or ledger.exists() else make_plan(job, runtime, run_id, dry_run=job.dry_run, meanwhile=partial(get_ready, job, runtime))
-    if planned is None:
-        ledger.plan()
+    start_workers(job, runtime, (planned.plan if planned else ledger.plan()).object_bytes)
     with ledger.lock():
         if planned and not ledger.exists():
             ledger.create(planned.plan, planned.manifest, planned.membership)

@@ -1,7 +1,11 @@
 """Hand the missing work of a run to Beam, again if need be, until the ledger says that nothing is missing."""
 
+import gc
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from importlib import import_module
 from typing import Final
 
@@ -12,13 +16,19 @@ from transforms.core.errors import IncompleteError, RollupsError, UsageError
 from transforms.core.plan import Plan
 from transforms.steps.completion import missing_of
 from transforms.steps.ledger import Ledger
-from transforms.steps.pool import Crew, end_processes, start_processes
+from transforms.steps.pool import Crew, begin, end_processes, start_processes
+from transforms.steps.worker import Worker
 
 LOCAL_RUNNERS: Final = ("FnApiRunner", "DirectRunner")
 """Both mean Beam's FnApiRunner in this process: the name DirectRunner would first look for, and download, another one."""
 
 PROCESSES_FROM_BYTES: Final = 24 << 20
 """Of stored objects, about 3 million points and 2 s of work: from there on worker processes are faster than threads."""
+
+SAMPLED_EVERY_MS: Final = 5
+
+BEGUN_GROUPS: Final = 16
+"""So many read groups for each worker process, about 4 s of work, are begun before Beam is imported."""
 
 _BEAM: Final = ("apache_beam", "apache_beam.runners.portability.fn_api_runner.fn_runner", "transforms.steps.pipeline")
 
@@ -31,10 +41,14 @@ _NAMED: Final = re.compile(r"transforms\.core\.errors\.(\w+): (.*?)(?: \[while r
 
 
 def get_ready(job: BackfillJob, runtime: Runtime, object_bytes: int) -> None:
-    """Begins beside what this thread does with what `submit` needs a second for: imports and worker processes."""
-    if processes := _crew(job, runtime, object_bytes).processes:
-        start_processes(processes)
-    threading.Thread(target=lambda: [import_module(name) for name in _BEAM]).start()
+    """Begins beside what this thread does with the imports that `submit` needs half a second for, unless there will be processes to work meanwhile."""
+    if not _crew(job, runtime, object_bytes).processes:
+        threading.Thread(target=lambda: [import_module(name) for name in _BEAM]).start()
+
+
+def start_workers(job: BackfillJob, runtime: Runtime, object_bytes: int) -> None:
+    """Starts the worker processes, if there will be any; not while the ledger's lock is held: they would hold it for a moment longer than this process."""
+    start_processes(_crew(job, runtime, object_bytes).processes)
 
 
 def _crew(job: BackfillJob, runtime: Runtime, object_bytes: int) -> Crew:
@@ -80,16 +94,44 @@ def check_runner(runner: str) -> None:
 
 
 def _run_pipeline(job: BackfillJob, runtime: Runtime, ledger: Ledger, plan: Plan) -> None:
-    import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions
+    crew = _crew(job, runtime, plan.object_bytes)
+    begin(crew, Worker(str(ledger.path)).stage, ((group,) for group in range(len(plan.groups))[: crew.processes * BEGUN_GROUPS]))
 
-    from pipelines.backfill import build
+    with _uncollected():
+        import apache_beam as beam
+        from apache_beam.options.pipeline_options import PipelineOptions
+
+        from pipelines.backfill import build
 
     local = job.runner in LOCAL_RUNNERS
     options = PipelineOptions(["--runner", "FnApiRunner" if local else job.runner, *job.beam_options])
     pipeline = beam.Pipeline(options=options)
-    build(pipeline, plan, str(ledger.path), batch=_ALL if local else 1, crew=_crew(job, runtime, plan.object_bytes))
-    pipeline.run().wait_until_finish()
+    build(pipeline, plan, str(ledger.path), batch=_ALL if local else 1, crew=crew)
+    with _sampled_often() if local else nullcontext():
+        pipeline.run().wait_until_finish()
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """While modules are imported next to nothing becomes garbage, and looking for it takes a fifth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@contextmanager
+def _sampled_often() -> Iterator[None]:
+    """Beam looks every 200 ms which step a bundle of this process is in, and its end waits for the next look: once for every type, with idle workers."""
+    from apache_beam.runners.worker import statesampler
+
+    sampler = statesampler.StateSampler
+    statesampler.StateSampler = partial(sampler, sampling_period_ms=SAMPLED_EVERY_MS)  # type: ignore[misc, assignment]
+    try:
+        yield
+    finally:
+        statesampler.StateSampler = sampler  # type: ignore[misc]
 
 
 def _cause(error: Exception) -> RollupsError:
