@@ -51,6 +51,14 @@ class Worker:
         self.ledger = Ledger(run_dir)
         self._stages = True
 
+    def __eq__(self, other: object) -> bool:
+        """Those of one run are equal: what one began another may take over."""
+        return isinstance(other, Worker) and other.ledger.path == self.ledger.path
+
+    def __hash__(self) -> int:
+        """As equality asks."""
+        return hash(self.ledger.path)
+
     def __reduce__(self) -> tuple[Callable[[str], "Worker"], tuple[str]]:
         """Travels as its run directory; a process that gets it many times opens it once."""
         return _worker_of, (str(self.ledger.path),)
