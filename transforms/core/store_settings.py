@@ -12,6 +12,8 @@ class StoreSettings:
     dynamodb_read_units: int = 1000
     dynamodb_ttl: tuple[tuple[str, int], ...] = ()
     dynamodb_write_units: int = 500
+    lambda_concurrency: int = 4
+    lambda_invoke_per_s: int = 20
 
 
 def settings_of(values: object) -> StoreSettings:

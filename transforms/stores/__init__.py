@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 KINDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "dynamodb": ("transforms.stores.dynamodb", "dynamodb://table"),
+        "lambda": ("transforms.stores.lambda_store", "lambda://function?read=dynamodb://table"),
         "parquet": ("transforms.stores.parquet", "parquet:///absolute/path"),
     }
 )
