@@ -9,7 +9,7 @@ from transforms.core.flat import FlatMapping
 from transforms.core.granularity import WIDTH_S
 from transforms.core.hash_slots import SlotRange, format_slots, parse_slots
 from transforms.core.keys import KeyLayout
-from transforms.core.plan import Average, Request
+from transforms.core.plan import Average, Request, Verify
 from transforms.core.selection import Edge, Reach
 from transforms.core.store_settings import StoreSettings, settings_of
 
@@ -44,6 +44,8 @@ class PlanJob(StoreSettings):
     key_pattern: str
     key_time_zone: str
     allow_fewer: bool
+    include_live: bool
+    verify: Verify
     min_coverage: float
     allow_empty: bool
     run_id: str
@@ -54,10 +56,7 @@ class PlanJob(StoreSettings):
     def __post_init__(self) -> None:
         """Check the run id, which becomes a folder name, and that hash slots and key come together; and how keys are said to show times."""
         check_run_id(self.run_id)
-        if bool(self.hash_slots) != bool(self.hash_key):
-            given, missing = ("--hash-slots", "--hash-key") if self.hash_slots else ("--hash-key", "--hash-slots")
-            msg = f"{given} without {missing}: slots say which series lost data, the key how the hot tier names a series, such as metric:{{org}}:{{name}}"
-            raise UsageError(msg)
+        _check_slots(self.hash_slots, self.hash_key)
         KeyLayout(self.key_pattern, self.key_time_zone)
 
     def request(self, *, membership_digest: str, dry_run: bool, series_file_digest: str = "", file_globs: tuple[str, ...] = ()) -> Request:
@@ -78,6 +77,8 @@ class PlanJob(StoreSettings):
             edge=self.edge,
             average=self.average,
             allow_fewer=self.allow_fewer,
+            include_live=self.include_live,
+            verify=self.verify,
             min_coverage=self.min_coverage,
             dry_run=dry_run,
             default_org=self.default_org,
@@ -101,6 +102,7 @@ class BackfillJob(PlanJob):
     dead_letters: str
     dry_run: bool
     yes: bool
+    skip_live: bool
     max_dead_letters: int
     max_attempts: int
     runner: str
@@ -133,12 +135,16 @@ class ExportJob(StoreSettings):
     metric_types: tuple[str, ...]
     org: tuple[str, ...]
     series: tuple[str, ...]
+    series_file: str
+    hash_slots: tuple[SlotRange, ...]
+    hash_key: str
     format: str
     output: str
     json: bool
 
     def __post_init__(self) -> None:
-        """`--json` asks for JSON rows."""
+        """`--json` asks for JSON rows; hash slots and key come together."""
+        _check_slots(self.hash_slots, self.hash_key)
         if self.json and self.format == "parquet":
             msg = "--json and --format parquet differ: leave one of them out"
             raise UsageError(msg)
@@ -156,7 +162,18 @@ class InspectJob:
     early_s: int
     max_object_bytes: int
     read_firehose_errors: bool
+    key_pattern: str
+    key_time_zone: str
     json: bool
+
+    def __post_init__(self) -> None:
+        """Check how keys are said to show times."""
+        KeyLayout(self.key_pattern, self.key_time_zone)
+
+    @property
+    def keys(self) -> KeyLayout:
+        """How object keys show times."""
+        return KeyLayout(self.key_pattern, self.key_time_zone)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +191,7 @@ class StatusJob:
     run_id: str
     watch: bool
     dead_letters: bool
+    recheck: bool
     work_dir: str
     json: bool
 
@@ -219,4 +237,11 @@ def check_run_id(run_id: str) -> None:
         raise UsageError(msg)
     if run_id and not _RUN_ID.fullmatch(run_id):
         msg = f"the run id {run_id!r} is not of letters, digits, '.', '_' and '-' (64 at most, the first a letter or digit)"
+        raise UsageError(msg)
+
+
+def _check_slots(hash_slots: tuple[SlotRange, ...], hash_key: str) -> None:
+    if bool(hash_slots) != bool(hash_key):
+        given, missing = ("--hash-slots", "--hash-key") if hash_slots else ("--hash-key", "--hash-slots")
+        msg = f"{given} without {missing}: slots say which series lost data, the key how the hot tier names a series, such as metric:{{org}}:{{name}}"
         raise UsageError(msg)

@@ -1,4 +1,4 @@
-"""What an option is, and how its value is read."""
+"""One option: its name, its help, and how a value of it is read, wherever it is written."""
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping

@@ -21,21 +21,16 @@ _SOURCE: Final = (
         help="affected period, TO exclusive; times carry an offset or Z, or are relative; may be given several times",
     ),
 )
-_WHAT: Final = (
+_KEYS: Final = (
     Option(
-        name="metric-types",
-        metavar="LIST",
-        parse=list_of("metric type", METRIC_TYPES),
-        default=METRIC_TYPES,
-        help="restored one after the other in this order (default: service,labeled,role,host)",
+        name="key-pattern",
+        metavar="PATTERN",
+        default=PATTERN,
+        help="folders of the archive by arrival, with YYYY, MM, dd and perhaps HH, such as dt=YYYY-MM-dd/hour=HH (default: YYYY/MM/dd/HH)",
     ),
-    Option(
-        name="granularities",
-        metavar="LIST",
-        parse=list_of("granularity", GRANULARITIES),
-        default=GRANULARITIES,
-        help="bucket widths to restore (default: 1m,5m,1h)",
-    ),
+    Option(name="key-time-zone", metavar="NAME", default="UTC", help="time zone of folders and file names, such as Asia/Tokyo (default: UTC)"),
+)
+_SERIES: Final = (
     Option(name="org", many=True, metavar="NAME", help="only this organisation; may be given several times"),
     Option(name="series", many=True, metavar="GLOB", help="only series whose type/org/entity/name matches; may be given several times"),
     Option(name="series-file", metavar="FILE", default="", help="and those that match a line of this file: a glob as of --series on each, # for comments"),
@@ -54,6 +49,23 @@ _WHAT: Final = (
         help="how the hot tier's key of a series is written: text with {type}, {org}, {entity}, {name}, {labels} (compact JSON), {host} (the label), "
         "and {{ }} for braces, such as metric:{{{org}}}:{entity}:{name} for a key with the hash tag {acme}",
     ),
+)
+_WHAT: Final = (
+    Option(
+        name="metric-types",
+        metavar="LIST",
+        parse=list_of("metric type", METRIC_TYPES),
+        default=METRIC_TYPES,
+        help="restored one after the other in this order (default: service,labeled,role,host)",
+    ),
+    Option(
+        name="granularities",
+        metavar="LIST",
+        parse=list_of("granularity", GRANULARITIES),
+        default=GRANULARITIES,
+        help="bucket widths to restore (default: 1m,5m,1h)",
+    ),
+    *_SERIES,
     Option(
         name="edge",
         parse=one_of("edge policy", ("expand", "clip", "fail")),
@@ -118,13 +130,7 @@ _WHAT: Final = (
         default=False,
         help="read what Firehose could not deliver (its error output) as well; without it, such a record is a dead letter",
     ),
-    Option(
-        name="key-pattern",
-        metavar="PATTERN",
-        default=PATTERN,
-        help="folders of the archive by arrival, with YYYY, MM, dd and perhaps HH, such as dt=YYYY-MM-dd/hour=HH (default: YYYY/MM/dd/HH)",
-    ),
-    Option(name="key-time-zone", metavar="NAME", default="UTC", help="time zone of folders and file names, such as Asia/Tokyo (default: UTC)"),
+    *_KEYS,
 )
 _HOW: Final = (
     Option(name="allow-fewer", flag=True, default=False, help="let a rollup of fewer minutes replace one of more"),
@@ -134,6 +140,19 @@ _HOW: Final = (
         default=0.0,
         metavar="SHARE",
         help="buckets in hours for which less of the archive seems to be there are refused, 0 to 1 (default: 0, report only)",
+    ),
+    Option(
+        name="include-live",
+        flag=True,
+        default=False,
+        help="also write buckets that a live writer may still write (in DynamoDB those that ended less than 25 h ago, in a hot tier those that ended before)",
+    ),
+    Option(
+        name="verify",
+        parse=one_of("way to verify", ("none", "sample", "full")),
+        default="sample",
+        metavar="none|sample|full",
+        help="units read back after they were written, and once more at the end: none, one in a hundred and the first of each type, or all (default: sample)",
     ),
     Option(name="allow-empty", flag=True, default=False, help="an archive or period without any object is no error"),
 )
@@ -148,6 +167,9 @@ _CONFIG: Final = Option(name="config", metavar="FILE.yaml", default="", help="de
 _RUN_ID: Final = Option(name="run-id", metavar="ID", default="", help="name of the run; a name that exists resumes that run (default: made from the time)")
 _YES: Final = Option(name="yes", flag=True, default=False, help="do not ask before writing")
 _WORKERS: Final = Option(name="workers", parse=whole_number(1), default=0, metavar="N", help="read groups and units worked on at once (default: the cores)")
+_SKIP_LIVE: Final = Option(
+    name="skip-live", flag=True, default=False, help="that buckets are left to the live writer is no reason for exit code 5; they are listed all the same"
+)
 _MAX_DEAD_LETTERS: Final = Option(
     name="max-dead-letters", parse=whole_number(0), default=0, metavar="N", help="more dead letters than this make the exit code 3 (default: 0)"
 )
@@ -172,6 +194,7 @@ BACKFILL_OPTIONS: Final = (
     ),
     Option(name="dry-run", flag=True, default=False, help="decode and roll up, show what would change, write nothing to the store"),
     _YES,
+    _SKIP_LIVE,
     _MAX_DEAD_LETTERS,
     _MAX_ATTEMPTS,
     _WORKERS,
@@ -188,8 +211,7 @@ EXPORT_OPTIONS: Final = (
     Option(name="period", metavar="FROM/TO", many=True, required=True, help="buckets that overlap it are listed; may be given several times"),
     Option(name="granularity", metavar="1m|5m|1h", parse=one_of("granularity", GRANULARITIES), required=True, help="bucket width"),
     Option(name="metric-types", metavar="LIST", parse=list_of("metric type", METRIC_TYPES), default=METRIC_TYPES, help="(default: all)"),
-    Option(name="org", many=True, metavar="NAME", help="only this organisation; may be given several times"),
-    Option(name="series", many=True, metavar="GLOB", help="only series whose type/org/entity/name matches; may be given several times"),
+    *_SERIES,
     Option(name="format", parse=one_of("format", ("csv", "json", "parquet")), default="csv", metavar="csv|json|parquet", help="(default: csv)"),
     Option(name="output", metavar="FILE", default="", help="written whole or not at all (default: standard output)"),
     *STORE_OPTIONS,
@@ -200,6 +222,7 @@ EXPORT_OPTIONS: Final = (
 INSPECT_OPTIONS: Final = (
     Option(name="objects", parse=whole_number(1), default=10, metavar="N", help="at most so many objects of a folder or archive are decoded (default: 10)"),
     *(one for one in _WHAT if one.name in ("default-org", "flat", "late-s", "early-s", "max-object-bytes", "read-firehose-errors")),
+    *_KEYS,
     _JSON,
     _CONFIG,
 )
@@ -209,6 +232,7 @@ RUNS_OPTIONS: Final = (_WORK_DIR, _JSON, _CONFIG)
 STATUS_OPTIONS: Final = (
     Option(name="watch", flag=True, default=False, help="go on until the run has ended"),
     Option(name="dead-letters", flag=True, default=False, help="print the run's dead letters as JSON lines instead"),
+    Option(name="recheck", flag=True, default=False, help="read every restored bucket again and list those that somebody changed since (exit 4)"),
     _WORK_DIR,
     _JSON,
     _CONFIG,

@@ -5,14 +5,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from configs.jobs import InspectJob
+from configs.options import INSPECT_OPTIONS, PLAN_OPTIONS
 from pipelines.outcome import human_duration, human_number
 from pipelines.sampling import Listing
+from transforms.core.flat import FlatMapping, written
 from transforms.core.granularity import HOUR_S, Range
 from transforms.core.survey import Survey
 from transforms.core.time import format_period
 from transforms.decode.causes import TOO_LARGE, TRUNCATED
 
 STORE: Final = "parquet:///data/rollups"
+_SHARED: Final = tuple(one for one in INSPECT_OPTIONS if one in PLAN_OPTIONS and one.key not in ("json", "config"))
 _US: Final = 1_000_000
 _CLOCKS_APART_S: Final = 300
 
@@ -27,21 +31,34 @@ class AdvisedOption(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
-    """`command` is empty if no point counts for any run."""
+    """`words` are the command and its options with their values, empty if no point counts for any run."""
 
-    command: str
+    words: tuple[str, ...]
     options: tuple[AdvisedOption, ...]
     notes: tuple[str, ...]
 
 
-def advice(survey: Survey, listing: Listing, archive: str, *, sampled: int) -> Advice:
-    """What to type next for the archive of this URL, of which `sampled` objects were decoded."""
+def given_options(job: InspectJob) -> tuple[str, ...]:
+    """The options by which an archive was looked at and which a run needs, too, as they are written on a command line."""
+    words = [f"--{one.name}" + ("" if one.flag else f" {_value(getattr(job, one.key))}") for one in _SHARED if getattr(job, one.key) != one.default]
+    return tuple("--config FILE.yaml" if one == "--flat " else one for one in words)
+
+
+def _value(value: object) -> str:
+    text = written(value) if isinstance(value, FlatMapping) else str(value)
+    return shlex.quote(text) if text else ""
+
+
+def advice(survey: Survey, listing: Listing, archive: str, *, sampled: int, given: tuple[str, ...] = ()) -> Advice:
+    """What to type next for the archive of this URL, of which `sampled` objects were decoded; `given` as by `given_options`."""
     options = tuple(_options(survey))
     period = _period(survey, listing, is_whole=sampled == listing.objects)
     if period is None:
-        return Advice(command="", options=options, notes=tuple(_notes(survey, listing)))
-    words = ["rollups plan", f"--archive {shlex.quote(archive)}", f"--store {STORE}", f"--period {format_period(period)}"]
-    return Advice(command=" ".join([*words, *(one.option for one in options if one.needed)]), options=options, notes=tuple(_notes(survey, listing)))
+        return Advice(words=(), options=options, notes=tuple(_notes(survey, listing)))
+    needed = [one.option for one in options if one.needed]
+    kept = [one for one in given if one.split(" ")[0] not in {other.split(" ")[0] for other in needed}]
+    words = ("rollups plan", f"--archive {shlex.quote(archive)}", f"--store {STORE}", f"--period {format_period(period)}", *needed, *kept)
+    return Advice(words=words, options=options, notes=tuple(_notes(survey, listing)))
 
 
 def _period(survey: Survey, listing: Listing, *, is_whole: bool) -> Range | None:
@@ -84,7 +101,7 @@ def _notes(survey: Survey, listing: Listing) -> Iterator[str]:
         yield f"a run with dead letters ends with exit code 3 until --max-dead-letters accepts them; here are {human_number(letters)}"
     if survey.delays_us and survey.delays_us.first < -_CLOCKS_APART_S * _US:
         early_s = -survey.delays_us.first // _US
-        yield f"records arrived up to {human_duration(early_s)} before the time in their object's key: keys should be named in UTC"
+        yield f"records arrived up to {human_duration(early_s)} before the time in their object's key: is it of another --key-time-zone?"
     if listing.untimed:
         yield f"{human_number(listing.untimed)} of {human_number(listing.objects)} objects show no time in their key: every run reads them,"
         yield "and their postings without a receivedAt count as arrived when the object was last changed"

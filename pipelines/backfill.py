@@ -5,11 +5,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from configs.jobs import BackfillJob
+from pipelines.asking import confirm
 from pipelines.outcome import Outcome
 from pipelines.planning import make_plan, resolve
 from pipelines.progress import watching
 from pipelines.replaying import narrowed
-from pipelines.report import finish, report_text
+from pipelines.report import Accepted, finish, report_text
 from pipelines.runtime import Runtime
 from pipelines.submit import check_runner, get_ready, submit
 from transforms.core.errors import UsageError
@@ -45,11 +46,14 @@ def _run(job: BackfillJob, runtime: Runtime) -> Outcome:
             ledger.create(planned.plan, planned.manifest, planned.membership)
         plan = _stored(job, runtime, ledger)
         runtime.say(run_id)
+        if not ledger.recorded_units():
+            confirm(plan, runtime.store(plan.request.store, plan.request.settings), runtime, yes=job.yes)
         started = runtime.clock()
         if ledger.report() is None:
             with watching(ledger, plan, runtime):
                 submit(job, runtime, ledger, plan)
-        report = finish(ledger, plan, max_dead_letters=job.max_dead_letters, duration_s=runtime.clock() - started)
+        accepted = Accepted(job.max_dead_letters, job.skip_live)
+        report = finish(ledger, plan, runtime, accepted=accepted, duration_s=runtime.clock() - started)
     return Outcome(exit_code=report["exit_code"], data=report, text=report_text(report))
 
 

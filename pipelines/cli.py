@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TextIO
 
 from configs import options as table
 from configs.jobs import BackfillJob, ExportJob, InspectJob, PlanJob, RunsJob, StatusJob, StoreCreateJob, UndoJob, check_run_id, values_of
@@ -24,7 +24,7 @@ from transforms.core.errors import RollupsError, UsageError
 
 INTERRUPTED: Final = 3
 
-_WITH_PLAN: Final = ("plan", "run_id", "yes", "max_dead_letters", "max_attempts", "workers", "runner", "work_dir", "json", "config")
+_WITH_PLAN: Final = ("plan", "run_id", "yes", "skip_live", "max_dead_letters", "max_attempts", "workers", "runner", "work_dir", "json", "config")
 """Options that say how a plan is executed, not what it is."""
 
 
@@ -127,9 +127,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("rollups: interrupted; what is finished stays finished, repeat the command with its --run-id to go on")
         return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
-        return INTERRUPTED
 
 
 def run(argv: Sequence[str] | None = None) -> NoReturn:
@@ -138,7 +135,10 @@ def run(argv: Sequence[str] | None = None) -> NoReturn:
     An orderly end of the interpreter takes a quarter of a second after Beam was imported, and under load the native threads of its packages were seen to
     abort there, after the work was done.
     """
-    code = main(argv)
+    try:
+        code = main(argv)
+    except SystemExit as end:  # after --help
+        code = int(end.code or 0)
     atexit._run_exitfuncs()  # noqa: SLF001 - what os._exit leaves out
     for stream in (sys.stdout, sys.stderr):
         with suppress(BrokenPipeError):
@@ -164,11 +164,7 @@ def _main(argv: list[str]) -> int:
     job = _job(command, given, rest)
     outcome: Outcome = import_module(f"pipelines.{command.module or command.name}").run(job, _runtime())
     _show("")
-    if job.json and outcome.data is not None:
-        print(_json(outcome.data))
-    elif outcome.text:
-        print(outcome.text)
-    sys.stdout.flush()
+    _put(sys.stdout, _json(outcome.data) if job.json and outcome.data is not None else outcome.text)
     return outcome.exit_code
 
 
@@ -306,18 +302,29 @@ def _runtime() -> Runtime:
     )
 
 
+def _put(stream: TextIO, text: str, end: str = "\n") -> None:
+    """Writes to someone who may have gone away: then this and all that follows is written to nobody, and the run goes on as if it were read."""
+    try:
+        print(text, end=end if text else "", file=stream, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    _put(sys.stderr, line)
 
 
 def _show(line: str) -> None:
     """A line that the next one replaces; nothing where standard error is no terminal."""
     if sys.stderr.isatty():
-        print(f"\r\x1b[2K{line}", end="", file=sys.stderr, flush=True)
+        _put(sys.stderr, f"\r\x1b[2K{line}", end="")
 
 
 def _ask(question: str) -> bool:
-    return sys.stdin.isatty() and input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    if not sys.stdin.isatty():
+        return False
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _json(data: object) -> str:

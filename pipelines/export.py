@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -14,6 +15,8 @@ from configs.jobs import ExportJob
 from pipelines.outcome import Outcome
 from pipelines.runtime import Runtime
 from transforms.core.errors import UsageError
+from transforms.core.globs import read_series_file
+from transforms.core.hash_slots import HashSlots
 from transforms.core.model import EXPORT_COLUMNS
 from transforms.core.selection import Selection
 from transforms.core.store_settings import settings_of
@@ -26,18 +29,25 @@ _JSON_NAMES: Final = tuple(map(json.dumps, EXPORT_COLUMNS))
 
 
 def run(job: ExportJob, runtime: Runtime) -> Outcome:
-    """Writes the rows to standard output or, whole or not at all, to a file."""
+    """Writes the rows to standard output or, whole or not at all, to a file. A reader who goes away has what was wanted: that is exit code 0."""
     now_s = runtime.now_s()
     periods = unite(parse_period(text, now_s) for text in job.period)
-    selection = Selection(metric_types=job.metric_types, computed={}, orgs=job.org, series=job.series)
+    selection = _selection(job, runtime)
     store = runtime.store(job.store, settings_of(job), writable=False)
     tables = exported(store, job.granularity, metric_types=sorted(job.metric_types), periods=periods, wanted=selection.selects)
     write = {"csv": write_csv, "json": write_json, "parquet": write_parquet}["json" if job.json and job.format == "csv" else job.format]
-    if job.output:
-        _to_file(Path(job.output).absolute(), lambda sink: write(tables, sink))
-    else:
-        write(tables, runtime.out)
+    with suppress(BrokenPipeError):
+        if job.output:
+            _to_file(Path(job.output).absolute(), lambda sink: write(tables, sink))
+        else:
+            write(tables, runtime.out)
     return Outcome(exit_code=0, text="")
+
+
+def _selection(job: ExportJob, runtime: Runtime) -> Selection:
+    listed = read_series_file(runtime.read_file(job.series_file, "series file"), job.series_file) if job.series_file else ()
+    slots = HashSlots(ranges=job.hash_slots, template=job.hash_key) if job.hash_slots else None
+    return Selection(metric_types=job.metric_types, computed={}, orgs=job.org, series=job.series + listed, slots=slots)
 
 
 def write_csv(tables: Iterable[pa.Table], sink: BinaryIO) -> None:

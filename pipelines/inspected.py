@@ -30,7 +30,7 @@ class FormTally:
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """All that was found. `archive` is the URL for a run, `is_object` whether one object was asked for.
+    """All that was found. `archive` is the URL for a run, `is_object` whether one object was asked for, `given` the options that a run needs, too.
 
     `sampled` are the keys of the objects that were decoded; `unreadable` tells what is wrong with those of the sample that could not be had, by key.
     """
@@ -40,6 +40,7 @@ class Inspection:
     is_object: bool
     listing: Listing
     survey: Survey
+    given: tuple[str, ...] = ()
     forms: dict[Form, FormTally] = field(default_factory=dict)
     sampled: list[str] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
@@ -47,7 +48,7 @@ class Inspection:
     @property
     def advice(self) -> Advice:
         """What to type next."""
-        return advice(self.survey, self.listing, self.archive, sampled=len(self.sampled))
+        return advice(self.survey, self.listing, self.archive, sampled=len(self.sampled), given=self.given)
 
 
 def inspection_data(found: Inspection) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def inspection_data(found: Inspection) -> dict[str, Any]:
         "series": len(survey.series),
         "series_sample": [_series(one) for one in series_sample(survey)],
         "dead_letters": {"total": survey.dead_records + survey.dead_points, "by_cause": [_cause(survey, one) for one in sorted(survey.causes)]},
-        "advice": {"command": advised.command, "options": [one._asdict() for one in advised.options], "notes": list(advised.notes)},
+        "advice": {"command": " ".join(advised.words), "options": [one._asdict() for one in advised.options], "notes": list(advised.notes)},
     }
 
 

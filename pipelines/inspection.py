@@ -6,6 +6,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from configs.jobs import InspectJob
+from pipelines.advice import given_options
 from pipelines.inspected import FormTally, Inspection, inspection_data
 from pipelines.inspection_text import inspection_text
 from pipelines.outcome import Outcome, human_number
@@ -13,7 +14,8 @@ from pipelines.runtime import Runtime
 from pipelines.sampling import Listing
 from transforms.archive import Archive
 from transforms.core.errors import IncompleteError, RefusedError, UsageError
-from transforms.core.manifest import ArchiveObject, key_times
+from transforms.core.keys import KeyLayout
+from transforms.core.manifest import ArchiveObject
 from transforms.core.model import DecodedObject
 from transforms.core.selection import Reach
 from transforms.core.survey import Survey
@@ -47,11 +49,11 @@ def _inspect(job: InspectJob, runtime: Runtime) -> Inspection:
     if path is not None and not path.is_dir():
         return _inspect_file(job, runtime, path)
     url = job.object if path is None else path.absolute().as_uri()
-    archive = runtime.archive(url)
-    listing = Listing(job.objects).add_all(_shown(archive.objects(), runtime))
+    archive = runtime.archive(url, job.keys)
+    listing = Listing(job.objects, job.keys).add_all(_shown(archive.objects(), runtime))
     if not listing.objects:
-        raise RefusedError(f"{job.object!r} holds no object: name a file, or the folder above the YYYY/MM/dd/HH folders")
-    found = Inspection(target=job.object, archive=url, is_object=False, listing=listing, survey=_survey(job))
+        raise RefusedError(f"{job.object!r} holds no object: name a file, or the folder above the {job.key_pattern} folders")
+    found = Inspection(target=job.object, archive=url, is_object=False, listing=listing, survey=_survey(job), given=given_options(job))
     return _decoded(job, _bodies(archive, found, runtime), found)
 
 
@@ -81,15 +83,15 @@ def _inspect_file(job: InspectJob, runtime: Runtime, path: Path) -> Inspection:
         raise RefusedError(f"{job.object!r} is empty (0 bytes): there is nothing to inspect; was the download cut?")
     runtime.show(f"decoding {path}")
     one = ArchiveObject(path.absolute().as_posix().lstrip("/"), len(body), "", int(path.stat().st_mtime))
-    listing = Listing(1).add_all([one])
-    return _decoded(job, [(one, body)], Inspection(target=job.object, archive=_archive_above(path), is_object=True, listing=listing, survey=_survey(job)))
+    listing, archive = Listing(1, job.keys).add_all([one]), _archive_above(path.absolute(), job.keys)
+    found = Inspection(target=job.object, archive=archive, is_object=True, listing=listing, survey=_survey(job), given=given_options(job))
+    return _decoded(job, [(one, body)], found)
 
 
-def _archive_above(path: Path) -> str:
-    """The folder above the YYYY/MM/dd/HH folders, if the file lies in such, else its folder."""
-    folder = path.absolute().parent
-    is_dated = len(folder.parts) > 4 and all(part.isdigit() for part in folder.parts[-4:])
-    return (folder.parents[3] if is_dated else folder).as_uri()
+def _archive_above(path: Path, keys: KeyLayout) -> str:
+    """The folder above the dated folders, if the file lies in such, else its folder."""
+    root = keys.root_of(path.as_posix())
+    return (path.parent if root is None else Path(root or "/")).as_uri()
 
 
 def _shown(objects: Iterator[ArchiveObject], runtime: Runtime) -> Iterator[ArchiveObject]:
@@ -119,8 +121,8 @@ def _decoded(job: InspectJob, bodies: Iterable[tuple[ArchiveObject, bytes]], fou
     rules = DecodeRules(org=job.default_org, flat=job.flat, max_object_bytes=job.max_object_bytes, read_error_output=job.read_firehose_errors)
     for one, body in bodies:
         form, inflated_bytes = _form(body, rules)
-        decoded = decode_object(body, key=one.key, arrival_us=one.arrival_us, rules=rules)
-        span = key_times(one.key)
+        decoded = decode_object(body, key=one.key, arrival_us=one.arrival_in(job.keys), rules=rules)
+        span = job.keys.times(one.key)
         found.survey.add(decoded, named_us=None if span is None else span[0] * 1_000_000)
         _count(found.forms.setdefault(form, FormTally(one.key)), len(body), inflated_bytes, decoded)
         found.sampled.append(one.key)

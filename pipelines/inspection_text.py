@@ -108,9 +108,8 @@ def _advice(found: Inspection) -> Iterator[str]:
     yield from map(_line, _labels("know"), advice.notes)
     for label, one in zip(_labels("options"), advice.options, strict=False):
         yield _line(label, f"{one.option}{'' if one.needed else ' (if you want)'}: {one.why}")
-    if advice.command:
-        first, *more = advice.command.split(" --")
-        yield _line("next", first + "".join(f" \\\n{'':{_WIDTH}}  --{one}" for one in more))
+    if advice.words:
+        yield _line("next", f" \\\n{'':{_WIDTH}}  ".join(map(printable, advice.words)))
     else:
         yield _line("next", "nothing to restore: no point of it counts")
 

@@ -9,7 +9,7 @@ from pipelines.runtime import Runtime
 from transforms.archive import Archive
 from transforms.core.granularity import Range
 from transforms.core.keys import KeyLayout
-from transforms.core.manifest import ArchiveObject, Manifest, touches
+from transforms.core.manifest import ArchiveObject, Manifest
 
 SHOWN_EVERY: Final = 1000
 """Objects: a page of S3's."""
@@ -56,7 +56,7 @@ class _Listing:
             if span is not None:
                 first, last = self.span or (span[0], span[0])
                 self.span = min(first, span[0]), max(last, span[0])
-            if touches(span, self._times):
+            if self._layout.may_hold(one.key, self._times):
                 yield one
 
     def _tell(self, key: str) -> None:

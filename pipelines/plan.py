@@ -71,6 +71,9 @@ def plan_data(plan: Plan) -> dict[str, Any]:
 def _estimate_data(estimate: Estimate) -> dict[str, Any]:
     return {
         "sampled_objects": estimate.sampled_objects,
+        "sampled_records": estimate.sampled_records,
+        "sampled_dead_records": estimate.sampled_dead_records,
+        "sampled_shards": estimate.sampled_shards,
         "points_estimated": estimate.points,
         "series_estimated": estimate.series,
         "staging_bytes_estimated": estimate.staging_bytes,
@@ -104,12 +107,19 @@ def plan_text(plan: Plan, execute: str, warnings: Sequence[str] = ()) -> str:
         f"staging     about {human_bytes(estimate.staging_bytes)}; {human_bytes(estimate.free_bytes)} are free",
         f"duration    about {human_duration(estimate.duration_s)} ({human_number(estimate.points_per_s)} points/s)",
     ]
-    lines += coverage_lines(coverage_data(plan.coverage))
+    lines += [*coverage_lines(coverage_data(plan.coverage)), f"            {_known_after_reading(estimate)}"]
     if plan.untimed_objects:
         lines.append(f"warning     {human_number(plan.untimed_objects)} objects show no time in their key and are read in any case")
     lines += [f"warning     {one}" for one in warnings]
     lines.append(f"\nexecute it  {execute}")
     return "\n".join(lines)
+
+
+def _known_after_reading(estimate: Estimate) -> str:
+    """What the names of objects can't tell, and what the sample hints at."""
+    dead = f"{human_number(estimate.sampled_dead_records)} of {human_number(estimate.sampled_records)} records sampled are dead letters"
+    shards = f", they name {human_number(estimate.sampled_shards)} shards" if estimate.sampled_shards else ""
+    return f"shards that end early and records that can't be decoded are known only after reading ({dead}{shards})"
 
 
 def _only(plan: Plan) -> Iterator[str]:

@@ -17,12 +17,13 @@ from pipelines.outcome import human_bytes
 from pipelines.runtime import Runtime
 from transforms.archive import Archive
 from transforms.core.counts import total
-from transforms.core.coverage import HourCoverage, coverage
-from transforms.core.errors import ObjectUnreadable, RefusedError
+from transforms.core.coverage import HourCoverage, coverage, over_by
+from transforms.core.errors import ObjectUnreadable, RefusedError, UsageError
 from transforms.core.globs import read_series_file
 from transforms.core.granularity import Range
 from transforms.core.keys import KeyLayout
-from transforms.core.manifest import ArchiveObject, Manifest, cut_groups, may_hold
+from transforms.core.live import left_to_live_writer
+from transforms.core.manifest import ArchiveObject, Manifest, cut_groups
 from transforms.core.plan import Estimate, Plan, Request, object_times
 from transforms.core.selection import Selection
 from transforms.core.slices import GroupColumns
@@ -84,6 +85,9 @@ class Sample:
     staged: int
     series: dict[str, int]
     decode_s: float
+    records: int
+    dead_records: int
+    shards: int
 
 
 def resolve(job: PlanJob, runtime: Runtime, *, dry_run: bool) -> tuple[Request, tuple[Range, ...], pa.Table | None]:
@@ -115,6 +119,7 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, mea
     """
     request, periods, membership = resolve(job, runtime, dry_run=dry_run)
     store = runtime.store(job.store, request.settings)
+    _check_granularities(request, store)
     archive = runtime.archive(job.archive, request.keys)
     selection = request.selection(periods)
     times = object_times(selection, request.reach)
@@ -139,6 +144,7 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, mea
         object_times=times,
         groups=_groups(manifest, GROUPS_PER_WORKER * workers),
         window_days=store.traits.windows.days,
+        left=() if request.include_live else left_to_live_writer(store.traits.live, runtime.now_s()),
         shards={},
         estimate=_estimate(sample, manifest, workers, runtime.runs_dir(job.work_dir)),
         coverage=_coverage(manifest, request.keys, selection, runtime.now_s()),
@@ -147,9 +153,16 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, mea
     return Planned(replace(plan, shards=_shards(plan, sample, store), generation=_generation(store, runtime, dry_run=dry_run)), manifest, membership)
 
 
+def _check_granularities(request: Request, store: RollupStore) -> None:
+    held = store.traits.granularities
+    if cannot := [one for one in request.granularities if one not in held]:
+        msg = f"the store {request.store} holds {', '.join(held)} rollups only, not {', '.join(cannot)}: ask for --granularities {','.join(held)}"
+        raise UsageError(msg)
+
+
 def take_sample(request: Request, selection: Selection, archive: Archive, manifest: Manifest, membership: pa.Table | None, runtime: Runtime) -> Sample:
     """Decodes the beginning of a few objects, evenly spread over those named in the computed times; over all, if there is none."""
-    near = [one for one in manifest.objects if may_hold(one.key, selection.needed(), request.keys)] or manifest.objects
+    near = [one for one in manifest.objects if request.keys.may_hold(one.key, selection.needed())] or manifest.objects
     number = min(SAMPLE_OBJECTS, len(near))
     chosen = [near[(2 * place + 1) * len(near) // (2 * number)] for place in range(number)]
     columns = GroupColumns(selection, request.reach, lambda _type, _window: 1, membership_from_arrow(membership) if membership is not None else None)
@@ -175,6 +188,9 @@ def take_sample(request: Request, selection: Selection, archive: Archive, manife
         staged=total(staged.counts, "staged"),
         series=series,
         decode_s=median(cpu_s) * len(read) if read else 0.0,
+        records=total(staged.counts, "records"),
+        dead_records=total(staged.counts, "dead_records"),
+        shards=len(staged.arrivals.shards["shard"].unique()),
     )
 
 
@@ -216,13 +232,15 @@ def _estimate(sample: Sample, manifest: Manifest, workers: int, work_dir: Path) 
         free_bytes=_free_bytes(work_dir),
         duration_s=duration_s,
         points_per_s=points / duration_s,
+        sampled_records=sample.records,
+        sampled_dead_records=sample.dead_records,
+        sampled_shards=sample.shards,
     )
 
 
 def _coverage(manifest: Manifest, keys: KeyLayout, selection: Selection, now_s: int) -> tuple[HourCoverage, ...]:
     timed_s = [span[0] for one in manifest.objects if (span := keys.times(one.key))]
-    past = [(from_s, min(to_s, now_s)) for from_s, to_s in selection.needed() if from_s < now_s]
-    return coverage(timed_s, past) if timed_s else ()
+    return coverage(timed_s, over_by(selection.needed(), now_s)) if timed_s else ()
 
 
 def _free_bytes(folder: Path) -> int:

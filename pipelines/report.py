@@ -7,14 +7,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from pipelines.coverage import coverage_data, coverage_lines
+from pipelines.coverage import coverage_lines, read_coverage_data
 from pipelines.outcome import human_duration, human_number, table
 from pipelines.plan import edge_texts
+from pipelines.runtime import Runtime
+from pipelines.verification import differs, verification, verification_lines
 from transforms.core.accounts import STORED, Account, BucketChange, UnitRecord, account
 from transforms.core.counts import INCOMING, Counts, total
 from transforms.core.lateness import Bin, bins, seems_cut
+from transforms.core.live import left_text
 from transforms.core.model import SERIES_COLUMNS, DeadLetter
 from transforms.core.outcome import LAPSED, LARGEST_CHANGES
 from transforms.core.plan import Plan
@@ -30,13 +33,20 @@ SHOWN_UNREADABLE: Final = 10
 UNREADABLE_LISTED: Final = 1000
 """In the report; all of them are in the file of dead letters."""
 
-STATES: Final = {0: "done", 1: "sums differ", 3: "dead letters", 5: "refused by a guard"}
+STATES: Final = {0: "done", 1: "sums differ", 3: "dead letters", 4: "differences found", 5: "refused by a guard"}
 
 
-def finish(ledger: Ledger, plan: Plan, *, max_dead_letters: int, duration_s: float) -> dict[str, Any]:
+class Accepted(NamedTuple):
+    """What the user takes as it is: so many dead letters; that buckets are `left` to the live writer."""
+
+    dead_letters: int = 0
+    left: bool = False
+
+
+def finish(ledger: Ledger, plan: Plan, runtime: Runtime, *, accepted: Accepted, duration_s: float) -> dict[str, Any]:
     """The report of a run that has nothing left to do; stored, with dead letters and refused buckets as files beside it.
 
-    A run that ends with 0 or 5 is over and its staging files are removed. After 3 the run can be repeated to accept its dead letters; after 1 its sums are
+    A run that ends with 0, 4 or 5 is over and its staging files are removed. After 3 the run can be repeated to accept its dead letters; after 1 its sums are
     made again.
     """
     report = ledger.report()
@@ -47,16 +57,17 @@ def finish(ledger: Ledger, plan: Plan, *, max_dead_letters: int, duration_s: flo
         ledger.write_lines("dead_letters.jsonl", map(letter_line, dead_letters(plan, ledger)))
         ledger.write_lines("refused.jsonl", _refused_lines(done))
         report = _report(plan, ledger, account_, done) | {
-            "coverage": coverage_data(coverage_of(plan, dead_letters(plan, ledger))),
+            "coverage": read_coverage_data(coverage_of(plan, ledger)),
             "duration_s": round(duration_s, 3),
             "duration_s_estimated": round(plan.estimate.duration_s, 1),
             "lateness": _lateness(bins([one.lateness for one in staged], plan.request.reach.late_s)),
             "steps": add_steps([*(one.steps for one in staged), *(one.steps for one in done)]),
+            "verification": verification(plan, ledger, done, runtime),
         }
-    report["exit_code"] = _exit_code(report, max_dead_letters)
+    report["exit_code"] = _exit_code(report, accepted)
     report["state"] = STATES[report["exit_code"]]
     ledger.store_report(report)
-    if report["exit_code"] in (0, 5):
+    if report["exit_code"] in (0, 4, 5):
         ledger.remove_staging()
     return report
 
@@ -66,13 +77,16 @@ def _lateness(found: tuple[Bin, ...]) -> dict[str, Any]:
     return {"bins": [one._asdict() for one in found], "last_points": found[-1].points, "seems_cut": seems_cut(found)}
 
 
-def _exit_code(report: dict[str, Any], max_dead_letters: int) -> int:
+def _exit_code(report: dict[str, Any], accepted: Accepted) -> int:
     """The first that applies (DESIGN §4.9)."""
     if report["imbalances"]:
         return 1
-    if report["dead_letters"]["total"] > max_dead_letters:
+    if report["dead_letters"]["total"] > accepted.dead_letters:
         return 3
-    return 5 if any(by_granularity["refused"] for of_type in report["buckets"].values() for by_granularity in of_type.values()) else 0
+    kept = ("refused",) if accepted.left else ("refused", "left")
+    if any(tally.get(name, 0) for of_type in report["buckets"].values() for tally in of_type.values() for name in kept):
+        return 5
+    return 4 if differs(report["verification"]) else 0
 
 
 def _report(plan: Plan, ledger: Ledger, sums: Account, done: list[UnitRecord]) -> dict[str, Any]:
@@ -90,6 +104,7 @@ def _report(plan: Plan, ledger: Ledger, sums: Account, done: list[UnitRecord]) -
         "object_bytes": plan.object_bytes,
         "untimed_objects": plan.untimed_objects,
         "min_coverage": plan.request.min_coverage,
+        "left_rule": left_text(plan.left),
         "retries": {term.removeprefix("retries."): total(counts, term) for term in sorted(counts) if term.startswith("retries.")},
         "records": {"read": total(counts, "records"), "decoded": total(counts, "decoded_records"), "dead_letters": total(counts, "dead_records")},
         "firehose_error_records": total(counts, "error_output"),
@@ -173,13 +188,14 @@ def report_text(report: dict[str, Any]) -> str:
 
 
 def _buckets_table(report: dict[str, Any]) -> str:
+    names = [*BUCKETS, *(["left"] if report["left_rule"] else [])]
     rows = [
-        (f"{metric_type} {granularity}", *(human_number(tally[name]) for name in BUCKETS))
+        (f"{metric_type} {granularity}", *(human_number(tally[name]) for name in names))
         for metric_type, of_type in report["buckets"].items()
         for granularity, tally in of_type.items()
         if any(of.values() for of in of_type.values())
     ]
-    return table(("buckets", *BUCKETS), rows)
+    return table(("buckets", *names), rows)
 
 
 def _points_table(report: dict[str, Any]) -> str:
@@ -219,8 +235,17 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
         yield f"          stored rollups of more minutes were kept{held}; all of them: {report['refused_file']}; --allow-fewer replaces the former"
     if report["refused_lapsed"]:
         yield f"          of the refused, {human_number(report['refused_lapsed'])} would be removed at once: their time to live (--dynamodb-ttl) has passed"
+    yield from _left_lines(report)
+    yield from verification_lines(report["verification"])
     yield from _change_lines("changed", report["largest_changes"])
     yield from (f"SUMS DIFFER  {sentence}" for sentence in report["imbalances"])
+
+
+def _left_lines(report: dict[str, Any]) -> Iterator[str]:
+    numbers = {name: sum(of_type[name]["left"] for of_type in report["buckets"].values() if name in of_type) for name in report["computed"]}
+    if any(numbers.values()):
+        told = ", ".join(f"{name} {human_number(number)}" for name, number in numbers.items())
+        yield f"left      to the live writer: {told} ({report['left_rule']}); --skip-live accepts that, --include-live writes them"
 
 
 def _notes(report: dict[str, Any]) -> Iterator[str]:
@@ -231,7 +256,7 @@ def _notes(report: dict[str, Any]) -> Iterator[str]:
         yield f"of these, {human_number(report['firehose_error_records'])} are what Firehose could not deliver"
     for what, key in (
         ("kept as the nearest number (beyond 2^53)", "inexact_values"),
-        ("sums beyond the largest number", "overflowing_sums"),
+        ("sums and counts beyond the largest number", "overflowing_sums"),
         ("histograms with wider buckets than they came with", "rebinned_histograms"),
     ):
         if report[key]:

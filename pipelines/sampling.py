@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from transforms.core.granularity import Range
-from transforms.core.manifest import ArchiveObject, key_times
+from transforms.core.keys import FIREHOSE, KeyLayout
+from transforms.core.manifest import ArchiveObject
 
 _VARYING: Final = re.compile(r"[0-9a-fA-F]{8,}|\d+")
 _MAX_SHAPES: Final = 64
@@ -17,12 +18,13 @@ _OTHERS: Final = "others"
 
 @dataclass
 class Listing:
-    """What a listing shows: number and bytes of objects, times in their keys, and at most `wanted` objects, some of every shape of key.
+    """What a listing shows: number and bytes of objects, times in their keys (by `layout`), and at most `wanted` objects, some of every shape of key.
 
     A shape is a key's folders without what varies, and its extension.
     """
 
     wanted: int
+    layout: KeyLayout = FIREHOSE
     objects: int = 0
     object_bytes: int = 0
     untimed: int = 0
@@ -38,7 +40,7 @@ class Listing:
     def _add(self, one: ArchiveObject) -> None:
         self.objects += 1
         self.object_bytes += one.size_bytes
-        span = key_times(one.key)
+        span = self.layout.times(one.key)
         if span is None:
             self.untimed += 1
         else:

@@ -1,5 +1,6 @@
 """`rollups status`: what of a run is staged, rolled up and written, from its plan and ledger."""
 
+from contextlib import suppress
 from typing import Any, Final
 
 from configs.jobs import StatusJob
@@ -8,10 +9,11 @@ from pipelines.progress import Snapshot, Watch, progress_line
 from pipelines.report import letter_line, report_text
 from pipelines.runs import state_of
 from pipelines.runtime import Runtime
-from transforms.core.errors import IncompleteError
+from pipelines.verification import recheck, recheck_lines
+from transforms.core.errors import IncompleteError, UsageError
 from transforms.core.plan import Plan
 from transforms.core.time import format_time
-from transforms.steps.completion import dead_letters
+from transforms.steps.completion import dead_letters, records
 from transforms.steps.ledger import Ledger
 
 WATCH_EVERY_S: Final = 2.0
@@ -23,6 +25,8 @@ def run(job: StatusJob, runtime: Runtime) -> Outcome:
     plan = ledger.plan()
     if job.dead_letters:
         return _dead_letters(ledger, plan, runtime)
+    if job.recheck:
+        return _recheck(ledger, plan, runtime)
     watch = Watch(ledger, plan, ledger.taken_s())
     while job.watch and state_of(ledger) == "running":
         runtime.show(progress_line(watch.snapshot(runtime.clock())))
@@ -45,13 +49,24 @@ def _text(data: dict[str, Any], now: Snapshot, go_on: str) -> str:
     return f"{head}\n\n{table(('', 'done', 'planned'), rows)}\n{closing}"
 
 
+def _recheck(ledger: Ledger, plan: Plan, runtime: Runtime) -> Outcome:
+    """Exit 4 if a bucket that the run restored was changed since by a writer that does not follow the rule."""
+    if plan.request.dry_run or ledger.is_undone():
+        msg = f"the run {plan.run_id!r} was {'undone' if ledger.is_undone() else 'a dry run'}: nothing of it is in the store to be checked"
+        raise UsageError(msg)
+    found = recheck(plan, ledger, [one.unit for one in records(plan, ledger)], runtime)
+    head = f"run {plan.run_id}: {human_number(found['rechecked'])} restored buckets read, {human_number(found['changed_since'])} changed since"
+    return Outcome(exit_code=4 if found["changed_since"] else 0, data={"run_id": plan.run_id, **found}, text="\n".join([head, *recheck_lines(found)]))
+
+
 def _dead_letters(ledger: Ledger, plan: Plan, runtime: Runtime) -> Outcome:
-    """JSON lines to standard output: object, offset, cause, detail, raw bytes in base64."""
+    """JSON lines to standard output, as far as someone reads them: object, offset, cause, detail, raw bytes in base64."""
     stored = ledger.path / "dead_letters.jsonl"
-    if stored.exists():
-        runtime.out.write(stored.read_bytes())
-    else:
-        runtime.out.writelines(letter_line(one) + b"\n" for one in dead_letters(plan, ledger))
+    with suppress(BrokenPipeError):
+        if stored.exists():
+            runtime.out.write(stored.read_bytes())
+        else:
+            runtime.out.writelines(letter_line(one) + b"\n" for one in dead_letters(plan, ledger))
     return Outcome(exit_code=0, text="")
 
 

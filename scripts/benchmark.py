@@ -3,10 +3,14 @@
     scripts/benchmark                                     # 20 M points, everybody, growth at 5, 40 and 100 M
     scripts/benchmark --quick --points 2000000            # small and without growth
     scripts/benchmark --quick --only ours,duckdb --repeat 3
+    scripts/benchmark --quick --only s3,histograms,forms --readme    # everything but the peers, and the README's tables of it
+
+What --only names besides the peers: `s3` is ours reading the archive from a bucket of versitygw (built with Go) on the same cores; the server's own CPU time
+and memory do not count. `histograms` is a backfill of as many 1-minute rows of gauges and of histograms. `forms` is decoding alone, of every form of archives.
 
 Every contestant runs as a process of its own; repeats take turns, so that a busy moment of the machine meets everybody. Archives stay in --cache, what was
 stored is removed.
-Exit code 1: a contestant ended with an error or its rollups differ from ours.
+Exit code 1: a contestant ended with an error, its rollups differ from ours, or a form lost points.
 """
 
 import argparse
@@ -14,30 +18,72 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.benchmarking.archives import Archive, benchmark_options, cached_archive, read_once
 from scripts.benchmarking.compare import Difference, compare
-from scripts.benchmarking.contestants import CONTESTANTS, NAIVE, OURS, ROOT, Contestant
-from scripts.benchmarking.forms import HEAD as FORMS_HEAD, measure_forms
+from scripts.benchmarking.contestants import CONTESTANTS, NAIVE, OURS, ROOT, S3, Contestant
+from scripts.benchmarking.forms import HEAD as FORMS_HEAD, FormSpeed, WrongForm, measure_forms
+from scripts.benchmarking.kinds import GAUGE, HEAD as KINDS_HEAD, KINDS, kind_data, kind_options, kind_row, kind_targets, stored_rows
 from scripts.benchmarking.measure import Measurement, measured
-from scripts.benchmarking.report import HEAD, PROFILE_HEAD, Result, Target, archive_data, machine, profile, table, targets
+from scripts.benchmarking.readme import readme_tables
+from scripts.benchmarking.report import HEAD, PROFILE_HEAD, Result, Target, archive_data, machine, profile, s3_data, table, targets
+from scripts.s3_gateway import GatewayUnavailable, built
 
 GROWTH_POINTS: Final = (5_000_000, 40_000_000, 100_000_000)
 NAIVE_SHARE: Final = 1 / 20
+HISTOGRAMS: Final = "histograms"
+FORMS: Final = "forms"
+MEASURED: Final = Path()
+"""Stands for what this run measures."""
 
+PARTS: Final = (*CONTESTANTS, HISTOGRAMS, FORMS)
+"""What --only chooses from."""
 
-STORED_BYTES_PER_POINT: Final = {"race": 350, "growth": 120}
-"""What all contestants together, and ours alone, leave on disk at most, work files included."""
+STORED_BYTES_PER_POINT: Final = {"race": 500, "growth": 120, "histograms": 1500}
+"""What all contestants together, and ours alone, leave on disk at most, work files and the copy in the bucket included; and the archives of histograms."""
 
 
 class ContestantFailed(Exception):
     """A contestant ended with an error."""
+
+
+@dataclass
+class Found:
+    """Everything measured; empty is what --only left out."""
+
+    archive: Archive | None = None
+    results: dict[str, Result] = field(default_factory=dict)
+    differences: dict[str, list[Difference]] = field(default_factory=dict)
+    growth: dict[int, Result] = field(default_factory=dict)
+    kinds: dict[str, tuple[Result, Archive]] = field(default_factory=dict)
+    forms: list[FormSpeed] = field(default_factory=list)
+
+    @property
+    def targets(self) -> list[Target]:
+        """Those that can be judged."""
+        return [*targets(self.results, self.growth), *(kind_targets([result for result, _ in self.kinds.values()]) if self.kinds else [])]
+
+    def document(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "machine": machine(),
+            "archive": archive_data(self.archive) if self.archive else None,
+            "results": [one.data() for one in self.results.values()],
+            "growth": [one.data() for one in self.growth.values()],
+            "differences": {name: [asdict(one) for one in found] for name, found in self.differences.items()},
+            "profile": self.results[OURS].told["steps"] if OURS in self.results else None,
+            "s3": s3_data(self.results),
+            "histograms": [kind_data(one, self.kinds[GAUGE][0], archive.summary["bytes"]) for one, archive in self.kinds.values()],
+            "targets": [asdict(one) for one in self.targets],
+            "forms": [one.data() for one in self.forms],
+        }
 
 
 def say(text: str) -> None:
@@ -47,11 +93,17 @@ def say(text: str) -> None:
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/benchmark", allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=20_000_000, help="distinct points of the archive, default 20 M")
-    parser.add_argument("--only", type=_names, default=tuple(CONTESTANTS), metavar="NAME,…", help=f"some of {','.join(CONTESTANTS)}")
+    parser.add_argument("--only", type=_names, default=PARTS, metavar="NAME,…", help=f"some of {','.join(PARTS)}; s3 brings ours")
     parser.add_argument("--repeat", type=int, default=1, metavar="K", help="runs of each contestant but naive; the median counts; default 1")
     parser.add_argument("--growth", type=_numbers, default=GROWTH_POINTS, metavar="POINTS,…", help="sizes at which ours runs besides, default 5, 40 and 100 M")
-    parser.add_argument("--form-points", type=int, default=500_000, metavar="N", help="points that are decoded in every form, default 500,000")
+    parser.add_argument(
+        "--kind-rows", type=int, default=1_000_000, metavar="N", help="1-minute rows of gauges and of histograms, in steps of 72,000; default 1 M"
+    )
+    parser.add_argument("--form-s", type=float, default=0.3, metavar="S", help="CPU seconds for which each form is decoded, three times; default 0.3")
     parser.add_argument("--quick", action="store_true", help="no growth")
+    parser.add_argument(
+        "--readme", type=Path, nargs="?", const=MEASURED, metavar="FILE", help="print the README's tables, too; with FILE, only those, of an earlier --output"
+    )
     parser.add_argument("--cores", type=int, default=2, help="everybody is bound to so many, default 2")
     parser.add_argument("--cache", type=Path, default=_cache(), metavar="FOLDER", help="archives are kept and results written there, default %(default)s")
     parser.add_argument(
@@ -62,9 +114,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def _names(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
-    if unknown := sorted(set(names) - set(CONTESTANTS)):
-        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: expected some of {', '.join(CONTESTANTS)}")
-    return tuple(name for name in CONTESTANTS if name in names)
+    if unknown := sorted(set(names) - set(PARTS)):
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: expected some of {', '.join(PARTS)}")
+    return tuple(name for name in PARTS if name in names or (name == OURS and S3 in names))
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -88,20 +140,42 @@ def run_once(contestant: Contestant, archive: Archive, output: Path) -> Measurem
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
     os.sync()
-    run = measured(contestant.command(archive, output), cwd=ROOT, log=output.with_suffix(".log"))
+    log = output.with_suffix(".log")
+    run = measured(contestant.command(archive, output), cwd=ROOT, log=log, environment=contestant.environment())
     if run.exit_code:
-        raise ContestantFailed(f"{contestant.name} ended with {run.exit_code}: {output.with_suffix('.log')}\n{output.with_suffix('.log').read_text()[-2000:]}")
-    say(f"  {contestant.name:10} {run.wall_s:8.2f} s  {run.cpu_s:7.1f} CPU s  {run.peak_rss_bytes / 1e6:7,.0f} MB")
+        raise ContestantFailed(f"{output.name} ended with {run.exit_code}: {log}\n{log.read_text()[-2000:]}")
+    say(f"  {output.name:20} {run.wall_s:8.2f} s  {run.cpu_s:7.1f} CPU s  {run.peak_rss_bytes / 1e6:7,.0f} MB")
     return run
 
 
-def race(names: Iterable[str], archive: Archive, work: Path, repeat: int) -> dict[str, Result]:
-    """Everybody on one archive, in turns. The results of the last turn stay below `work`."""
-    runs: dict[str, list[Measurement]] = {name: [] for name in names}
+def in_turns(entries: Mapping[str, tuple[Contestant, Archive]], work: Path, repeat: int) -> dict[str, tuple[Measurement, ...]]:
+    """The runs of everybody, each on its archive into the folder of its name. The results of the last turn stay below `work`."""
+    runs: dict[str, list[Measurement]] = {name: [] for name in entries}
     for _ in range(repeat):
-        for name, done in runs.items():
-            done.append(run_once(CONTESTANTS[name], archive, work / name))
-    return {name: Result(name=name, points=archive.points, runs=tuple(done), stored_bytes=stored_bytes(work / name)) for name, done in runs.items()}
+        for name, (contestant, archive) in entries.items():
+            runs[name].append(run_once(contestant, archive, work / name))
+    return {name: tuple(done) for name, done in runs.items()}
+
+
+def race(names: Iterable[str], archive: Archive, work: Path, repeat: int) -> dict[str, Result]:
+    """Everybody on one archive."""
+    with ExitStack() as ends:
+        entries = {name: (CONTESTANTS[name], ends.enter_context(CONTESTANTS[name].place(archive, work))) for name in names}
+        runs = in_turns(entries, work, repeat)
+    return {name: Result(name=name, points=archive.points, runs=done, stored_bytes=stored_bytes(work / name)) for name, done in runs.items()}
+
+
+def measure_kinds(given: argparse.Namespace, work: Path) -> dict[str, tuple[Result, Archive]]:
+    """Our runs on an archive of each kind, with the archive; points of a result are the 1-minute rows stored. Removes what was stored."""
+    say(f"archives of {given.kind_rows / 1e6:g} M rows of {', '.join(KINDS)}")
+    archives = {name: cached_archive(given.cache, kind_options(given.kind_rows), maker) for name, maker in KINDS.items()}
+    for archive in archives.values():
+        read_once(archive)
+    runs = in_turns({name: (CONTESTANTS[OURS], archive) for name, archive in archives.items()}, work, given.repeat)
+    rows = {name: stored_rows(json.loads(done[0].stdout)) for name, done in runs.items()}
+    results = {name: Result(name=name, points=rows[name], runs=done, stored_bytes=stored_bytes(work / name)) for name, done in runs.items()}
+    shutil.rmtree(work)
+    return {name: (result, archives[name]) for name, result in results.items()}
 
 
 def stored_bytes(output: Path) -> int:
@@ -131,8 +205,11 @@ def race_on(points: int, names: Sequence[str], given: argparse.Namespace, work: 
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit code: 0 if all results are equal, 2 if there is no room for them."""
+    """Exit code: 0 if all results are equal, 2 if there is no room for them or no S3 server."""
     given = parse(argv)
+    if given.readme not in (None, MEASURED):
+        print(readme_tables(json.loads(given.readme.read_text())))
+        return 0
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.cores])
     work = given.cache / f"run-{os.getpid()}"
@@ -141,9 +218,12 @@ def main(argv: Sequence[str]) -> int:
         return 2
     try:
         return benchmark(given, work)
-    except ContestantFailed as failed:
+    except (ContestantFailed, WrongForm) as failed:
         say(str(failed))
         return 1
+    except GatewayUnavailable as unavailable:
+        say(str(unavailable))
+        return 2
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -151,50 +231,52 @@ def main(argv: Sequence[str]) -> int:
 def lacking_bytes(given: argparse.Namespace) -> int:
     """How much free space the cache folder lacks; 0 if there is enough."""
     given.cache.mkdir(parents=True, exist_ok=True)
-    growth = 0 if given.quick else max(given.growth)
-    needed = max(given.points * STORED_BYTES_PER_POINT["race"], growth * STORED_BYTES_PER_POINT["growth"])
+    growth = 0 if given.quick or OURS not in given.only else max(given.growth)
+    rows = given.kind_rows if HISTOGRAMS in given.only else 0
+    points = given.points if set(CONTESTANTS) & set(given.only) else 0
+    needed = max(points * STORED_BYTES_PER_POINT["race"], growth * STORED_BYTES_PER_POINT["growth"]) + rows * STORED_BYTES_PER_POINT["histograms"]
     return max(0, int(needed) - shutil.disk_usage(given.cache).free)
 
 
 def benchmark(given: argparse.Namespace, work: Path) -> int:
-    archive, results, differences = race_on(given.points, [name for name in given.only if name != NAIVE], given, work)
+    if S3 in given.only:
+        built()
+    found = Found()
+    if names := [name for name in given.only if name in CONTESTANTS and name != NAIVE]:
+        found.archive, found.results, found.differences = race_on(given.points, names, given, work)
     if NAIVE in given.only:
-        _, on_sample, naive_differences = race_on(round(given.points * NAIVE_SHARE), [name for name in (OURS, NAIVE) if name in given.only], given, work)
-        results[NAIVE] = on_sample[NAIVE]
-        differences |= naive_differences
+        archive, on_sample, differences = race_on(round(given.points * NAIVE_SHARE), [name for name in (OURS, NAIVE) if name in given.only], given, work)
+        found.archive = found.archive or archive
+        found.results[NAIVE] = on_sample[NAIVE]
+        found.differences |= differences
     sizes = () if given.quick or OURS not in given.only else sorted(given.growth)
-    growth = {size: race_on(size, (OURS,), given, work)[1][OURS] for size in sizes}
-    judged = targets(results, growth)
-    speeds = measure_forms(given.form_points)
-    show(archive, results, growth, judged)
-    print("\ndecoding alone, by form of the archive\n" + table(FORMS_HEAD, [one.row() for one in speeds]))
-    document = {
-        "machine": machine(),
-        "archive": archive_data(archive),
-        "results": [one.data() for one in results.values()],
-        "growth": [one.data() for one in growth.values()],
-        "differences": {name: [asdict(one) for one in found] for name, found in differences.items()},
-        "profile": results[OURS].told["steps"] if OURS in results else None,
-        "targets": [asdict(one) for one in judged],
-        "forms": [asdict(one) | {"points_per_cpu_s": one.points_per_cpu_s} for one in speeds],
-    }
+    found.growth = {size: race_on(size, (OURS,), given, work)[1][OURS] for size in sizes}
+    found.kinds = measure_kinds(given, work) if HISTOGRAMS in given.only else {}
+    found.forms = list(measure_forms(given.form_s)) if FORMS in given.only else []
+    document = found.document()
     given.output.write_text(json.dumps(document, indent=1) + "\n")
+    print("\n\n".join([*shown(found), *([readme_tables(document)] if given.readme else [])]))
     say(f"\n{given.output} holds everything measured")
-    return 0 if all(one.is_equal for found in differences.values() for one in found) else 1
+    return 0 if all(one.is_equal for differences in found.differences.values() for one in differences) else 1
 
 
-def show(archive: Archive, results: dict[str, Result], growth: dict[int, Result], judged: Sequence[Target]) -> None:
-    """The tables on stdout."""
-    print(f"{archive.points:,} distinct points over 24 h, {archive.summary['bytes'] / 1e6:,.0f} MB; naive on {NAIVE_SHARE:.0%} of them\n")
-    print(table(HEAD, [one.row(results.get(OURS)) for one in results.values()]))
-    if growth:
-        print("\n" + table(HEAD, [one.row(None) for one in sorted([*growth.values(), results[OURS]], key=lambda one: one.points)]))
-    if OURS in results:
-        print("\nwhere the time of ours goes\n" + table(PROFILE_HEAD, profile(results[OURS])))
-    if judged:
-        print(
-            "\n" + table(("target", "wanted", "reached", ""), [(one.name, one.wanted, one.reached, "met" if one.met else "MISSED") for one in judged], left=4)
-        )
+def shown(found: Found) -> Iterator[str]:
+    """The tables."""
+    ours, archive = found.results.get(OURS), found.archive
+    if archive:
+        yield f"{archive.points:,} distinct points over 24 h, {archive.summary['bytes'] / 1e6:,.0f} MB; naive on {NAIVE_SHARE:.0%} of them"
+        yield table(HEAD, [one.row(ours) for one in found.results.values()])
+    if found.growth:
+        yield table(HEAD, [one.row(None) for one in sorted([*found.growth.values(), found.results[OURS]], key=lambda one: one.points)])
+    if ours:
+        yield "where the time of ours goes\n" + table(PROFILE_HEAD, profile(ours))
+    if found.kinds:
+        gauge, _ = found.kinds[GAUGE]
+        yield table(KINDS_HEAD, [kind_row(one, gauge, of.summary["bytes"]) for one, of in found.kinds.values()])
+    if judged := found.targets:
+        yield table(("target", "wanted", "reached", ""), [(one.name, one.wanted, one.reached, "met" if one.met else "MISSED") for one in judged], left=4)
+    if found.forms:
+        yield "decoding alone, by form of the archive\n" + table(FORMS_HEAD, [one.row() for one in found.forms])
 
 
 if __name__ == "__main__":

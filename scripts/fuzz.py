@@ -4,8 +4,8 @@
     scripts/fuzz                                   # every decoder in turn, until Ctrl-C
     scripts/fuzz --only postings,gzip --rounds 20000 --seed 7
 
-Of every mutation: nothing is raised, records = decoded + dead letters, points are kept or dropped or broken, and time and memory stay bounded
-(`scripts/fuzzing/invariants.py`). What breaks that is written to --found, so that it can become a test.
+Of every mutation: nothing is raised, records = decoded + dead letters, as a whole and by hour of arrival, points are kept or dropped or broken, and time and
+memory stay bounded (`scripts/fuzzing/invariants.py`). What breaks that is written to --found, so that it can become a test.
 Exit code 1: something was found.
 """
 

@@ -9,6 +9,7 @@ from scripts.oracle import fold, zero
 
 WIDTH_S = {"1m": 60, "5m": 300, "1h": 3600}
 INF = math.inf
+MOST = 2**63 - 1
 COLUMNS = (
     "metric_type", "org", "entity", "name", "labels", "kind", "granularity", "bucket_start", "minutes",
     "count", "sum", "min", "max", "avg", "last", "increase", "p50", "p90", "p95", "p99",
@@ -220,8 +221,8 @@ def histogram_row(ones: list[Row], parts: list[Row]) -> Row:
 def finished(merged: Histogram, total: float | None, minutes: int, points: int, rebinned: bool) -> Row:  # noqa: FBT001 - a column
     """The columns of a histogram's row."""
     row: Row = {"minutes": minutes, "count": merged.count, "sum": total, "min": merged.min, "max": merged.max, "points": points, "rebinned": rebinned}
-    row["avg"] = None if total is None or merged.count == 0 else zero(total / merged.count)
-    row |= {f"p{percent}": percentile(merged, percent / 100) for percent in (50, 90, 95, 99)}
+    row["avg"] = None if total is None or merged.count in (0, MOST) else zero(total / merged.count)
+    row |= {f"p{percent}": None if merged.count == MOST else percentile(merged, percent / 100) for percent in (50, 90, 95, 99)}
     return row | {"bounds": list(merged.bounds), "bucket_counts": list(merged.bucket_counts), "histogram": merged}
 
 
@@ -231,10 +232,10 @@ def merge(members: list[Histogram]) -> tuple[Histogram, bool]:
     counted = [one for one in members if one.count != 0]
     low = None if not counted or any(one.min is None for one in counted) else zero(min(one.min for one in counted if one.min is not None))
     high = None if not counted or any(one.max is None for one in counted) else zero(max(one.max for one in counted if one.max is not None))
-    count = sum(one.count for one in members)
+    count = min(MOST, sum(one.count for one in members))
     if len({one.bounds for one in members}) == 1:
         columns = zip(*(one.bucket_counts for one in members), strict=True)
-        return Histogram(count, None, low, high, members[0].bounds, tuple(map(sum, columns))), False
+        return Histogram(count, None, low, high, members[0].bounds, tuple(min(MOST, sum(column)) for column in columns)), False
     given = [piece for one in members for piece in pieces_of(one)]
     pieces: dict[tuple[float, float], int] = {}
     for lo, hi, number in given:
@@ -245,7 +246,7 @@ def merge(members: list[Histogram]) -> tuple[Histogram, bool]:
         pieces[hull] = pieces.get(hull, 0) + number
     bounds = sorted({edge for piece in pieces for edge in piece if math.isfinite(edge)})
     buckets = zip([-INF, *bounds], [*bounds, INF], strict=True)
-    counts = tuple(pieces.get(bucket, 0) for bucket in buckets)
+    counts = tuple(min(MOST, pieces.get(bucket, 0)) for bucket in buckets)
     return Histogram(count, None, low, high, tuple(bounds), counts), any((lo, hi) not in pieces for lo, hi, _ in given)
 
 

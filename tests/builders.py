@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from transforms.core.arrivals import shard_hours
 from transforms.core.manifest import Manifest
 from transforms.core.model import HISTOGRAM, POINT_KINDS, DeadLetter, DecodedObject, DecodeTally, Points, Postings
 from transforms.core.plan import Estimate, Plan, Request
@@ -138,3 +139,17 @@ def write_archive(folder: Path, objects: Mapping[str, Iterable[bytes]]) -> Path:
         body = b"".join(records)
         path.write_bytes(gzip.compress(body, mtime=0) if key.endswith(".gz") else body)
     return folder
+
+
+class Origin(NamedTuple):
+    """Where and when a record entered its stream."""
+
+    shard: str
+    sequence: str | None
+    arrival_us: int
+
+
+def of_origins(origins: Sequence[Origin]) -> pa.Table:
+    """The rows of SHARD_HOURS of these records."""
+    shards, sequences, arrivals_us = (list(column) for column in zip(*origins, strict=True)) if origins else ([], [], [])
+    return shard_hours(shards, pa.array(sequences, pa.string()), np.array(arrivals_us, np.int64))

@@ -3,23 +3,30 @@
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from scripts.archive_maker.archive import instant, make_archive
 from scripts.archive_maker.options import ArchiveOptions
 
-_MAKER = Path(__file__).resolve().parents[1] / "archive_maker"
+_MAKER: Final = Path(__file__).resolve().parents[1] / "archive_maker"
 
 
 @dataclass(frozen=True)
 class Archive:
-    """An archive on disk, and what its maker said of it."""
+    """An archive on disk, and what its maker said of it. `url` is where a copy of it is, if not there."""
 
     path: Path
     options: ArchiveOptions
     summary: dict[str, Any]
+    url: str = ""
+
+    @property
+    def location(self) -> str:
+        """For `--archive`."""
+        return self.url or self.path.as_uri()
 
     @property
     def points(self) -> int:
@@ -42,17 +49,28 @@ def benchmark_options(points: int) -> ArchiveOptions:
     )  # fmt: skip
 
 
-def cached_archive(cache: Path, options: ArchiveOptions) -> Archive:
+@dataclass(frozen=True)
+class Maker:
+    """Writes an archive of the options into an empty folder and returns its summary. `sources` are files whose change makes another archive."""
+
+    name: str
+    make: Callable[[Path, ArchiveOptions], dict[str, Any]]
+    sources: tuple[Path, ...] = ()
+
+
+POSTINGS: Final = Maker("", lambda folder, options: make_archive(folder, options).summary)
+
+
+def cached_archive(cache: Path, options: ArchiveOptions, maker: Maker = POSTINGS) -> Archive:
     """The archive of these options, made if the cache hasn't got it; a change of the maker makes another one."""
-    digest = hashlib.sha256(json.dumps(asdict(options), sort_keys=True).encode())
-    for path in sorted(_MAKER.glob("*.py")):
+    digest = hashlib.sha256(json.dumps(asdict(options), sort_keys=True).encode() + maker.name.encode())
+    for path in (*sorted(_MAKER.glob("*.py")), *maker.sources):
         digest.update(path.read_bytes())
     folder = cache / f"archive-{digest.hexdigest()[:16]}"
     summary = folder.with_suffix(".json")
     if not summary.exists():
         shutil.rmtree(folder, ignore_errors=True)
-        made = make_archive(folder, options)
-        summary.write_text(json.dumps(made.summary))
+        summary.write_text(json.dumps(maker.make(folder, options)))
     return Archive(folder, options, json.loads(summary.read_text()))
 
 

@@ -2,17 +2,21 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from scripts.benchmarking.archives import Archive
+from scripts.benchmarking.in_bucket import in_bucket
+from scripts.s3_gateway import client_environment
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PEERS: Final = ROOT / "scripts" / "benchmark_peers"
 GRANULARITIES: Final = ("1m", "5m", "1h")
 OURS: Final = "ours"
+S3: Final = "s3"
 NAIVE: Final = "naive"
 OUR_COMMAND: Final = (
     sys.executable, "-m", "pipelines.backfill", "--archive", "{archive}", "--store", "{store}", "--period", "{period}",
@@ -24,17 +28,20 @@ OUR_COMMAND: Final = (
 class Contestant:
     """`command` rolls an archive up into an empty folder; `relation` is SQL for DuckDB that reads one granularity of the result.
 
-    `prepare` makes the result readable first, which nobody times.
+    `prepare` makes the result readable first, which nobody times. As long as `place` is open, the archive it gives is where the command reads it; it may put
+    it below the folder that it gets. `environment` is that of the command's process, None for ours.
     """
 
     name: str
     command: Callable[[Archive, Path], list[str]]
     relation: Callable[[Path, str], str]
     prepare: Callable[[Path], None] = lambda _: None
+    place: Callable[[Archive, Path], AbstractContextManager[Archive]] = lambda archive, _: nullcontext(archive)
+    environment: Callable[[], Mapping[str, str] | None] = lambda: None
 
 
 def _our_command(archive: Archive, output: Path) -> list[str]:
-    values = {"archive": archive.path.as_uri(), "store": f"parquet://{output / 'store'}", "period": archive.period, "work": str(output / "work")}
+    values = {"archive": archive.location, "store": f"parquet://{output / 'store'}", "period": archive.period, "work": str(output / "work")}
     return [part.format(**values) for part in OUR_COMMAND]
 
 
@@ -42,13 +49,13 @@ def _our_relation(output: Path, granularity: str) -> str:
     return f"read_parquet('{output}/store/metric_type=*/granularity={granularity}/day=*/*.parquet', hive_partitioning = true)"
 
 
-def _peer(name: str, **more: Callable[[Path], None]) -> Contestant:
+def _peer(name: str, prepare: Callable[[Path], None] = lambda _: None) -> Contestant:
     program = str(PEERS / f"in_{name}.py")
     return Contestant(
         name,
         lambda archive, output: [sys.executable, program, str(archive.path), str(output)],
         lambda output, granularity: f"read_parquet('{output}/{granularity}*.parquet')",
-        **more,
+        prepare,
     )
 
 
@@ -58,6 +65,7 @@ def _export_clickhouse(output: Path) -> None:
 
 CONTESTANTS: Final = {
     OURS: Contestant(OURS, _our_command, _our_relation),
+    S3: Contestant(S3, _our_command, _our_relation, place=in_bucket, environment=client_environment),
     "duckdb": _peer("duckdb"),
     "clickhouse": _peer("clickhouse", prepare=_export_clickhouse),
     "polars": _peer("polars"),

@@ -6,7 +6,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -36,12 +36,12 @@ class Measurement:
     stdout: str
 
 
-def measured(command: Sequence[str], *, cwd: Path, log: Path) -> Measurement:
-    """Runs the command to its end, its stderr in `log`. CPU time includes children that it waited for."""
+def measured(command: Sequence[str], *, cwd: Path, log: Path, environment: Mapping[str, str] | None = None) -> Measurement:
+    """Runs the command to its end, its stderr in `log`, with the environment of this process or another one. CPU time includes children that it waited for."""
     out = log.with_suffix(".out")
     with out.open("wb") as stdout, log.open("wb") as stderr:
         began = time.perf_counter()
-        process = subprocess.Popen(command, cwd=cwd, stdout=stdout, stderr=stderr, stdin=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=stdout, stderr=stderr, stdin=subprocess.DEVNULL, start_new_session=True)
         try:
             memory, status, usage = _watch(process.pid)
             wall_s = time.perf_counter() - began

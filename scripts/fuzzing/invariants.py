@@ -20,6 +20,11 @@ def _about_records(decoded: DecodedObject) -> str:
         return f"{tally.records} records, {tally.decoded_records} decoded and {tally.dead_records} dead"
     if len(decoded.dead_letters) != tally.dead_records + tally.dead_points:
         return f"{len(decoded.dead_letters)} dead letters, counted {tally.dead_records} + {tally.dead_points}"
+    records, dead = decoded.arrivals.records, decoded.arrivals.dead_records
+    if (sum(records.values()), sum(dead.values())) != (tally.records, tally.dead_records):
+        return f"{tally.records} records, {tally.dead_records} dead; by hour {dict(records)}, dead {dict(dead)}"
+    if any(not 0 <= number <= records.get(hour, 0) for hour, number in dead.items()):
+        return f"an hour has fewer records {dict(records)} than dead ones {dict(dead)}"
     return ""
 
 

@@ -1,12 +1,8 @@
-"""S3 servers for tests: moto's, and versitygw, which Go builds once; and a recorder that stands before either and notes every request."""
+"""S3 servers for tests: moto's, and versitygw; and a recorder that stands before either and notes every request."""
 
 import http.client
 import os
-import shutil
-import socket
-import subprocess
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,19 +16,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
-TOOLS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "metric-rollups-tools" / "bin"
-BINARY = TOOLS / "versitygw"
-
-KEY, SECRET = "rollups-test", "not-a-secret-of-anyone"
-ENVIRONMENT = {
-    "AWS_ACCESS_KEY_ID": KEY,
-    "AWS_SECRET_ACCESS_KEY": SECRET,
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_CONFIG_FILE": os.devnull,
-    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-    "AWS_EC2_METADATA_DISABLED": "true",
-}
+from scripts.s3_gateway import ENVIRONMENT, KEY, SECRET, gateway
 
 SERVERS = ("moto", pytest.param("versitygw", marks=pytest.mark.slow))
 """Names for `served`; the second one checks signatures."""
@@ -47,7 +31,7 @@ def client(endpoint_url: str) -> Any:
 @contextmanager
 def served(name: str, folder: Path) -> Iterator[str]:
     """A running, empty server's URL."""
-    with _moto() if name == "moto" else _versitygw(folder) as url:
+    with _moto() if name == "moto" else gateway(folder / "gateway") as url:
         yield url
 
 
@@ -64,42 +48,6 @@ def _moto() -> Iterator[str]:
     finally:
         server.stop()
         s3_backends[DEFAULT_ACCOUNT_ID]["aws"].reset()
-
-
-@contextmanager
-def _versitygw(folder: Path) -> Iterator[str]:
-    if not BINARY.exists():
-        assert shutil.which("go"), "versitygw, an S3 server that checks signatures, is built with Go: install Go 1.22 or later and put it on PATH"
-        subprocess.run(["go", "install", VERSITYGW], env=os.environ | {"GOBIN": str(TOOLS)}, check=True, capture_output=True)
-    port = free_port()
-    (folder / "gateway").mkdir()
-    command = [BINARY, "--quiet", "--access", KEY, "--secret", SECRET, "--port", f"127.0.0.1:{port}", "posix", folder / "gateway"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_for(port)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_for(port: int, patience_s: float = 20) -> None:
-    """Until something listens there."""
-    deadline = time.monotonic() + patience_s
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            assert time.monotonic() < deadline, f"nothing listens on port {port}"
-            time.sleep(0.02)
-        else:
-            return
 
 
 @contextmanager

@@ -40,7 +40,7 @@ def test_run_ids_that_cannot(run_id: str) -> None:
         lambda: backfill(run_id="a/b"),
         lambda: backfill(plan="../b"),
         lambda: PlanJob(**values(PLAN_OPTIONS, {"run_id": ".hidden"})),
-        lambda: StatusJob(run_id="a/b", watch=False, dead_letters=False, work_dir="", json=False),
+        lambda: StatusJob(run_id="a/b", watch=False, dead_letters=False, recheck=False, work_dir="", json=False),
         lambda: UndoJob(run_id="a/b", yes=False, work_dir="", json=False),
     ],
 )

@@ -272,7 +272,7 @@ def a_scan_unites_shards_and_windows_in_order(new_place: NewPlace) -> None:
         "1h",
         metric_types=["service"],
         periods=[(DAY_S + 3600 + 59, DAY_S + 3600 + 60), (DAY_S + 86_400, DAY_S + 86_401)],
-        wanted=lambda metric_type, org, entity, name: (metric_type, org, entity, name) == ("service", "acme", "h07", "cpu"),
+        wanted=lambda metric_type, org, entity, name, _labels: (metric_type, org, entity, name) == ("service", "acme", "h07", "cpu"),
         columns=["sum", "bucket_start"],
     )
     pieces = [(metric_type, piece.column_names, piece.column("bucket_start").cast("int64").to_pylist()) for metric_type, piece in asked]

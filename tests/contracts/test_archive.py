@@ -1,5 +1,6 @@
 """What every archive does. An implementation takes part by a harness that puts, changes and removes objects where it finds them."""
 
+import io
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -10,9 +11,12 @@ from pathlib import Path
 import pytest
 from moto import mock_aws
 
+from pipelines.listing import list_archive
+from pipelines.runtime import Runtime
 from tests.archive import s3_servers
 from transforms.archive import Archive, open_archive
 from transforms.core.errors import OBJECT_MISSING, IncompleteError, ObjectChanged, ObjectUnreadable, UsageError
+from transforms.core.keys import FIREHOSE
 from transforms.core.manifest import ArchiveObject, Manifest
 
 
@@ -143,6 +147,45 @@ def test_what_may_hold_the_wanted_times_is_listed_and_nothing_twice(harness: Arc
     keys = [one.key for one in open_archive(harness.url).objects(hours)]
     assert len(set(keys)) == len(keys)
     assert {key for key in TIMED if "in" in key} <= set(keys) <= set(TIMED)
+
+
+PLANNED = {
+    "2025/11/01/02/no time in the name": True,
+    "2025/11/01/02/below/no time in the name": True,
+    "2025/11/01/no time in the name": True,
+    "2025/no time in the name": True,
+    "no time in the name": True,
+    "raw/2025/11/01/02/no time in the name": True,
+    "raw/2025/11/01/05/below/a folder that the pattern does not know": True,
+    "2025/11/01/77/a folder that is no hour": True,
+    "2025/11/01/02/posts-1-2025-11-01-02-59-59-x": True,
+    "2025/11/01/posts-1-2025-11-01-02-59-59-x": True,
+    "2025/11/01/05/no time in the name": False,
+    "2025/11/01/05/below/no time in the name": False,
+    "2025/11/02/no time in the name": False,
+    "2024/no time in the name": False,
+    "raw/2025/11/01/05/no time in the name": False,
+    "2025/11/02/77/a folder that is no hour": False,
+    "2025/11/01/05/posts-1-2025-11-01-05-00-00-x": False,
+    "2025/11/01/02/posts-1-2025-11-01-05-00-00-x in another hour": False,
+    "2025/11/01/05/posts-1-2025-11-01-02-00-00-x in another hour": False,
+}
+"""Keys, and whether a run reads them that needs what arrived on 2025-11-01 from 02:00Z to 03:00Z."""
+
+
+def test_what_a_run_reads_is_the_same_wherever_the_archive_is(harness: ArchiveHarness, told: Runtime) -> None:
+    for key in PLANNED:
+        harness.put(key, b"1")
+    hour = (1_761_955_200 + 7200, 1_761_955_200 + 10_800)
+    found = list_archive(open_archive(harness.url), FIREHOSE, [hour], told).manifest
+    assert [one.key for one in found.objects] == sorted(key for key, is_read in PLANNED.items() if is_read)
+
+
+@pytest.fixture
+def told() -> Runtime:
+    """Nobody is told anything."""
+    said: list[str] = []
+    return Runtime(clock=lambda: 0.0, wait=lambda _: None, say=said.append, show=said.append, ask=lambda _: False, out=io.BytesIO(), terminal=False, environ={})
 
 
 def test_an_empty_archive_lists_nothing(harness: ArchiveHarness) -> None:

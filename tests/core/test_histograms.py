@@ -147,6 +147,36 @@ def test_huge_counts_fit() -> None:
     assert column(rolled(*some), "1m", "p50", "p90") == dict.fromkeys((0, 10, 20), (2.0, 4.4))
 
 
+MOST = (1 << 63) - 1
+
+
+def test_counts_beyond_64_bits_stay_at_the_largest_one() -> None:
+    """Minutes 0 and 1 together are too many, in one bucket and in all; minutes 5 and 6 in all alone; minute 20 is as many as there can be."""
+    half = 1 << 62
+    result = rolled(
+        sample(0, of(0, half, 5, 0, total=1.0, low=1.5, high=3.0)),
+        sample(60, of(0, half, 6, 0, total=2.0, low=1.5, high=4.0)),
+        sample(300, of(half, 0, 0, 0, total=1.0)),
+        sample(360, of(half, 0, 0, 0, bounds=(1.0, 3.0, 9.0), total=1.0)),
+        sample(365, of(0, half, 0, 0, bounds=(1.0, 3.0, 9.0), total=1.0)),
+        sample(1200, of(0, MOST, 0, 0, total=1.0)),
+        sample(1500, of(0, MOST - 1, 0, 0, total=1.0)),
+    )
+    assert column(result, "5m", "count", "bucket_counts") == {
+        0: (MOST, [0, MOST, 11, 0]), 5: (MOST, [MOST, half, 0]), 20: (MOST, [0, MOST, 0, 0]), 25: (MOST - 1, [0, MOST - 1, 0, 0])
+    }  # fmt: skip
+    assert column(result, "5m", "sum", "min", "max") == {0: (3.0, 1.5, 4.0), 5: (3.0, None, None), 20: (1.0, None, None), 25: (1.0, None, None)}
+    assert column(result, "5m", "avg", "p50") == {0: (None, None), 5: (None, None), 20: (None, None), 25: (1.0 / (MOST - 1), 1.5)}
+    assert column(result, "1h", "count", "avg") == {0: (MOST, None)}
+    assert result.overflows == 2 + 3 + 1, "minutes 6 and 20, three of 5, the hour"
+
+
+def test_a_difference_of_the_largest_counts_is_exact() -> None:
+    result = rolled(sample(0, of(0, MOST - 4, 4, 0), TOTAL), sample(60, of(0, MOST - 4, 4, 0, bounds=(1.0, 2.0, 6.0)), TOTAL))
+    assert column(result, "1m", "count") == {1: 0}
+    assert result.overflows == 0
+
+
 def exponential(scale: int, first: int, counts: tuple[int, ...]) -> Histogram:
     """Bounds written out as decoders do."""
     return of(0, *counts, 0, bounds=tuple(2.0 ** (place / 2.0**scale) for place in range(first, first + len(counts) + 1)))
@@ -159,7 +189,7 @@ def test_a_change_of_an_exponential_scale_ends_at_the_coarser_one() -> None:
     assert (result.rebinned, result.kept) == (2, 2)
 
 
-counts = st.sampled_from((0, 0, 1, 2, 5))
+counts = st.sampled_from((0, 0, 1, 2, 5)) | st.sampled_from((0, 1, 1 << 58, (1 << 60) - 1))
 
 
 @st.composite
@@ -185,7 +215,8 @@ def growing(draw: st.DrawFn) -> list[Sample]:
     """A cumulative histogram with few resets, sometimes with other bounds."""
     total, some = [0] * 4, []
     for minute in sorted(draw(st.sets(st.integers(0, 75), max_size=12))):
-        total = [one + draw(counts) for one in total] if draw(st.integers(0, 5)) else [draw(counts) for _ in total]
+        more = [draw(counts) for _ in total]
+        total = [one + grown for one, grown in zip(total, more, strict=True)] if draw(st.integers(0, 5)) and sum(total) + sum(more) <= MOST else more
         bounds = FIVE if draw(st.integers(0, 5)) else (1.0, 2.0, 4.0)
         some.append(
             sample(60 * minute + draw(st.integers(0, 59)), of(*total, bounds=bounds, total=float(sum(total))), TOTAL, draw(st.sampled_from((0, 0, None, 60))))

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from transforms.core.granularity import Range
-from transforms.core.manifest import ArchiveObject, Manifest, cut_groups, key_times, may_hold
+from transforms.core.keys import FIREHOSE
+from transforms.core.manifest import ArchiveObject, Manifest, cut_groups, key_times
 
 T = 1_761_955_200
 """2025-11-01T00:00:00Z."""
@@ -66,14 +67,14 @@ def test_arrival_of_what_has_none_is_the_files_the_folders_or_the_modification_t
 )
 def test_objects_are_chosen_by_the_second_of_the_file_or_the_hour_of_the_folder(key: str, held: bool) -> None:
     """Of [00:00, 02:00) and [04:59:59, 05:00:00)."""
-    assert may_hold(key, [(T, T + 7_200), (T + 17_999, T + 18_000)]) is held
+    assert FIREHOSE.may_hold(key, [(T, T + 7_200), (T + 17_999, T + 18_000)]) is held
 
 
 def test_an_hour_that_is_partly_asked_for_is_read() -> None:
-    assert may_hold("2025/11/01/05/posts", [(T + 21_599, T + 30_000)])
-    assert may_hold("2025/11/01/05/posts", [(T, T + 18_001)])
-    assert not may_hold("2025/11/01/05/posts", [(T, T + 18_000)])
-    assert not may_hold("2025/11/01/05/posts", [(T + 21_600, T + 30_000)])
+    assert FIREHOSE.may_hold("2025/11/01/05/posts", [(T + 21_599, T + 30_000)])
+    assert FIREHOSE.may_hold("2025/11/01/05/posts", [(T, T + 18_001)])
+    assert not FIREHOSE.may_hold("2025/11/01/05/posts", [(T, T + 18_000)])
+    assert not FIREHOSE.may_hold("2025/11/01/05/posts", [(T + 21_600, T + 30_000)])
 
 
 OBJECTS = [

@@ -44,6 +44,17 @@ def test_a_pause_is_not_saved_up() -> None:
     assert time.now - begin == pytest.approx(1 / (10 * PACED_SHARE))
 
 
+def test_what_a_call_took_more_or_less_than_was_thought_is_settled() -> None:
+    paced, time = pacer(100)
+    paced.take(95)
+    paced.settle(-47.5)
+    paced.take()
+    assert time.now == pytest.approx(1000.5)
+    paced.settle(94)
+    paced.take()
+    assert time.now == pytest.approx(1000.5 + 1.0)
+
+
 def test_a_large_call_makes_the_next_one_wait() -> None:
     paced, time = pacer(100)
     paced.take(95)

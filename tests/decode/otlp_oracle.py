@@ -64,7 +64,9 @@ def _add_metric(found: Expected, record: int, entity: str, pairs: list[tuple[str
 
 def _rows(which: str, data: Any, name: str, point: Any, pairs: list[tuple[str, str]]) -> Any:
     quantiles = [one.quantile for one in point.quantile_values] if which == "summary" else []
-    is_set = sorted(quantiles) == [0, 1]
+    exporters = [value for key, value in pairs if key == "resource.aws.exporter.arn"]
+    is_stream = name[:14] == "amazonaws.com/" or any(one[:4] == "arn:" and ":metric-stream/" in one for one in exporters)
+    is_set = which == "summary" and (is_stream or sorted(quantiles) == [0, 1])
     if not name:
         raise Broken("broken point: name")
     pairs = pairs + [(one.key, text_of(one.value)) for one in point.attributes]
@@ -104,7 +106,9 @@ def _value(which: str, point: Any) -> Any:
     if point.count >= 2**63:
         raise Broken("broken point: value")
     if which == "summary":
-        low, high = (one.value for one in sorted(point.quantile_values, key=lambda one: one.quantile))
+        if not all(0 <= one.quantile <= 1 for one in point.quantile_values):
+            raise Broken("broken point: value")
+        low, high = ([None, *(one.value for one in point.quantile_values if one.quantile == end)][-1] for end in (0, 1))
         measures = {"sum": point.sum, "min": low, "max": high}
         bounds, counts = [], [point.count]
     else:

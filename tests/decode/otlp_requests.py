@@ -47,6 +47,11 @@ def _attributes(draw: st.DrawFn) -> list[KeyValue]:
     return [KeyValue(key=key, value=_rarely(draw, _VALUES, AnyValue(string_value=draw(_TEXTS)))) for key in keys]
 
 
+_EXPORTERS = st.sampled_from(["arn:aws-cn:cloudwatch:cn-north-1:123456789012:metric-stream/all", "arn:aws:ecs:eu-west-1:1:task/x", "x:metric-stream/", ""]).map(
+    lambda arn: [KeyValue(key="aws.exporter.arn", value=AnyValue(string_value=arn))]
+)
+
+
 @st.composite
 def _common(draw: st.DrawFn) -> dict[str, Any]:
     return {
@@ -106,7 +111,7 @@ _COUNTS = st.one_of(st.just([]), st.lists(st.sampled_from([0, 1, 127, 128, 70_00
 def _summary_points(draw: st.DrawFn) -> Any:
     quantiles = draw(st.sampled_from([[0.0, 1.0], [1.0, 0.0], [-0.0, 1.0], [], [0.5], [0.5, 0.99, 1.0], [0.0, 0.5, 1.0], [0.0, 0.0]]))
     quantiles = _rarely(draw, st.sampled_from([[1.5], [float("nan")], [0.0, float("nan")], [1e-9]]), quantiles)
-    values = [{"quantile": one, "value": _rarely(draw, _DOUBLES, 2.5)} for one in quantiles]
+    values = [{"quantile": one, "value": _rarely(draw, _DOUBLES, 2.5 + place)} for place, one in enumerate(quantiles)]
     count = _rarely(draw, st.sampled_from([2**53 + 1, 2**63, 2**64 - 1]), 9)
     return pb.SummaryDataPoint(**draw(_common()), count=count, sum=_rarely(draw, _DOUBLES, 4.5), quantile_values=values)
 
@@ -130,7 +135,11 @@ def _metrics(draw: st.DrawFn) -> Any:
         data["aggregation_temporality"] = _rarely(draw, st.sampled_from([0, 3, -1]), draw(st.sampled_from([1, 2])))
     if form == "sum":
         data["is_monotonic"] = draw(st.booleans())
-    return pb.Metric(name=_rarely(draw, st.sampled_from(["", "日本"]), "m"), description="d", **({form: data} if form else {}))
+    return pb.Metric(
+        name=_rarely(draw, st.sampled_from(["", "日本", "amazonaws.com"]), draw(st.sampled_from(["m", "amazonaws.com/m"]))),
+        description="d",
+        **({form: data} if form else {}),
+    )
 
 
 @st.composite
@@ -140,6 +149,7 @@ def requests(draw: st.DrawFn) -> bytes:
     for _ in range(draw(st.integers(0, 2))):
         resource = request.resource_metrics.add(schema_url="u")
         resource.resource.attributes.extend(draw(_attributes()))
+        resource.resource.attributes.extend(_rarely(draw, _EXPORTERS, []))
         for _ in range(draw(st.integers(0, 2))):
             scope = resource.scope_metrics.add()
             scope.scope.name, scope.scope.version = draw(st.sampled_from([("", ""), ("app", "1.0"), ("日本", "")]))

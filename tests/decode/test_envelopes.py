@@ -6,7 +6,8 @@ import json
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from tests.decode.enveloped import (
+from scripts.encoders.aggregates import aggregate
+from scripts.encoders.envelopes import (
     AT_US,
     LAMBDA_RECORD,
     as_lines,
@@ -19,7 +20,6 @@ from tests.decode.enveloped import (
 )
 from tests.decode.odd_records import A, B, C
 from tests.decode.readings import ARRIVAL_US, RULES, Reading, arrivals, hosts, strictly, whole
-from tests.decode.test_kpl import aggregate
 from transforms.core.model import DecodeTally
 from transforms.decode import objects, payloads
 from transforms.decode.causes import BAD_ARRIVAL, BAD_DATA, BAD_JSON, BAD_RECORD, ERROR_OUTPUT, TOO_MANY, TRUNCATED, UNSUPPORTED_PAYLOAD

@@ -169,6 +169,42 @@ def test_ordinary_rows_are_read_by_columns() -> None:
     assert by_columns(body, LISTED) == strictly(body, LISTED)
 
 
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.one_of(st.just([]), _rows()), min_size=1, max_size=4), st.sampled_from(["", "\n", " \r\n"]), st.sampled_from([MAPPING, LISTED]))
+def test_columns_of_arrays_say_what_the_strict_reader_says(arrays: list[list[dict[str, Any]]], between: str, mapping: FlatMapping) -> None:
+    body = (between + between.join(map(json.dumps, arrays))).encode()
+    truth = strictly(body, mapping)
+    assert by_columns(body, mapping) in (None, truth)
+    assert whole(body, mapping) == truth
+
+
+def test_ordinary_arrays_are_read_by_columns() -> None:
+    """A posting for each array and identity, in the order in which they appear."""
+    arrays = [[{**ROW, "host": f"h{(one * other) % 3}", "kind": "host", "v": one} for one in range(20)] for other in range(5)]
+    body = b"\n[]".join(json.dumps(one).encode() for one in arrays)
+    found = by_columns(body)
+    assert found == strictly(body)
+    assert [row[2] for row in found.postings[:5]] == ["h0", "h0", "h1", "h2", "h0"]
+    assert (found.tally.records, len(found.points)) == (9, 100)
+
+
+@pytest.mark.parametrize("depth", [150, 198, 199, 200, 201, 250])
+@pytest.mark.parametrize("is_array", [False, True])
+def test_unknown_fields_nested_deep(depth: int, is_array: bool) -> None:
+    deep = b'{"a":' * depth + b"1" + b"}" * depth
+    rows = [row(host=f"h{one}") for one in range(300)]
+    rows[150] = rows[150][:-1] + b',"x":' + deep + b"}"
+    body = b"[" + b"]\n[".join(rows) + b"]" if is_array else b"\n".join(rows)
+    truth = strictly(body)
+    assert by_columns(body) in (None, truth)
+    assert whole(body) == truth
+
+
+@pytest.mark.parametrize("fields", [{"kinesis": 1}, {"rawData": 1, "errorCode": 2}, {"approximateArrivalTimestamp": 1, "data": "e30="}])
+def test_what_may_be_an_envelope_is_not_read_as_a_row(fields: dict[str, Any]) -> None:
+    assert by_columns(b"\n".join([row(), row(**fields)])) is None
+
+
 _CHANGES = st.sampled_from(
     [
         {}, {}, {"timestamp": 1762000020123.5}, {"timestamp": "1762000020123"}, {"timestamp": 5},

@@ -8,6 +8,8 @@ import zstandard
 from hypothesis import given, strategies as st
 
 from tests.decode.postings import damaged
+from tests.decode.test_kpl import aggregate, sealed
+from tests.decode.test_otlp_forms import REQUESTS
 from transforms.decode.containers import UnpackLimits, unpack
 from transforms.decode.forms import Form, form_of, schema_of
 
@@ -36,7 +38,12 @@ def form(body: bytes) -> Form:
         (b" \n", ("none", "nothing in it", "none")),
         (b"PAR1\x15\x04", ("parquet", "rows", "table")),
         (b"PK\x03\x04\x14", ("zip", "nothing in it", "none")),
-        (b"\xf3\x89\x9a\xc2\x0a", ("none", "no JSON", "looks like KPL-aggregated records")),
+        (aggregate(HOST, SERVICE, HOST), ("none", "KPL aggregate", "host posting, service posting")),
+        (gzip.compress(aggregate(REQUESTS[0]), mtime=0), ("gzip", "KPL aggregate", "OTLP metrics protobuf")),
+        (aggregate(gzip.compress(BARE, mtime=0), aggregate(HOST)), ("none", "KPL aggregate", "KPL aggregate, bare host points")),
+        (sealed(b""), ("none", "KPL aggregate", "none")),
+        (aggregate(HOST)[:-1], ("none", "KPL aggregate", "damaged (broken aggregate: MD5)")),
+        (b"\xf3\x89\x9a\xc2\x0a", ("none", "KPL aggregate", "damaged (broken aggregate: MD5)")),
         (gzip.compress(gzip.compress(HOST, mtime=0), mtime=0), ("gzip", "no JSON", "looks like gzip")),
         (b"timestamp,value\r\n2015,3", ("none", "no JSON", "text, begins with 'timestamp,value'")),
         (b"1,2\n3,4\n", ("none", "no JSON", "text, begins with '1,2'")),

@@ -4,21 +4,12 @@ import hashlib
 import random
 
 import pytest
-from aws_kinesis_agg.aggregator import RecordAggregator
 from hypothesis import given, settings, strategies as st
 
+from scripts.encoders.aggregates import aggregate
 from transforms.core.errors import DecodeError
 from transforms.decode.causes import BAD_AGGREGATE, BAD_DIGEST
 from transforms.decode.kpl import MAGIC, user_records
-
-
-def aggregate(*data: bytes, keys: tuple[str, ...] = ("a", "b", "c"), hash_key: str | None = None) -> bytes:
-    aggregator = RecordAggregator()
-    for number, one in enumerate(data):
-        aggregator.add_user_record(keys[number % len(keys)], one, hash_key)
-    made = aggregator.clear_and_get()
-    assert made
-    return made.get_contents()[2]  # type: ignore[no-any-return]
 
 
 def sealed(message: bytes) -> bytes:

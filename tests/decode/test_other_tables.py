@@ -1,7 +1,6 @@
 """Tables whose rows are no postings of hosts and services: labeled postings, flat rows."""
 
 import base64
-import io
 import json
 from typing import Any
 
@@ -10,6 +9,7 @@ import pyarrow.orc
 import pyarrow.parquet
 import pytest
 
+from scripts.encoders.containers import orc, parquet
 from tests.decode.parts import Plain, otlp_exports, plain
 from tests.decode.readings import ARRIVAL_US
 from transforms.core.flat import FlatMapping
@@ -22,18 +22,6 @@ ROWS = [
     {"ts": 1_762_000_060_000, "v": None, "metric": "temperature", "device": "b", "site": None, "room": 7},
     {"ts": 1_762_000_120_999, "v": -2.0, "metric": "humidity", "device": "a", "site": "kyoto", "room": 8},
 ]
-
-
-def parquet(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    pyarrow.parquet.write_table(table, sink)
-    return sink.getvalue()
-
-
-def orc(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    pyarrow.orc.write_table(table, sink)
-    return sink.getvalue()
 
 
 def decoded(body: bytes, flat: FlatMapping | None = None) -> Plain:

@@ -8,10 +8,10 @@ import snappy
 import zstandard
 from hypothesis import given, settings, strategies as st
 
+from scripts.encoders.aggregates import aggregate
+from scripts.encoders.envelopes import AT_US, as_lines, firehose_record, host, lambda_event
 from tests.decode import postings as random_postings
-from tests.decode.enveloped import AT_US, as_lines, firehose_record, host, lambda_event
 from tests.decode.readings import ARRIVAL_US, SOURCE, Reading, arrivals, hosts, reading, whole
-from tests.decode.test_kpl import aggregate
 from transforms.core.model import DecodeTally
 from transforms.decode import columnar, payloads, strict
 from transforms.decode.causes import (

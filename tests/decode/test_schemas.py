@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1 import metrics_pb2 as pb
 
+from scripts.encoders.cloudwatch import RECORD as CLOUDWATCH
 from tests.decode.otlp_requests import NOW_NS, requests, varint
 from tests.decode.parts import ARRIVAL_US, Plain, messages, otlp_exports, plain
 from transforms.core.errors import DecodeError
@@ -23,18 +24,6 @@ from transforms.decode.strict import Source
 EXPORTS = otlp_exports()
 SOURCE = Source(key="key", arrival_us=ARRIVAL_US, org="acme")
 MAPPING = FlatMapping(time="t", value="v", name="n")
-CLOUDWATCH = {
-    "metric_stream_name": "all",
-    "account_id": "123456789012",
-    "region": "eu-west-1",
-    "namespace": "AWS/EC2",
-    "metric_name": "CPUUtilization",
-    "dimensions": {"InstanceId": "i-1"},
-    "timestamp": 1762000020123,
-    "value": {"count": 4.0, "sum": 20.0, "max": 9.5, "min": 0.5, "p99": 9.4},
-    "unit": "Percent",
-}
-"""As the vendor's documentation shows it: docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch-metric-streams-formats-json.html."""
 
 
 def labeled(data: bytes, **fields: Any) -> bytes:
@@ -43,6 +32,10 @@ def labeled(data: bytes, **fields: Any) -> bytes:
 
 def whole(body: bytes, flat: FlatMapping | None = None) -> Plain:
     return plain(decode_object(body, key="key", arrival_us=ARRIVAL_US, rules=DecodeRules(org="acme", flat=flat)))
+
+
+def as_json(request: bytes) -> bytes:
+    return json.dumps(json_format.MessageToDict(ExportMetricsServiceRequest.FromString(request))).encode()
 
 
 def strictly(body: bytes) -> Plain:
@@ -129,7 +122,7 @@ def test_json_is_the_request_that_it_was_made_of(data: bytes) -> None:
 
 
 def test_real_exports_as_json() -> None:
-    body = b"\n".join(json.dumps(json_format.MessageToDict(ExportMetricsServiceRequest.FromString(one))).encode() for one in EXPORTS[:4])
+    body = b"\n".join(map(as_json, EXPORTS[:4]))
     truth = plain(otlp.read([one._replace(org="acme", arrival_us=ARRIVAL_US) for one in messages(EXPORTS[:4])], "key").decoded)
     assert whole(body) == truth
 
@@ -183,23 +176,69 @@ def test_odd_cloudwatch_records(fields: dict[str, Any], what: str) -> None:
     assert found.tally.decoded_records == 1
 
 
-def _statistic_set() -> bytes:
-    point = pb.SummaryDataPoint(time_unix_nano=NOW_NS, count=4, sum=20.0, quantile_values=[{"quantile": 0.0, "value": 0.5}, {"quantile": 1.0, "value": 9.5}])
-    metric = pb.Metric(name="amazonaws.com/AWS/EC2/CPUUtilization", unit="Percent", summary={"data_points": [point]})
-    data: bytes = ExportMetricsServiceRequest(resource_metrics=[{"scope_metrics": [{"metrics": [metric]}]}]).SerializeToString()
+STREAM = [
+    {"key": "cloud.provider", "value": {"string_value": "aws"}},
+    {"key": "aws.exporter.arn", "value": {"string_value": "arn:aws:cloudwatch:us-east-1:123456789012:metric-stream/all"}},
+]
+"""Resource attributes as docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch-metric-streams-formats-opentelemetry-100.html shows them."""
+
+NAME = "amazonaws.com/AWS/EC2/CPUUtilization"
+
+
+def _summary(quantiles: dict[float, float], name: str, resource: Any = ()) -> bytes:
+    values = [{"quantile": quantile, "value": value} for quantile, value in quantiles.items()]
+    point = pb.SummaryDataPoint(start_time_unix_nano=NOW_NS - 60 * 10**9, time_unix_nano=NOW_NS, count=4, sum=20.0, quantile_values=values)
+    metric = pb.Metric(name=name, unit="Percent", summary={"data_points": [point]})
+    request = ExportMetricsServiceRequest(resource_metrics=[{"resource": {"attributes": list(resource)}, "scope_metrics": [{"metrics": [metric]}]}])
+    data: bytes = request.SerializeToString()
     return data
 
 
 def test_cloudwatch_in_opentelemetry() -> None:
     """Requests behind their lengths, with summaries that are statistic sets."""
-    body = delimited([_statistic_set(), EXPORTS[0]])
+    body = delimited([_summary({0.0: 0.5, 1.0: 9.5}, NAME), EXPORTS[0]])
     found = whole(body)
     assert found.points[0][1:] == (
-        "amazonaws.com/AWS/EC2/CPUUtilization", "{}", "histogram", 0, NOW_NS // 1000, NOW_NS // 10**9, "0x0.0p+0",
+        NAME, "{}", "histogram", NOW_NS // 1000 - 60_000_000, NOW_NS // 1000, NOW_NS // 10**9, "0x0.0p+0",
         {"count": 4, "sum": 20.0, "min": 0.5, "max": 9.5, "bounds": [], "bucket_counts": [4]},
     )  # fmt: skip
     assert found.tally.records == 2
     assert plain(schemas.read([Payload(body, 7, 5)], SOURCE)).points == found.points[:1] + [(1, *row[1:]) for row in found.points[1:]]
+
+
+BOTH = (0.5, 9.5)
+
+
+@pytest.mark.parametrize(
+    ("quantiles", "name", "resource", "ends"),
+    [
+        ({0.0: 0.5, 0.9: 8.0, 0.99: 9.0, 1.0: 9.5}, NAME, STREAM, BOTH),
+        ({0.9: 8.0, 1.0: 9.5, 0.0: 0.5}, "renamed", STREAM, BOTH),
+        ({0.0: 0.5, 0.5: 5.0, 1.0: 9.5}, NAME, (), BOTH),
+        ({0.0: 0.5, 1.0: 9.5}, "of any producer", (), BOTH),
+        ({0.99: 9.0, 1.0: 9.5}, NAME, STREAM, (None, 9.5)),
+        ({}, NAME, STREAM, (None, None)),
+    ],
+    ids=["percentiles", "renamed by a collector", "without resource", "other producer's minimum and maximum", "no minimum", "count and sum alone"],
+)
+@pytest.mark.parametrize("read", [lambda data: data, as_json], ids=["protobuf", "JSON"])
+def test_statistic_sets(read: Any, quantiles: dict[float, float], name: str, resource: Any, ends: tuple[float | None, float | None]) -> None:
+    (row,) = whole(read(_summary(quantiles, name, resource))).points
+    assert (row[1], row[3]) == (name, "histogram")
+    assert row[-1] == {"count": 4, "sum": 20.0, "min": ends[0], "max": ends[1], "bounds": [], "bucket_counts": [4]}
+
+
+@pytest.mark.parametrize("resource", [(), STREAM[:1], [{"key": "aws.exporter.arn", "value": {"string_value": "arn:aws:ecs:eu-west-1:1:task/x"}}]])
+def test_summaries_of_other_producers_are_counters(resource: Any) -> None:
+    found = whole(_summary({0.0: 0.5, 0.5: 5.0, 1.0: 9.5}, "rpc", resource))
+    assert [(row[1], row[3], float.fromhex(row[7])) for row in found.points] == [
+        ("rpc.count", "counter", 4.0), ("rpc.sum", "counter", 20.0), ("rpc", "gauge", 0.5), ("rpc", "gauge", 5.0), ("rpc", "gauge", 9.5)
+    ]  # fmt: skip
+
+
+def test_a_stream_s_quantile_beyond_1_is_broken() -> None:
+    found = whole(_summary({0.0: 0.5, 1.0: 9.5, 90.0: 8.0}, NAME, STREAM))
+    assert (found.points, [letter[2] for letter in found.dead]) == ([], [BAD_VALUE])
 
 
 def test_a_delimited_object_that_is_cut_off_keeps_its_whole_requests() -> None:

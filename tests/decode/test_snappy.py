@@ -7,6 +7,7 @@ import pytest
 import snappy
 from hypothesis import given, settings, strategies as st
 
+from scripts.encoders.containers import framed_snappy as framed
 from transforms.decode.causes import CORRUPT, EXPANSION, TOO_LARGE, TRUNCATED
 from transforms.decode.containers import unpack
 from transforms.decode.unpacked import Unpacked, UnpackLimits
@@ -19,10 +20,6 @@ CODEC = pa.Codec("snappy")
 
 def raw(data: bytes) -> bytes:
     return CODEC.compress(data, asbytes=True)  # type: ignore[no-any-return]
-
-
-def framed(data: bytes) -> bytes:
-    return snappy.StreamCompressor().compress(data)  # type: ignore[no-any-return]
 
 
 def block(*parts: bytes) -> bytes:

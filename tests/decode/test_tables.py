@@ -1,6 +1,5 @@
 """Parquet and ORC files of postings, written by pyarrow in the shapes that Firehose's record conversion gives them."""
 
-import io
 import json
 import math
 from typing import Any
@@ -11,6 +10,7 @@ import pyarrow.parquet
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from scripts.encoders.containers import orc, parquet
 from tests.decode.readings import ARRIVAL_US, RULES, hosts, strictly, whole
 from transforms.core.model import DecodeTally
 from transforms.decode import tables
@@ -43,18 +43,6 @@ SCHEMA = pa.schema(
     ]
 )
 """A Glue table's columns: lower case."""
-
-
-def parquet(table: pa.Table, **options: object) -> bytes:
-    sink = io.BytesIO()
-    pyarrow.parquet.write_table(table, sink, **options)
-    return sink.getvalue()
-
-
-def orc(table: pa.Table, **options: object) -> bytes:
-    sink = io.BytesIO()
-    pyarrow.orc.write_table(table, sink, **options)
-    return sink.getvalue()
 
 
 def point(number: float, name: str | None = "n", time: object = 1_762_000_000) -> dict[str, object]:

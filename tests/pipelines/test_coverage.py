@@ -22,15 +22,19 @@ def world(tmp_path: Path) -> World:
 
 
 def test_an_intact_archive_is_whole(world: World) -> None:
-    assert world.plan(period=DAY, now_s=NOW_S).data["coverage"] == {"hours": 24, "share": 1.0, "incomplete": []}
+    assert world.plan(period=DAY, now_s=NOW_S).data["coverage"] == {"hours": 24, "share": 1.0, "judged_by": ["objects"], "incomplete": []}
+    read = {"hours": 24, "share": 1.0, "judged_by": ["objects", "records"], "incomplete": [], "shards": None}
+    assert world.backfill(period=DAY, now_s=NOW_S).data["coverage"] == read
 
 
 def test_an_hour_that_was_deleted_is_named(world: World) -> None:
     shutil.rmtree(world.archive / "2025" / "11" / "01" / "05")
     missing = {"hour": "2025-11-01T05:00:00Z", "objects": 0, "unreadable": 0, "share": 0.0}
     planned = world.plan(period=DAY, now_s=NOW_S).data["coverage"]
-    assert planned == {"hours": 24, "share": pytest.approx(23 / 24, abs=1e-6), "incomplete": [missing]}
-    assert world.backfill(period=DAY, now_s=NOW_S).data["coverage"] == planned
+    assert planned == {"hours": 24, "share": pytest.approx(23 / 24, abs=1e-6), "judged_by": ["objects"], "incomplete": [missing]}
+    read = world.backfill(period=DAY, now_s=NOW_S).data["coverage"]
+    assert read["incomplete"] == [missing | {"records": 0, "dead_records": 0, "shards": 0, "lacking_shards": 0}]
+    assert read["share"] == planned["share"]
 
 
 def test_hours_to_come_are_not_missing(world: World) -> None:
@@ -44,13 +48,24 @@ def test_unreadable_objects_are_named_in_the_report(tmp_path: Path) -> None:
     broken = world.archive / key(NOON_S + 900)
     broken.write_bytes(b"\x1f\x8b\x08\0" + bytes(range(40)))
     report = world.backfill("--max-dead-letters", "9", now_s=NOW_S).data
-    assert report["coverage"]["incomplete"] == [{"hour": "2025-11-01T12:00:00Z", "objects": 4, "unreadable": 1, "share": 0.75}]
+    seen = {"objects": 4, "unreadable": 1, "share": 0.75, "records": 4, "dead_records": 1, "shards": 0, "lacking_shards": 0}
+    assert report["coverage"]["incomplete"] == [{"hour": "2025-11-01T12:00:00Z"} | seen]
+
+
+def test_records_that_can_not_be_decoded_count_for_the_hour_of_their_object(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    for minute in range(0, 120, 15):
+        world.put(key(NOON_S + 60 * minute), gauge("cpu", [1.0], at=60 * minute), *([b'{"type":"host"}'] if minute == 30 else []))
+    report = world.backfill("--max-dead-letters", "9", period="2025-11-01T12:00Z/PT2H", now_s=NOW_S).data
+    assert [(one["hour"], one["records"], one["dead_records"], one["share"]) for one in report["coverage"]["incomplete"]] == [
+        ("2025-11-01T12:00:00Z", 5, 1, 0.8)
+    ]
 
 
 def test_keys_without_times_say_nothing(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.put("some/object", gauge("cpu", [1.0]))
-    assert world.plan(now_s=NOW_S).data["coverage"] == {"hours": 0, "share": None, "incomplete": []}
+    assert world.plan(now_s=NOW_S).data["coverage"] == {"hours": 0, "share": None, "judged_by": ["objects"], "incomplete": []}
 
 
 # --- the guard --------------------------------------------------------------------------------------------------------

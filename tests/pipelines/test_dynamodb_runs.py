@@ -65,33 +65,34 @@ def remote(server: str, tmp_path: Path) -> Iterator[Remote]:
 
 
 def test_a_run_stores_what_it_stores_in_files_and_its_undo_removes_it(remote: Remote) -> None:
-    result = call(["backfill", *remote.asked, "--run-id", "november"])
+    result = call(["backfill", "--yes", *remote.asked, "--run-id", "november"])
     assert result.code == 0, result.err
     files = remote.world.backfill("--run-id", "files", period=PERIOD)
     assert files.code == 0
     assert bits(remote.rows()) == bits(remote.world.all_rows())
     assert len(remote.rows()) == (3 * 180 + 6) + (3 * 36 + 6) + (3 * 3 + 3)
     assert {name: result.data["buckets"]["host"][name]["added"] for name in GRANULARITIES} == {"1m": 540, "5m": 108, "1h": 9}
-    again = call(["backfill", *remote.asked, "--run-id", "again"])
+    again = call(["backfill", "--yes", *remote.asked, "--run-id", "again"])
     assert again.data["buckets"]["host"]["1m"]["equal"] == 540
-    undone = call(["undo", "november", "--work-dir", str(remote.world.work), "--json"])
+    undone = call(["undo", "november", "--yes", "--work-dir", str(remote.world.work), "--json"])
     assert undone.code == 0, undone.err
     assert remote.rows() != []  # the second run's versions, as newer ones, stay
-    assert call(["undo", "again", "--work-dir", str(remote.world.work), "--json"]).code == 0
+    assert call(["undo", "again", "--yes", "--work-dir", str(remote.world.work), "--json"]).code == 0
 
 
 def test_undo_of_the_only_run_leaves_no_rollup(remote: Remote) -> None:
-    assert call(["backfill", *remote.asked, "--run-id", "november"]).code == 0
-    undone = call(["undo", "november", "--work-dir", str(remote.world.work), "--json"])
+    assert call(["backfill", "--yes", *remote.asked, "--run-id", "november"]).code == 0
+    undone = call(["undo", "november", "--yes", "--work-dir", str(remote.world.work), "--json"])
     assert undone.data["removed"] == {"1m": 546, "5m": 114, "1h": 12}
     assert remote.rows() == []
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_write_and_resumed_ends_as_undisturbed(remote: Remote, server: str, tmp_path: Path) -> None:
     assert remote.world.backfill("--run-id", "files", period=PERIOD).code == 0
     with Forge(tmp_path) as forge:
         undisturbed = remote_of(remote.world.beside("undisturbed"), remote.proxy)
-        assert forge.run(["backfill", *undisturbed.asked, "--run-id", "run"]).code == 0
+        assert forge.run(["backfill", "--yes", *undisturbed.asked, "--run-id", "run"]).code == 0
         writes = sum(is_write(one) for one, _ in remote.proxy.requests)
         assert writes > 20
         for place in range(4, writes, writes // 6):
@@ -105,15 +106,15 @@ def test_a_run_killed_at_any_write_and_resumed_ends_as_undisturbed(remote: Remot
                         os.kill(child_pid[0], signal.SIGKILL)
 
             with remote.proxy.lock:
-                child = forge.start(["backfill", *trial.asked, "--run-id", "run", "--workers", "1"])
+                child = forge.start(["backfill", "--yes", *trial.asked, "--run-id", "run", "--workers", "1"])
                 child_pid[0] = child.pid
                 remote.proxy.instead = kill
             assert child.wait().code == KILLED
             remote.proxy.instead = lambda *_: None
-            resumed = forge.run(["backfill", *trial.asked, "--run-id", "run", "--workers", "1"])
+            resumed = forge.run(["backfill", "--yes", *trial.asked, "--run-id", "run", "--workers", "1"])
             assert resumed.code == 0, resumed.err
             assert bits(trial.rows()) == bits(remote.world.all_rows())
-            undone = call(["undo", "run", "--work-dir", str(trial.world.work), "--json"])
+            undone = call(["undo", "run", "--yes", "--work-dir", str(trial.world.work), "--json"])
             assert sum(undone.data["removed"].values()) == 546 + 114 + 12
             assert trial.rows() == []
 
@@ -123,7 +124,7 @@ def is_write(operation: str) -> bool:
 
 
 def test_what_has_expired_is_refused_listed_and_told(remote: Remote) -> None:
-    result = call(["backfill", *remote.asked, "--dynamodb-ttl", "1m=15d"])
+    result = call(["backfill", "--yes", *remote.asked, "--dynamodb-ttl", "1m=15d"])
     assert result.code == 5, result.err
     report = result.data
     assert {name: tally["refused"] for name, tally in report["buckets"]["host"].items()} == {"1m": 540, "5m": 0, "1h": 0}
@@ -133,7 +134,7 @@ def test_what_has_expired_is_refused_listed_and_told(remote: Remote) -> None:
     assert len(lines) == 546
     assert report["imbalances"] == []
     assert {one["granularity"] for one in remote.rows()} == {"5m", "1h"}
-    text = call(["backfill", *(word for word in remote.asked if word != "--json"), "--dynamodb-ttl", "1m=15d", "--run-id", "told"])
+    text = call(["backfill", "--yes", *(word for word in remote.asked if word != "--json"), "--dynamodb-ttl", "1m=15d", "--run-id", "told"])
     assert "of the refused, 546 would be removed at once: their time to live (--dynamodb-ttl) has passed" in text.out
 
 

@@ -1,62 +1,39 @@
 """Whatever form the archive keeps the same postings in, the store holds the same rollups."""
 
 import gzip
-import io
 import json
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.orc
-import pyarrow.parquet
 import pytest
 import snappy
 
+from scripts.encoders.aggregates import aggregate
+from scripts.encoders.containers import framed_snappy, hadoop_snappy, orc, parquet, zipped
+from scripts.encoders.envelopes import as_lines, error_record, firehose_record, lambda_event, lambda_record
 from tests.builders import NOON_S, host_record
-from tests.decode.enveloped import as_lines, error_record, firehose_record, lambda_event, lambda_record
-from tests.decode.test_kpl import aggregate
 from tests.pipelines.worlds import World, key
 
 RECORDS = [host_record(f"h{one % 3}", NOON_S + 60 * one, [("cpu", NOON_S + 60 * one, one / 7), ("mem", NOON_S + 60 * one, one)]) for one in range(40)]
-
-
-def zipped(data: bytes) -> bytes:
-    sink = io.BytesIO()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("first", data[:1000])
-        archive.writestr("second", data[1000:])
-    return sink.getvalue()
 
 
 def table() -> pa.Table:
     return pa.Table.from_pylist(list(map(json.loads, RECORDS)))
 
 
-def parquet() -> bytes:
-    sink = io.BytesIO()
-    pyarrow.parquet.write_table(table(), sink)
-    return sink.getvalue()
-
-
-def orc() -> bytes:
-    sink = io.BytesIO()
-    pyarrow.orc.write_table(table(), sink)
-    return sink.getvalue()
-
-
 FORMS: dict[str, Callable[[], bytes]] = {
-    "zip": lambda: zipped(b"".join(RECORDS)),
-    "snappy": lambda: snappy.StreamCompressor().compress(b"".join(RECORDS)),
-    "hadoop snappy": lambda: snappy.HadoopStreamCompressor().compress(b"\n".join(RECORDS)),
+    "zip": lambda: zipped(b"".join(RECORDS)[:1000], b"".join(RECORDS)[1000:]),
+    "snappy": lambda: framed_snappy(b"".join(RECORDS)),
+    "hadoop snappy": lambda: hadoop_snappy(b"\n".join(RECORDS)),
     "raw snappy": lambda: snappy.compress(b"\n".join(RECORDS)),
     "Lambda's events": lambda: lambda_event(*RECORDS[:20]) + lambda_event(*RECORDS[20:]),
     "Lambda's records": lambda: as_lines(*map(lambda_record, RECORDS)),
     "Firehose's records": lambda: gzip.compress(as_lines(*map(firehose_record, RECORDS))),
     "KPL in events": lambda: lambda_event(aggregate(*RECORDS[:20]), aggregate(*map(gzip.compress, RECORDS[20:]))),
     "KPL": lambda: aggregate(*RECORDS),
-    "Parquet": parquet,
-    "ORC": orc,
+    "Parquet": lambda: parquet(table()),
+    "ORC": lambda: orc(table()),
 }
 
 

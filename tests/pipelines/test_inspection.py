@@ -12,6 +12,7 @@ from pipelines.inspected import FormTally, Inspection, inspection_data
 from pipelines.inspection_text import inspection_text
 from pipelines.sampling import Listing
 from tests.builders import NOON_S, decoded, write_archive
+from tests.decode.test_kpl import aggregate
 from tests.pipelines.test_cli import refused
 from tests.pipelines.worlds import Result, call, gauge, key, service_gauge
 from transforms.archive.local import LocalArchive
@@ -161,6 +162,68 @@ def test_options_of_a_run_are_those_of_the_inspection(archive: Path) -> None:
     found = data(archive / ONE, "--default-org", "acme", "--late-s", "90000")
     assert found["dropped"] == {"null": 1}
     assert [one["option"] for one in found["advice"]["options"]] == ["--role-membership FILE", "--object-span-s 93600"]
+
+
+HIVE_KEY = "dt=2025-11-01/hour=21/posts"
+HIVE = ("--key-pattern", "dt=YYYY-MM-dd/hour=HH", "--key-time-zone", "Asia/Tokyo")
+
+
+def suggested(found: Any, root: Path, *more: str) -> Any:
+    """What the suggested command restores, as it stands but for the store and placeholders."""
+    words = shlex.split(found["advice"]["command"].replace(" NAME", " acme").replace("parquet:///data/rollups", f"parquet://{root}/store"))
+    assert words[:2] == ["rollups", "plan"]
+    result = call(["backfill", *words[2:], "--work-dir", str(root / "work"), "--json", *more])
+    assert result.code == 0, result.err
+    return result.data
+
+
+@pytest.mark.parametrize("target", ["", HIVE_KEY])
+def test_folders_named_otherwise(tmp_path: Path, target: str) -> None:
+    """An hour of Tokyo, without a receivedAt in the posting."""
+    at_noon, before = (b'[{"hostId":"h1","name":"cpu","time":%d,"value":1}]' % (NOON_S + after) for after in (0, -60))
+    archive = write_archive(tmp_path / "a", {HIVE_KEY: [at_noon], "dt=2025-11-01/hour=20/x": [before]})
+    found = data(archive / target, *HIVE)
+    assert (found["untimed_objects"], found["named"][1]) == (0, "2025-11-01T13:00:00Z")
+    assert found["arrivals"][1] == NOON
+    command = found["advice"]["command"]
+    assert f"--archive {archive.as_uri()} " in command
+    assert command.endswith("--default-org NAME --key-pattern dt=YYYY-MM-dd/hour=HH --key-time-zone Asia/Tokyo")
+    report = suggested(found, tmp_path)
+    assert (report["untimed_objects"], report["points"]["host"]["points"]) == (0, 2)
+    assert "  --key-pattern dt=YYYY-MM-dd/hour=HH \\\n" in inspect(archive / target, *HIVE).out
+
+
+def test_a_pattern_that_is_none() -> None:
+    assert refused(["inspect", "x", "--key-pattern", "YYYY"]).startswith("the key pattern 'YYYY' is not of folders")
+
+
+def test_options_that_were_given_stand_in_the_command(tmp_path: Path) -> None:
+    rows = b'{"ts":1762000000000,"v":1.5,"n":"cpu load --x"}'
+    archive = write_archive(tmp_path / "a", {key(NOON_S, "a"): [rows]})
+    given = ("--default-org", "it's acme", "--flat", "time=ts,time_unit=ms,value=v,name=n,entity==e --e", "--late-s", "90000", "--max-object-bytes", "5000")
+    found = data(archive, *given)
+    assert found["advice"]["command"].split(" --default-org ")[1] == (
+        "'it'\"'\"'s acme' --flat 'time=ts,value=v,name=n,time_unit=ms,entity==e --e' --late-s 90000 --max-object-bytes 5000"
+    )
+    assert suggested(found, tmp_path)["points"]["labeled"]["stored"] == 1
+    assert "--flat 'time=ts,value=v,name=n,time_unit=ms,entity==e --e' \\\n" in inspect(archive, *given).out
+
+
+def test_a_mapping_that_only_yaml_can_write_is_taken_from_there(tmp_path: Path) -> None:
+    archive = write_archive(tmp_path / "a", {key(NOON_S, "a"): [b'{"ts":1762000000,"v":1.5,"n":"cpu","a,b":"c"}']})
+    config = tmp_path / "c d.yaml"
+    config.write_text("default_org: acme\nflat: {time: ts, value: v, name: n, labels: ['a,b']}\n")
+    found = data(archive, "--config", str(config))
+    assert found["advice"]["command"].endswith(" --default-org acme --config FILE.yaml")
+    found["advice"]["command"] = found["advice"]["command"].replace("FILE.yaml", shlex.quote(str(config)))
+    assert suggested(found, tmp_path)["points"]["labeled"]["stored"] == 1
+
+
+def test_aggregates_of_the_kpl(tmp_path: Path) -> None:
+    archive = write_archive(tmp_path / "a", {key(NOON_S, "a"): [aggregate(*POSTINGS[:2])]})
+    found = data(archive / key(NOON_S, "a"))
+    assert (found["forms"][0]["framing"], found["forms"][0]["schema"], found["records"]["decoded"]) == ("KPL aggregate", "host posting", 2)
+    assert suggested(found, tmp_path)["points"]["host"]["stored"] == 2
 
 
 # --- damaged, unknown, hostile ----------------------------------------------------------------------------------------

@@ -1,81 +1,99 @@
-"""Whole runs on points of every kind: what `export` lists is what the oracle makes of them, over midnight, in units, role copies and repeated arrivals.
+"""Whole runs on archives of real OTLP payloads: what `export` lists is what two oracles, of decoding and of rolling up, make of the same bytes."""
 
-Host postings are archived; what a decoder of other kinds would say of them is added to what the real one says, by the names of the metrics.
-"""
-
-from collections.abc import Iterator
-from dataclasses import replace
+import base64
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from unittest import mock
 
-import numpy as np
-import pyarrow as pa
 import pytest
 
 from scripts import oracle_kinds
-from tests.builders import DAY_START_S, host_record
+from tests.builders import DAY_START_S
+from tests.decode.otlp_oracle import expected
+from tests.pipelines.otlp_streams import FIRST_S, labeled, request
 from tests.pipelines.worlds import GRANULARITIES, World, bits, key, period_of
-from transforms.core.model import HISTOGRAM, POINT_KINDS, DecodedObject
-from transforms.decode.objects import decode_object
 
 US = 1_000_000
-BOUNDS = (1.0, 2.0)
 PERIOD_S = (DAY_START_S - 1200, DAY_START_S + 1200)
 
 
-def with_kinds(*args: object, **named: object) -> DecodedObject:
-    """As `decode_object`, and each point is of the kind that its metric is named for."""
-    found = decode_object(*args, **named)  # type: ignore[arg-type]
-    points = found.points
-    kinds = [POINT_KINDS.index(name) for name in points.name.to_pylist()]
-    histograms = [histogram_of(value)._asdict() if "histogram" in POINT_KINDS[kind] else None for kind, value in zip(kinds, points.value.tolist(), strict=True)]
-    more = {"kind": np.array(kinds, np.int8), "time_us": points.time_s * US, "histogram": pa.array(histograms, HISTOGRAM)}
-    return replace(found, points=replace(points, **more))
+def points_of(deliveries: Sequence[tuple[float, bytes]]) -> Iterator[oracle_kinds.Point]:
+    """The points of exports in the order in which they stand in the archive, each with its arrival in seconds."""
+    for received_s, data in deliveries:
+        for order, (_, entity, name, labels, kind, start_us, time_us, value, histogram) in enumerate(expected([data]).points):
+            series = ("labeled", "acme", entity, name, labels)
+            found = None if histogram is None else oracle_kinds.Histogram(**{field: _frozen(one) for field, one in histogram.items()})
+            yield oracle_kinds.Point(series, kind, round(received_s * US), order, time_us, start_us, float.fromhex(value), found)
 
 
-def histogram_of(value: float) -> oracle_kinds.Histogram:
-    return oracle_kinds.Histogram(int(2 * value), value / 2, None, None, BOUNDS, (int(value), int(value), 0))
+def _frozen(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def archived(world: World) -> list[oracle_kinds.Point]:
-    """An hour around midnight, a point of each kind every 20 seconds, in twelve objects, two of them twice; a reset in between. What a host's role gets too."""
-    points = []
+    """An hour around midnight in twelve objects of fifteen points a metric; two of them were delivered again a second later, with other values."""
+    deliveries = []
     for number in range(12):
-        first_s = DAY_START_S - 1800 + 300 * number
-        metrics = [(kind, first_s + 20 * place, (15 * number + place) % 100) for place in range(15) for kind in POINT_KINDS]
-        record = host_record("h1", first_s + 300, metrics, roles=["web:app"])
-        for name in "ab" if number in {3, 5} else "a":
-            world.put(key(first_s + 300, name), record)
-            for kind, time_s, value in metrics:
-                histogram = histogram_of(value) if "histogram" in kind else None
-                for series in (("host", "acme", "h1", kind, "{}"), ("role", "acme", "web:app", kind, '{"host":"h1"}')):
-                    order, arrival_us = len(points), (first_s + 300) * US
-                    points.append(oracle_kinds.Point(series, kind, arrival_us, order, time_s * US, 0, 0.0 if histogram else float(value), histogram))
-    return points
+        for again in (False, True) if number in {3, 5} else (False,):
+            received_s = FIRST_S + 300 * number + 300 + again
+            data = request(range(15 * number, 15 * number + 15), again=again)
+            world.put(key(received_s), labeled(data, received_s))
+            deliveries.append((received_s, data))
+    return list(points_of(deliveries))
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with mock.patch("transforms.steps.worker.decode_object", with_kinds), mock.patch("pipelines.planning.decode_object", with_kinds):
-        yield World(tmp_path, types="host,role")
+def world(tmp_path: Path) -> World:
+    return World(tmp_path, types="labeled")
+
+
+def computed(period_s: tuple[int, int], granularity: str) -> list[tuple[int, int]]:
+    width_s = oracle_kinds.WIDTH_S[granularity]
+    return [(period_s[0] // width_s * width_s, -(-period_s[1] // width_s) * width_s)]
+
+
+def oracle(points: Sequence[oracle_kinds.Point], period_s: tuple[int, int]) -> list[oracle_kinds.Row]:
+    return [row for name in GRANULARITIES for row in oracle_kinds.export_rows(points, computed(period_s, name), name)]
 
 
 def test_a_run_over_midnight_equals_the_oracle_and_its_sums_hold(world: World) -> None:
+    """All kinds, both temporalities, resets, changed bounds and scales, repeated arrivals."""
     points = archived(world)
     result = world.backfill(period=period_of(*PERIOD_S))
     assert result.code == 0, result.err
-    expected = [row for name in GRANULARITIES for row in oracle_kinds.export_rows(points, computed(name), name)]
-    assert bits(world.all_rows()) == bits(expected)
-    report = result.data
-    assert report["imbalances"] == []
-    # Of 60 minutes the first has no predecessor; of 14 objects 2 came twice; counters and cumulative histograms of the last 10 minutes lead into the next day.
-    numbers = {"points": 1050, "lead_in_copies": 90, "outside.lead-in": 90, "dropped.no predecessor": 1, "stored": 3 * 60 - 1 + 2 * 180, "superseded": 510}
-    assert report["points"]["host"] == numbers
-    assert report["points"]["role"] == {"role_copies": 1050} | {term: number for term, number in numbers.items() if term != "points"}
+    assert bits(world.all_rows()) == bits(oracle(points, PERIOD_S))
+    assert result.data["imbalances"] == []
+    # Seven metrics. Of each minute two points of counter, gauge and cumulative histograms are superseded; of 14 deliveries 2 were repeated. The first minute of
+    # both cumulative histograms has no predecessor. What counts up is copied to the next day with the last 10 minutes, of which 5 came twice.
+    assert result.data["points"]["labeled"] == {
+        "points": 7 * (180 + 30), "lead_in_copies": 3 * 45, "outside.lead-in": 3 * 45, "dropped.no predecessor": 2,
+        "superseded": 4 * 60 * 2 + 7 * 30, "stored": 4 * 60 + 3 * 180 - 2,
+    }  # fmt: skip
 
 
-def computed(granularity: str) -> list[tuple[int, int]]:
-    return [PERIOD_S] if granularity != "1h" else [(DAY_START_S - 3600, DAY_START_S + 3600)]
+def test_what_happened_to_the_streams_is_in_the_rows(world: World) -> None:
+    """By hand: the oracle and the run could both have missed it."""
+    archived(world)
+    assert world.backfill(period=period_of(*PERIOD_S)).code == 0
+    rows = {(row["name"], row["bucket_start"]): row for row in world.rows("1m")}
+    assert {row["kind"] for row in rows.values()} == {"counter", "delta", "gauge", "histogram"}
+    reset, started = "2025-10-31T23:50:00Z", "2025-11-01T00:06:00Z"
+    assert rows["requests", reset]["increase"] == 3 * 2, "points 60 to 62, the last one 6 after the reset"
+    assert rows["requests", "2025-11-01T00:07:00Z"]["increase"] == 3 * 7
+    assert rows["requests", started]["increase"] == 1000, "points 108 to 110, the last one of a new start"
+    assert rows["queue", reset]["last"] == 37 * 62 % 50 - 20
+    assert (rows["latency", started]["count"], rows["latency", started]["max"]) == (sum(n % 3 + n % 5 + 1 + n % 2 for n in (108, 109, 110)), 114.0)
+    assert rows["latency.total", "2025-11-01T00:13:00Z"]["count"] == 1 + 2, "points 129 to 131, the last one 1 after the reset at 130"
+
+
+def test_the_first_minute_of_a_day_finds_its_predecessor_in_the_day_before(world: World) -> None:
+    points, period_s = archived(world), (DAY_START_S, DAY_START_S + 300)
+    assert world.backfill("--granularities", "1m", period=period_of(*period_s)).code == 0
+    assert bits(world.all_rows()) == bits(oracle_kinds.export_rows(points, [period_s], "1m"))
+    first = {row["name"]: row for row in world.rows("1m") if row["bucket_start"] == "2025-11-01T00:00:00Z"}
+    assert first["requests"]["increase"] == 3 * 3
+    assert first["latency.total"]["count"] == 3 + 6 + 1
+    assert first["size.total"]["count"] == 3 + 3 + 6 + 2
 
 
 def test_another_run_stores_the_same_and_undo_brings_the_first_back(world: World) -> None:
@@ -87,3 +105,15 @@ def test_another_run_stores_the_same_and_undo_brings_the_first_back(world: World
     assert world.but_generation("second") == first
     assert world.command("undo", "second").code == 0
     assert bits(world.all_rows()) == rows
+
+
+def test_exports_of_a_real_sdk(world: World) -> None:
+    lines = map(json.loads, (Path(__file__).parents[1] / "data" / "otlp-exports.ndjson").read_text().splitlines())
+    deliveries = sorted((one["receivedAt"], base64.b64decode(one["body_base64"])) for one in lines)
+    for received_s, data in deliveries:
+        world.put(key(int(received_s)), labeled(data, received_s))
+    period_s = int(deliveries[0][0]) - 3600, int(deliveries[-1][0]) + 3600
+    assert world.backfill(period=period_of(*period_s)).code == 0
+    rows = [row for name in GRANULARITIES for row in world.rows(name, period=period_of(*period_s))]
+    assert {row["kind"] for row in rows} == {"counter", "gauge", "histogram"}
+    assert bits(rows) == bits(oracle(list(points_of(deliveries)), period_s))

@@ -149,7 +149,15 @@ def test_a_plan_says_everything_and_stores_the_same(world: World) -> None:
         "points_estimated": 6,
         "series_estimated": 1,
         "staging_bytes_estimated": 40,
-        "coverage": {"hours": 2, "share": 0.5, "incomplete": [{"hour": "2025-11-01T11:00:00Z", "objects": 0, "unreadable": 0, "share": 0.0}]},
+        "sampled_records": 1,
+        "sampled_dead_records": 0,
+        "sampled_shards": 0,
+        "coverage": {
+            "hours": 2,
+            "share": 0.5,
+            "judged_by": ["objects"],
+            "incomplete": [{"hour": "2025-11-01T11:00:00Z", "objects": 0, "unreadable": 0, "share": 0.0}],
+        },
     }
     stored = stored_plan(world, "r1")
     assert (stored["generation"], stored["periods"], stored["groups"]) == (round(NOW_S * 1000), [[NOON_S - 1_770, NOON_S + 600]], [[0, 1], [1, 1], [2, 1]])

@@ -315,7 +315,7 @@ def test_filters_leave_other_series_as_they_are(world: World, more: list[str], m
     report = done(world.backfill("--run-id", "r2", *more))
     after = by_bucket(world.all_rows())
     assert {(bucket[2], bucket[4]) for bucket in before if before[bucket] != after[bucket]} == {mine}
-    assert report["buckets"]["host"]["1m"] == dict.fromkeys(("added", "equal", "newer", "refused", "absent"), 0) | {"changed": 1}
+    assert report["buckets"]["host"]["1m"] == dict.fromkeys(("added", "equal", "newer", "refused", "left", "absent"), 0) | {"changed": 1}
 
 
 # --- 4: good is never replaced with less ------------------------------------------------------------------------------

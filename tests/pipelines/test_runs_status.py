@@ -202,7 +202,7 @@ def watch(work: Path, wait: Callable[[float], None], show: Callable[[str], None]
         raise AssertionError
 
     runtime = Runtime(clock=lambda: NOON_S + 10.0, wait=wait, say=never, show=show, ask=never, out=io.BytesIO(), terminal=True, environ={})
-    return status.run(StatusJob(run_id="r1", watch=True, dead_letters=False, work_dir=str(work), json=True), runtime)
+    return status.run(StatusJob(run_id="r1", watch=True, dead_letters=False, recheck=False, work_dir=str(work), json=True), runtime)
 
 
 def test_watching_goes_on_until_the_run_is_no_longer_worked_on(work: Path) -> None:

@@ -161,6 +161,37 @@ def test_the_plan_shows_what_is_selected(world: World, hit: Path) -> None:
     ]
 
 
+# --- what was restored is exported by the same selection --------------------------------------------------------------
+
+
+def test_exports_of_what_was_restored_by_slots_and_file(world: World, hit: Path) -> None:
+    hit.write_text("host/*\nservice/*\n")
+    other = world.beside("other")
+    run(world)
+    by_host = "--hash-slots", "0-8191", "--hash-key", "{host}:{labels}"
+    files = "--series-file", str(hit)
+    for place, more in enumerate((slots(LOST), by_host, files, (*files, "--org", "acme", *slots(REST)))):
+        other.store = other.root / f"store {place}"
+        run(other, *more)
+        assert other.all_rows()
+        assert bits(world.all_rows(*more)) == bits(other.all_rows())
+
+
+EXPORT = ("export", "--store", "parquet:///nowhere", "--granularity", "5m", "--period", "-24h/now")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--series-file", "/nowhere/hit.txt"), "reading the series file '/nowhere/hit.txt': No such file or directory"),
+        (("--hash-slots", "0-5460"), "--hash-slots without --hash-key: slots say which series lost data, the key how the hot tier names a series"),
+        (("--hash-slots", "x", "--hash-key", "{name}"), "--hash-slots: 'x' is no range of hash slots"),
+    ],
+)
+def test_wrong_selections_of_an_export(more: tuple[str, ...], message: str) -> None:
+    assert refused([*EXPORT, *more]).startswith(message)
+
+
 # --- exit 2 -----------------------------------------------------------------------------------------------------------
 
 

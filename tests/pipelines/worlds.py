@@ -109,8 +109,8 @@ class World:
         assert result.code == 0, result.err
         return json.loads(result.out)
 
-    def all_rows(self) -> list[Row]:
-        return [row for granularity in GRANULARITIES for row in self.rows(granularity)]
+    def all_rows(self, *more: str) -> list[Row]:
+        return [row for granularity in GRANULARITIES for row in self.rows(granularity, *more)]
 
     def column(self, name: str, column: str = "last", *, granularity: str = "1m", metric_type: str = "host", entity: str = "h1") -> dict[int, Any]:
         """One column of a series by bucket start, in seconds after noon of 2025-11-01."""

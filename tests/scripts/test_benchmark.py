@@ -17,30 +17,9 @@ from scripts.benchmarking import contestants
 from scripts.benchmarking.archives import Archive, benchmark_options, cached_archive
 from scripts.benchmarking.compare import compare
 from scripts.benchmarking.contestants import CONTESTANTS, GRANULARITIES, PEERS, Contestant
-from scripts.benchmarking.forms import FORMS, measure_forms
-from scripts.benchmarking.measure import Measurement, measured
+from scripts.benchmarking.measure import measured
 from scripts.benchmarking.report import Result, Target, profile, targets
-
-MB = 1_000_000
-ROW = (
-    "'host' AS metric_type, 'acme' AS org, 'h' || i % 7 AS entity, 'cpu' AS name, '{}' AS labels, 'gauge' AS kind,"
-    " make_timestamptz((1762000020 + 60 * i) * 1000000) AS bucket_start, 1 AS minutes, 1::BIGINT AS count,"
-    " i / 3 AS sum, i / 3 AS min, i / 3 AS max, i / 3 AS avg, -i / 7 AS last, 5::BIGINT AS generation"
-)
-PLAIN = f"SELECT {ROW} FROM range(100) AS t(i)"
-
-
-def store(folder: Path, query: str, only: str = "") -> Path:
-    """A result whose three granularities hold what the query gives; `only` limits it to one, the others are plain."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for granularity in GRANULARITIES:
-        chosen = query if only in ("", granularity) else PLAIN
-        duckdb.execute(f"COPY ({chosen}) TO '{folder}/{granularity}.parquet' (FORMAT parquet)")
-    return folder
-
-
-PEER = Contestant("peer", lambda _, __: [], lambda output, granularity: f"read_parquet('{output}/{granularity}.parquet')")
-
+from tests.scripts.benchmark_runs import MB, PEER, PLAIN, ROW, TOLD, replaced_by_copiers, result, run, store
 
 # --- comparison ------------------------------------------------------------------------------------------------------
 
@@ -172,37 +151,10 @@ def test_the_benchmark_archive_has_the_points_asked_for(points: int) -> None:
 
 # --- the whole command, with contestants that copy a result -------------------------------------------------------------
 
-TOLD = {"duration_s_estimated": 1.0, "steps": {"decode": {"wall_s": 0.5, "cpu_s": 0.25}}}
-COPY = (
-    f"import shutil, sys; print({json.dumps(TOLD)!r}); shutil.copytree(*sys.argv[1:3], dirs_exist_ok=True); open(sys.argv[3], 'a').write(sys.argv[4] + chr(10))"
-)
-
-
-def copier(name: str, source: Path, turns: Path) -> Contestant:
-    return Contestant(name, lambda _, output: [sys.executable, "-c", COPY, str(source), str(output), str(turns), name], PEER.relation)
-
 
 @pytest.fixture
 def turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Replaces everybody; who ran when is in the file. Polars' result differs where `polars` holds another one."""
-    file = tmp_path / "turns"
-    store(tmp_path / "result", PLAIN)
-    store(tmp_path / "polars", PLAIN)
-    for name in CONTESTANTS:
-        source = tmp_path / ("polars" if name == "polars" else "result")
-        fake = Contestant(
-            name, lambda _, output, name=name, source=source: [sys.executable, "-c", COPY, str(source), str(output), str(file), name], PEER.relation
-        )  # type: ignore[misc]
-        monkeypatch.setitem(CONTESTANTS, name, fake)
-    monkeypatch.setattr(benchmark.os, "sched_setaffinity", lambda *_: None, raising=False)
-    monkeypatch.setattr(benchmark, "benchmark_options", lambda points: ArchiveOptions(hosts=1, services=0, metrics=1, duration_s=60 * max(1, points)))
-    return file
-
-
-def run(tmp_path: Path, *arguments: str) -> int:
-    return benchmark.main(
-        ["--cache", str(tmp_path / "cache"), "--output", str(tmp_path / "results.json"), "--points", "20", "--form-points", "200", *arguments]
-    )
+    return replaced_by_copiers(tmp_path, monkeypatch)
 
 
 def test_repeats_take_turns_and_naive_gets_a_sample(tmp_path: Path, turns: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -214,7 +166,7 @@ def test_repeats_take_turns_and_naive_gets_a_sample(tmp_path: Path, turns: Path,
     ]  # fmt: skip
     assert {"processor", "cores_used", "versions", "date"} <= set(found["machine"])
     assert found["archive"]["distinct_points"] == 20
-    assert {one["name"] for one in found["forms"]} == set(FORMS)
+    assert (found["s3"], found["histograms"], found["forms"]) == (None, [], [])
     assert found["profile"] == TOLD["steps"]
     printed = capsys.readouterr().out
     assert "naive pipeline" in printed
@@ -255,32 +207,17 @@ def test_an_unknown_contestant_is_exit_2(tmp_path: Path, capsys: pytest.CaptureF
     with pytest.raises(SystemExit) as ended:
         run(tmp_path, "--only", "ours,spark")
     assert ended.value.code == 2
-    assert "spark: expected some of ours, duckdb, clickhouse, polars, naive" in capsys.readouterr().err
+    assert "spark: expected some of ours, s3, duckdb, clickhouse, polars, naive, histograms, forms" in capsys.readouterr().err
 
 
 def test_without_room_nothing_is_started(tmp_path: Path, turns: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(benchmark.shutil, "disk_usage", lambda _: SimpleNamespace(free=2_000))
     assert run(tmp_path, "--quick", "--points", "1000000") == 2
-    assert "0.3 GB more of free space are needed" in capsys.readouterr().err
+    assert "0.5 GB more of free space are needed" in capsys.readouterr().err
     assert not turns.exists()
 
 
-# --- forms -----------------------------------------------------------------------------------------------------------
-
-
-def test_every_form_holds_the_same_points() -> None:
-    speeds = measure_forms(500, repeat=3)
-    assert [(one.name, one.points) for one in speeds] == [(name, 500) for name in FORMS]
-    assert all(one.points_per_cpu_s > 0 for one in speeds)
-
-
 # --- targets ---------------------------------------------------------------------------------------------------------
-
-
-def result(name: str, wall_s: float, *, points: int = 20 * MB, rss: int = 1000 * MB, estimated_s: float = 12.0) -> Result:
-    told = json.dumps({"duration_s_estimated": estimated_s, "steps": {"decode": {"wall_s": wall_s, "cpu_s": wall_s / 2}}})
-    one = Measurement(wall_s=wall_s, cpu_s=2 * wall_s, peak_rss_bytes=rss, peak_pss_bytes=rss, exit_code=0, stdout=told)
-    return Result(name=name, points=points, runs=(one,), stored_bytes=1)
 
 
 FIVE = result("ours", 3, estimated_s=3)

@@ -1,19 +1,21 @@
 """Staging files: what was written is what is read, whole or not at all."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from tests.builders import NOON_S, Point, Posting, decoded
+from tests.builders import NOON_S, Origin, Point, Posting, decoded, of_origins
 from tests.failpoints import steps_of, stop_at
+from transforms.core.arrivals import Arrivals
 from transforms.core.errors import IncompleteError
 from transforms.core.granularity import DAY_S
 from transforms.core.model import METRIC_TYPES, SLICE_SCHEMA, DeadLetter
 from transforms.core.selection import Reach, Selection
 from transforms.core.slices import GroupColumns, GroupSlices
 from transforms.core.units import Unit
-from transforms.steps.staging import Footer, Slice, read_footer, read_slice, write_staging
+from transforms.steps.staging import Footer, Slice, read_arrivals, read_footer, read_slice, write_staging
 
 LETTERS = (
     DeadLetter("2025/11/01/00/ünï", 0, "bad JSON", 'Expecting value: "\U0001f600"', bytes(range(256))),
@@ -119,3 +121,21 @@ def test_a_file_of_something_else_is_told(tmp_path: Path, body: bytes) -> None:
     (tmp_path / "f").write_bytes(body)
     with pytest.raises(IncompleteError, match="missing or damaged"):
         read_footer(tmp_path / "f")
+
+
+def test_arrivals_are_read_as_they_were_written_and_stay_small(tmp_path: Path) -> None:
+    """A group of 500 shards, an hour of each with 60 records of the sequence numbers that Kinesis gives."""
+    origins = [
+        Origin(f"s/shardId-{shard:012d}", str(4959 * 10**52 + shard * 7**60 + minute * 3**90), (NOON_S + 60 * minute + shard) * 1_000_000)
+        for shard in range(500)
+        for minute in range(60)
+    ]
+    arrivals = Arrivals({NOON_S: 30_000}, {NOON_S: 3}, of_origins(origins))
+    staged = replace(group([], []), arrivals=arrivals)
+    path = tmp_path / "f"
+    write_staging(path, 0, staged, [])
+    assert read_arrivals(path) == arrivals
+    assert path.stat().st_size < 100 * 1_000
+    assert len(arrivals.shards) == 940
+    write_staging(path, 0, group([], []), [])
+    assert read_arrivals(path) == Arrivals()

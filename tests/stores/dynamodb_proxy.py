@@ -1,4 +1,4 @@
-"""A proxy before a DynamoDB server: it notes every request, charges each as the service would, and answers what a test wants instead.
+"""A proxy before a DynamoDB server: it notes every request, charges each as the service would, and answers what a test wants instead, or nothing (`drop`).
 
 What it charges is found out from the bytes on the wire, apart from the code under test, by the rules of AWS's pages on capacity units.
 """
@@ -37,6 +37,7 @@ class Proxy:
     reads: float = 0.0
     writes: float = 0.0
     instead: Instead = lambda _operation, _request: None
+    drop: Callable[[str, dict[str, Any]], bool] = lambda _operation, _request: False
     keep_back: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] = lambda _requests: []
     sizes: dict[tuple[str, ...], int] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -64,6 +65,9 @@ def proxied(upstream: str) -> Iterator[Proxy]:
             with proxy.lock:
                 proxy.requests.append((operation, request))
                 status, answer = proxy.instead(operation, request) or self.forward(operation, request)
+            if proxy.drop(operation, request):
+                self.close_connection = True
+                return
             content = json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/x-amz-json-1.0")

@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from tests.archive.s3_servers import free_port, wait_for
+from scripts.s3_gateway import free_port, wait_for
 from tests.contracts.harness import NewPlace, Place as StorePlace
 from transforms.core.store_settings import StoreSettings
 from transforms.stores.dynamodb import DynamoStore

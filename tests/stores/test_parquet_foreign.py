@@ -169,7 +169,7 @@ def test_an_undo_record_that_is_not_understood_is_refused(store: ParquetStore) -
     put(store, [row(generation=20)], run_id="wrong")
     store.undo("wrong", generation=20, now_generation=30)
     store.backend.layout.text("undo/wrong").write_text('{"run":"wrong"}')
-    with pytest.raises(RefusedError, match="does not tell what an undo has begun"):
+    with pytest.raises(RefusedError, match=r"reading the undo of run wrong in parquet:///.* does not tell what it has begun"):
         store.undo("wrong", generation=20, now_generation=31)
 
 

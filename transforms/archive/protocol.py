@@ -17,7 +17,7 @@ class Archive(Protocol):
     def objects(self, times: Sequence[Range] | None = None) -> Iterator[ArchiveObject]:
         """Every object, in any order. Raises UsageError if the archive is not there.
 
-        With `times`, those may be left out of which the folder says that their oldest record arrived at none of them.
+        With `times`, those may be left out of which a folder says that their oldest record arrived at none of them: no run reads those (`KeyLayout.may_hold`).
         """
 
     def read(self, planned: ArchiveObject, first_bytes: int | None = None) -> bytes:

@@ -5,8 +5,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import NamedTuple
 
 from transforms.core.granularity import Range
-from transforms.core.keys import KeyLayout
-from transforms.core.manifest import ArchiveObject, touches
+from transforms.core.keys import KeyLayout, touches
+from transforms.core.manifest import ArchiveObject
 
 
 class PageRequest(NamedTuple):

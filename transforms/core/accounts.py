@@ -16,13 +16,14 @@ STORED: Final = ("stored", "superseded", "outside", "dropped", "refused")
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:
-    """Buckets of one granularity by what became of them. `absent` are stored ones for which the archive has nothing, `overflows` sums stored as infinity."""
+    """Buckets of one granularity by what became of them. `left` are the live writer's, `absent` stored ones for which the archive has nothing."""
 
     added: int = 0
     changed: int = 0
     equal: int = 0
     newer: int = 0
     refused: int = 0
+    left: int = 0
     absent: int = 0
 
     def __add__(self, other: "Tally") -> "Tally":
@@ -55,13 +56,18 @@ class BucketChange:
 
 @dataclass(frozen=True, kw_only=True)
 class UnitRecord:
-    """What rolling up one unit did: points by term, buckets by granularity, the largest changes, every refused bucket, and the time it took."""
+    """What rolling up one unit did: points by term, buckets by granularity, the largest changes, every refused bucket, and the time it took.
+
+    `read_back`: how many buckets were read again after they were written, None if the unit was not among those; `different`: those that were not found.
+    """
 
     unit: Unit
     counts: Counts
     tallies: dict[str, Tally]
     changes: tuple[BucketChange, ...] = ()
     refused: tuple[BucketChange, ...] = ()
+    read_back: int | None = None
+    different: tuple[BucketChange, ...] = ()
     finished_s: float = 0.0
     steps: Steps = field(default_factory=dict)
 
@@ -72,7 +78,7 @@ class UnitRecord:
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> "UnitRecord":
         """Inverse of `to_data`, also after a trip through JSON."""
-        changes = {name: tuple(BucketChange(**one | {"series": tuple(one["series"])}) for one in data[name]) for name in ("changes", "refused")}
+        changes = {name: tuple(BucketChange(**one | {"series": tuple(one["series"])}) for one in data[name]) for name in ("changes", "refused", "different")}
         tallies = {name: Tally(**one) for name, one in data["tallies"].items()}
         return cls(**dict(data) | changes | {"unit": Unit(*data["unit"]), "tallies": tallies})
 

@@ -60,6 +60,17 @@ def flat_mapping(written: Mapping[object, object]) -> FlatMapping:
     return FlatMapping(**values)  # type: ignore[arg-type]
 
 
+def written(mapping: FlatMapping) -> str:
+    """The mapping as `flat_text` reads it. Empty if no text is this mapping: a name holds `,` or `=`, or only one label has its field's name."""
+    parts = {key: getattr(mapping, key) for key in _KEYS}
+    texts = {key: value if isinstance(value, str) else "+".join(value) for key, value in parts.items() if value and (key, value) != ("time_unit", "s")}
+    text = ",".join(f"{key}={value}" for key, value in texts.items())
+    try:
+        return text if flat_text(text) == mapping else ""
+    except UsageError:
+        return ""
+
+
 def flat_text(text: str) -> FlatMapping:
     """The mapping of `time=ts,value=v,name==temperature,labels=site+room`, as a command line writes it. Raises UsageError as `flat_mapping` does."""
     pairs = [part.partition("=") for part in text.split(",")]

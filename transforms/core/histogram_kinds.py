@@ -13,7 +13,7 @@ from transforms.core.histograms import Histograms, histograms_of, joined, merge
 from transforms.core.kinds import Folded, Gathered, Laid, Rules, count_minutes, followers, gather, is_young
 from transforms.core.model import Bools, Floats, Ints
 from transforms.core.percentiles import percentiles
-from transforms.core.ragged import latest, left_folds, sizes_of, starts_of
+from transforms.core.ragged import MOST, latest, left_folds, sizes_of, starts_of
 from transforms.core.tiles import Part
 
 
@@ -48,8 +48,8 @@ def fold_histogram_points(parts: Sequence[Part], series: int, rules: Rules) -> F
     ones = _minutes(points, summands)
     first = np.zeros(len(summands.at), bool)
     first[starts_of(points.series[summands.at], points.minute[summands.at])] = True
-    fives = _coarser(ones, ones, 5)
-    laid = {"1m": ones, "5m": fives, "1h": _coarser(ones, fives, 60)}
+    fives = _coarser(ones, 5)
+    laid = {"1m": ones, "5m": fives, "1h": _coarser(fives, 12)}
     counts = count_minutes(points.minute, superseded=np.concatenate([lost, also_lost]), merged=summands.at[~first], left_out=left_out)
     return Folded({name: _laid(rows, WIDTH_S[name]) for name, rows in laid.items()}, counts)
 
@@ -135,15 +135,13 @@ def _minutes(points: Gathered, given: _Summands) -> _Rows:
     return _Rows(series[starts], minute[starts], merged, np.ones(len(starts), np.int64), sizes_of(starts, len(given.at)), rebinned)
 
 
-def _coarser(ones: _Rows, finer: _Rows, minutes: int) -> _Rows:
-    """Buckets of so many minutes: the 1m histograms merged, the finer sums folded."""
-    bucket = ones.bucket // minutes
-    starts = starts_of(ones.series, bucket)
-    merged, rebinned = _merged(ones.histograms, ones.rebinned, starts)
-    width = 1 if finer is ones else 5
-    total = _folded(finer.histograms, starts_of(finer.series, finer.bucket // (minutes // width)))
-    points = np.add.reduceat(ones.points, starts) if len(starts) else ones.points
-    return _Rows(ones.series[starts], bucket[starts], replace(merged, total=total), sizes_of(starts, len(bucket)), points, rebinned)
+def _coarser(finer: _Rows, width: int) -> _Rows:
+    """Buckets of so many finer ones, merged. That is the merge of the 1m histograms: what overlaps, and its hull, does not depend on what is merged first."""
+    bucket = finer.bucket // width
+    starts = starts_of(finer.series, bucket)
+    merged, rebinned = _merged(finer.histograms, finer.rebinned, starts)
+    minutes, points = (np.add.reduceat(column, starts) if len(starts) else column for column in (finer.minutes, finer.points))
+    return _Rows(finer.series[starts], bucket[starts], replace(merged, total=_folded(finer.histograms, starts)), minutes, points, rebinned)
 
 
 def _merged(given: Histograms, rebinned: Bools, starts: Ints) -> tuple[Histograms, Bools]:
@@ -164,7 +162,7 @@ def _folded(given: Histograms, starts: Ints) -> Floats:
 def _laid(rows: _Rows, width_s: int) -> Laid:
     given = rows.histograms
     with np.errstate(invalid="ignore", divide="ignore"):
-        average = np.where(given.count > 0, given.total / given.count, np.nan) + 0.0
+        average = np.where((given.count > 0) & (given.count < MOST), given.total / given.count, np.nan) + 0.0
     values = {"sum": given.total, "min": given.low, "max": given.high, "avg": average} | percentiles(given)
     buckets = Buckets(
         present=np.ones((len(given), 1), bool),

@@ -4,18 +4,28 @@ The rule: histograms with the same bounds are added bucket by bucket. Otherwise 
 added, and what overlaps becomes the hull of what overlaps (for exponential histograms this is the downscaling that OpenTelemetry's data model prescribes:
 a coarser scale's buckets are unions of a finer one's). No count is divided, so all counts stay exact. The edges of the disjoint intervals are the new bounds,
 gaps between them are empty buckets. A bucket that became wider than one of its parts was rebinned.
+
+A count, of a bucket or of all, that would be larger than 2^63 - 1 stays at it, as an overflowing sum stays at infinity; the rollup is counted as overflowing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
 from transforms.core.errors import RollupsError
-from transforms.core.intervals import Intervals, united
+from transforms.core.intervals import Buckets as UnitedBuckets, Intervals, aligned, united
 from transforms.core.model import HISTOGRAM, Bools, Floats, Ints
-from transforms.core.ragged import concatenated_ranges, sizes_of, taken
+from transforms.core.ragged import concatenated_ranges, saturated_sums, sizes_of, taken
+
+_CACHED_BUCKETS: Final = 1 << 15
+"""Buckets of different bounds that are merged at once."""
+
+_FEW_BUCKETS: Final = 1 << 12
+"""Fewer are not looked at in parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +73,17 @@ class Histograms:
         counts, offsets = taken(self.counts, self.offsets, at)
         numbers = self.count[at], self.total[at], self.low[at], self.high[at]
         return Histograms(*numbers, self.shape[at], offsets, counts, self.shapes)
+
+    def portions(self, buckets: int) -> "Iterator[Histograms]":
+        """Consecutive rows, of about so many buckets each; all rows, if they are none."""
+        cuts = np.searchsorted(self.offsets[:-1], np.arange(buckets, self.offsets[-1], buckets))
+        edges = np.unique(np.concatenate([[0], cuts, [len(self)]])).tolist()
+        yield from (self._between(first, end) for first, end in pairwise(edges if len(self) else [0, 0]))
+
+    def _between(self, first: int, end: int) -> "Histograms":
+        rows, offsets = slice(first, end), self.offsets[first : end + 1]
+        numbers = self.count[rows], self.total[rows], self.low[rows], self.high[rows]
+        return Histograms(*numbers, self.shape[rows], offsets - offsets[0], self.counts[offsets[0] : offsets[-1]], self.shapes)
 
     def bounds_lists(self) -> pa.ListArray:
         """The bounds of every row."""
@@ -169,7 +190,7 @@ def merge(given: Histograms, starts: Ints) -> tuple[Histograms, Bools]:
         back[np.concatenate([alike, mixed])] = np.arange(len(starts))
         merged = merged.take(back)
     low, high = _extremes(given, starts)
-    return replace(merged, count=np.add.reduceat(given.count, starts), low=low, high=high), rebinned
+    return replace(merged, count=saturated_sums(given.count, starts), low=low, high=high), rebinned
 
 
 def _extremes(given: Histograms, starts: Ints) -> tuple[Floats, Floats]:
@@ -196,26 +217,53 @@ def _added(given: Histograms, starts: Ints, sizes: Ints) -> Histograms:
         groups = np.flatnonzero(buckets == width)
         rows = concatenated_ranges(starts[groups], sizes[groups])
         matrix = given.counts.reshape(-1, width) if len(rows) == len(given) else given.counts[given.offsets[rows][:, None] + np.arange(width)]
-        sums = np.add.reduceat(matrix, offsets_of(sizes[groups])[:-1], axis=0)
+        sums = saturated_sums(matrix, offsets_of(sizes[groups])[:-1])
         counts[offsets[groups][:, None] + np.arange(width)] = sums
     return _bare(shape, buckets, counts, given.shapes)
 
 
 def _united(given: Histograms, starts: Ints, sizes: Ints) -> tuple[Histograms, Bools]:
     """Groups whose rows have different bounds, and whether a bucket of each was rebinned."""
+    parts = [one for part in _portions(given, starts, sizes) for one in _portion(given, starts[part], sizes[part])]
+    results = [result for result, _ in parts]
+    bounds = offsets_of(np.concatenate([np.diff(one.bound_offsets) for one in results]))
+    shape, shapes = encoded(bounds, np.concatenate([one.bounds for one in results]))
+    merged = _bare(shape, np.diff(bounds) + 1, np.concatenate([one.counts for one in results]), shapes)
+    return merged, np.concatenate([rebinned for _, rebinned in parts])
+
+
+def _portions(given: Histograms, starts: Ints, sizes: Ints) -> Iterator[slice]:
+    """Consecutive groups with about as many buckets together as stay in the processor's cache."""
+    ends = np.cumsum(given.offsets[starts + sizes] - given.offsets[starts])
+    first = done = 0
+    while first < len(starts):
+        last = max(first + 1, int(np.searchsorted(ends, done + _CACHED_BUCKETS)))
+        yield slice(first, last)
+        first, done = last, int(ends[last - 1])
+
+
+def _portion(given: Histograms, starts: Ints, sizes: Ints) -> Iterator[tuple[UnitedBuckets, Bools]]:
+    """The groups' buckets; in halves if that is needed for none of them to span an edge of another."""
     rows = concatenated_ranges(starts, sizes)
-    buckets = np.diff(given.offsets)[rows]
-    at = concatenated_ranges(given.offsets[rows], buckets)
-    filled = np.flatnonzero(given.counts[at])
-    owner = np.repeat(np.arange(len(rows)), buckets)[filled]
-    place = (concatenated_ranges(np.zeros_like(buckets), buckets))[filled]
-    edges, ranks = np.unique(given.shapes.edges, return_inverse=True)
-    lists = given.shapes.offsets[given.shape[rows]]
-    above = lists[owner] + place
-    is_first, is_last = place == 0, place == buckets[owner] - 1
-    padded = np.concatenate([[0], ranks + 1, [len(edges) + 1]])  # the rank of edge i stands at i + 1
-    low, high = np.where(is_first, 0, padded[above]), np.where(is_last, len(edges) + 1, padded[above + 1])
-    group = np.repeat(np.arange(len(starts)), sizes)[owner]
-    result, rebinned = united(Intervals(group, low, high, given.counts[at][filled], edges), len(starts))
-    shape, shapes = encoded(result.bound_offsets, result.bounds)
-    return _bare(shape, np.diff(result.bound_offsets) + 1, result.counts, shapes), rebinned
+    intervals = _intervals(given, rows, np.repeat(np.arange(len(starts)), sizes))
+    if result := aligned(intervals, len(starts)):
+        yield result, np.zeros(len(starts), bool)
+    elif len(intervals.number) <= _FEW_BUCKETS or len(starts) == 1:
+        yield united(intervals.filled(), len(starts))
+    else:
+        middle = len(starts) // 2
+        yield from _portion(given, starts[:middle], sizes[:middle])
+        yield from _portion(given, starts[middle:], sizes[middle:])
+
+
+def _intervals(given: Histograms, rows: Ints, group: Ints) -> Intervals:
+    """All buckets of the rows, empty ones too, among the edges that these rows have."""
+    shapes, shape = np.unique(given.shape[rows], return_inverse=True)
+    bounds, flat = given.shapes.at(shapes)
+    edges, ranks = np.unique(flat, return_inverse=True)
+    firsts = bounds[:-1] + 2 * np.arange(len(shapes))  # around the ranks of every shape stand the infinities
+    padded = np.insert(ranks + 1, np.repeat(bounds, 2)[1:-1], np.tile([0, len(edges) + 1], len(shapes)))
+    buckets = np.diff(bounds)[shape] + 1
+    place = concatenated_ranges(firsts[shape], buckets)
+    number = given.counts[concatenated_ranges(given.offsets[rows], buckets)]
+    return Intervals(np.repeat(group, buckets), padded[place], padded[place + 1], number, edges)

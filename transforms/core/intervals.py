@@ -1,14 +1,18 @@
 """Counted intervals (below, above] of several groups, made disjoint: what overlaps becomes one, and gaps are filled with empty buckets."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from transforms.core.model import Bools, Floats, Ints
+from transforms.core.ragged import saturated_sums
+
+_EXACT: Final = 2.0**52
+"""Below this float64 sums of counts are exact."""
 
 
 class Intervals(NamedTuple):
-    """Parallel columns: the group, the edges and what is counted in every interval. No interval is empty.
+    """Parallel columns: the group, the edges and what is counted in every interval.
 
     An edge is the rank of its value: 0 is -inf, i is `edges[i - 1]` (finite, increasing), the one after the last is inf.
     """
@@ -19,6 +23,11 @@ class Intervals(NamedTuple):
     number: Ints
     edges: Floats
 
+    def filled(self) -> "Intervals":
+        """Those in which something is counted."""
+        at = np.flatnonzero(self.number)
+        return Intervals(self.group[at], self.below[at], self.above[at], self.number[at], self.edges)
+
 
 class Buckets(NamedTuple):
     """Of every group its bounds and its counts, one more than bounds, group after group. Bounds of group i lie at `bound_offsets[i]`, its counts i later."""
@@ -28,8 +37,18 @@ class Buckets(NamedTuple):
     counts: Ints
 
 
+def aligned(given: Intervals, groups: int) -> Buckets | None:
+    """What `united` says of the intervals in which something is counted, without a sort; None if one of these spans an edge or a number is negative."""
+    if not ((given.above - given.below == 1) | (given.number == 0)).all() or given.number.min(initial=0) < 0 or given.number.sum(dtype=np.float64) >= _EXACT:
+        return None
+    width = len(given.edges) + 2
+    sums = np.bincount(given.group * width + given.below, given.number, groups * width).astype(np.int64)
+    bottom = np.flatnonzero(sums)
+    return _filled(bottom, bottom + 1, sums[bottom], np.arange(groups) * width, given.edges)
+
+
 def united(given: Intervals, groups: int) -> tuple[Buckets, Bools]:
-    """Buckets of groups 0 to `groups` - 1, and for each whether an interval is narrower than the bucket that it went into.
+    """Buckets of groups 0 to `groups` - 1, and for each whether an interval is narrower than the bucket that it went into. Something is counted in every one.
 
     One sort of integers puts the intervals in order; then an interval begins a bucket if none before it in its group reaches beyond its lower edge.
     """
@@ -46,7 +65,7 @@ def united(given: Intervals, groups: int) -> tuple[Buckets, Bools]:
     narrower = (low != bottom[part]) | (high[order] != top[part])
     rebinned = np.zeros(groups, bool)
     rebinned[low[narrower] // width] = True
-    counts = np.add.reduceat(given.number[order], first) if len(first) else np.zeros(0, np.int64)
+    counts = saturated_sums(given.number[order], first) if len(first) else np.zeros(0, np.int64)
     return _filled(bottom, top, counts, np.arange(groups) * width, given.edges), rebinned
 
 

@@ -5,6 +5,7 @@ or in the stream's CustomTimeZone (https://docs.aws.amazon.com/firehose/latest/d
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cached_property, lru_cache
@@ -63,6 +64,11 @@ class KeyLayout:
                 return span
         return None
 
+    def root_of(self, key: str) -> str | None:
+        """What stands before the pattern's folders in an object's key; None if it lies in none."""
+        found = self._folder.search(key)
+        return None if found is None else key[: found.start()]
+
     def folder_times(self, folder: str) -> Range | None:
         """What a folder of the archive, such as `2025/11/`, covers. None if the pattern has no such folder at that depth."""
         depth = folder.count("/")
@@ -71,9 +77,36 @@ class KeyLayout:
             return None
         return _span(match.groups(), self.time_zone) if match.groups() else ALWAYS
 
+    def folders_times(self, key: str) -> Range | None:
+        """What the object's folders cover, from the archive's top on as deep as the pattern knows them; None if it does not know the first."""
+        return _folders_span(self, key[: key.rfind("/") + 1])
+
+    def may_hold(self, key: str, ranges: Sequence[Range]) -> bool:
+        """Whether the object may have been named by a record that arrived in one of the ranges: neither its own time nor its folders' lies outside.
+
+        So the objects of a run are the same wherever the archive is: folders outside are not listed where listing is dear.
+        """
+        return touches(self.times(key), ranges) and touches(self.folders_times(key), ranges)
+
     def is_deepest(self, folder: str) -> bool:
         """Whether the pattern goes no further than this folder."""
         return folder.count("/") >= len(self._levels)
+
+
+def touches(span: Range | None, ranges: Sequence[Range]) -> bool:
+    """Whether a span lies in part in one of the ranges; None is anywhere."""
+    return span is None or any(span[0] < to_s and from_s < span[1] for from_s, to_s in ranges)
+
+
+@lru_cache(maxsize=65_536)
+def _folders_span(layout: KeyLayout, path: str) -> Range | None:
+    folder, span = "", None
+    for name in path.split("/")[:-1]:
+        folder += name + "/"
+        if (narrower := layout.folder_times(folder)) is None:
+            break
+        span = narrower
+    return span
 
 
 def _regex(pattern: str) -> str:

@@ -74,16 +74,6 @@ class Manifest:
         return cls(tuple(map(ArchiveObject, *(table[name].to_pylist() for name in _SCHEMA.names))) if table.num_rows else ())
 
 
-def may_hold(key: str, ranges: Sequence[Range], layout: KeyLayout = FIREHOSE) -> bool:
-    """Whether an object of this key may have been named by a record that arrived in one of the ranges; always if the key shows no time."""
-    return touches(layout.times(key), ranges)
-
-
-def touches(span: Range | None, ranges: Sequence[Range]) -> bool:
-    """Whether a span lies in part in one of the ranges; None is anywhere."""
-    return span is None or any(span[0] < to_s and from_s < span[1] for from_s, to_s in ranges)
-
-
 def cut_groups(sizes_bytes: Sequence[int], *, max_bytes: int, min_groups: int) -> tuple[tuple[int, int], ...]:
     """Cuts consecutive objects into read groups `(first ordinal, count)` of at most `max_bytes`, or one object where that alone is larger.
 

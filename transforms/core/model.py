@@ -5,11 +5,14 @@ Everything that exists once per point is a NumPy or Arrow column; Python objects
 
 import json
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from transforms.core.arrivals import Arrivals
 
 METRIC_TYPES: Final = ("service", "labeled", "role", "host")
 """In the order in which they are restored unless the user names another."""
@@ -57,7 +60,8 @@ class SeriesKey(NamedTuple):
 
 def labels_text(labels: tuple[tuple[str, str], ...]) -> str:
     """Labels as stored and exported: a compact JSON object with sorted keys, `{}` if none."""
-    return json.dumps(dict(sorted(labels)), ensure_ascii=False, separators=(",", ":"))
+    pairs = [f"{encode_basestring(key)}:{encode_basestring(text)}" for key, text in dict(sorted(labels)).items()]
+    return f"{{{','.join(pairs)}}}"
 
 
 def labels_pairs(text: str) -> tuple[tuple[str, str], ...]:
@@ -179,9 +183,10 @@ class DecodeTally:
 
 @dataclass(frozen=True, slots=True)
 class DecodedObject:
-    """All that one archive object holds."""
+    """All that one archive object holds, and when its records arrived: by what the envelope about them tells, else by the object's key."""
 
     postings: Postings
     points: Points
     tally: DecodeTally
     dead_letters: tuple[DeadLetter, ...]
+    arrivals: Arrivals = field(default_factory=Arrivals)

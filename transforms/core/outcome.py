@@ -86,7 +86,7 @@ def _refused_points(given: Mapping[str, tuple[pa.Table, Ints]], merged: Mapping[
     finer: list[tuple[pa.Table, Ints]] = []
     for granularity in sorted(given, key=WIDTH_S.__getitem__):
         table, points = given[granularity]
-        is_refused = merged[granularity].verdicts == Verdict.REFUSED
+        is_refused = np.isin(merged[granularity].verdicts, (Verdict.REFUSED, Verdict.LEFT))
         if is_refused.any():
             refused = table.filter(pa.array(is_refused))
             held = [_points_within(refused, *other, WIDTH_S[granularity]) for other in finer]
@@ -115,6 +115,7 @@ def _tally(granularity: str, merged: Merged, selection: Selection, metric_type: 
         equal=numbers[Verdict.EQUAL],
         newer=numbers[Verdict.NEWER],
         refused=numbers[Verdict.REFUSED],
+        left=numbers[Verdict.LEFT],
         absent=_absent(merged.alone, selection, granularity, metric_type),
     )
 
@@ -138,15 +139,16 @@ def _changes(granularity: str, new: pa.Table, merged: Merged) -> tuple[list[Buck
     largest = changed[np.lexsort((-difference, -relative))]
     refused = np.flatnonzero(verdicts == Verdict.REFUSED)
     alone = np.setdiff1d(np.flatnonzero(merged.verdicts == Verdict.REFUSED), merged.met)
-    return _rows(granularity, new, merged, largest[:LARGEST_CHANGES]), _rows(granularity, new, merged, refused) + _rows_alone(granularity, new, merged, alone)
+    kept = beside_stored(granularity, new, merged, refused) + beside_nothing(granularity, new, merged, alone)
+    return beside_stored(granularity, new, merged, largest[:LARGEST_CHANGES]), kept
 
 
-def _rows(granularity: str, new: pa.Table, merged: Merged, at: Ints) -> list[BucketChange]:
+def beside_stored(granularity: str, new: pa.Table, merged: Merged, at: Ints) -> list[BucketChange]:
     """New rows beside the stored ones that they met."""
     return _beside(granularity, new, merged, merged.met[at], merged.stored.select(["minutes", "avg"]).take(pa.array(at)).to_pylist())
 
 
-def _rows_alone(granularity: str, new: pa.Table, merged: Merged, at: Ints) -> list[BucketChange]:
+def beside_nothing(granularity: str, new: pa.Table, merged: Merged, at: Ints) -> list[BucketChange]:
     """New rows where nothing is stored."""
     return _beside(granularity, new, merged, at, [{"minutes": 0, "avg": None}] * len(at))
 

@@ -19,9 +19,15 @@ from transforms.core.time import format_period, unite
 from transforms.core.units import Unit
 from transforms.core.windows import Windows
 
-FORMAT: Final = 2
+FORMAT: Final = 3
+
+SAMPLED_UNITS: Final = 100
+"""Of so many units of a type, the first and then every one that is this many later is read back as a sample."""
 
 Average = Literal["cascade", "flat"]
+
+Verify = Literal["none", "sample", "full"]
+"""Units read back after they were written: none, one in a hundred and the first of each type, all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +59,8 @@ class Request:
     role_membership: str = ""
     role_membership_digest: str = ""
     max_object_bytes: int = 1 << 30
+    include_live: bool = False
+    verify: Verify = field(default="sample", compare=False)
     min_coverage: float = 0.0
     read_firehose_errors: bool = False
     reach: Reach = field(default_factory=Reach)
@@ -85,7 +93,10 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What the run is expected to take, from a sample of decoded objects. `sampled_objects` says how many; rates are of this machine."""
+    """What the run is expected to take, from a sample of decoded objects. `sampled_objects` says how many; rates are of this machine.
+
+    The sample had so many records, dead ones among them, of so many shards of a Kinesis stream (none if its records don't tell theirs).
+    """
 
     sampled_objects: int
     points: int
@@ -94,13 +105,16 @@ class Estimate:
     free_bytes: int
     duration_s: float
     points_per_s: float
+    sampled_records: int = 0
+    sampled_dead_records: int = 0
+    sampled_shards: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """One planned execution. `groups` are `(first ordinal, count)` into the manifest, `shards` numbers by metric type and window of `window_days`.
 
-    `coverage` has the hours of the computed times that are over, or none if no key shows a time.
+    Buckets that overlap `left` are the live writer's. `coverage` has the hours of the computed times that are over, or none if no key shows a time.
     """
 
     run_id: str
@@ -118,6 +132,7 @@ class Plan:
     estimate: Estimate
     coverage: tuple[HourCoverage, ...] = ()
     window_days: int = 1
+    left: tuple[Range, ...] = ()
 
     @property
     def selection(self) -> Selection:
@@ -141,6 +156,13 @@ class Plan:
         """All units of a metric type in order, whether the archive has points for them or not."""
         return tuple(Unit(metric_type, window, shard) for window in self.touched_windows() for shard in range(self.shard_count(metric_type, window)))
 
+    def verified_units(self) -> frozenset[Unit]:
+        """The units that are read back."""
+        every = {"none": 0, "sample": SAMPLED_UNITS, "full": 1}[self.request.verify]
+        if not every or self.request.dry_run:
+            return frozenset()
+        return frozenset(unit for metric_type in self.request.metric_types for unit in self.units(metric_type)[::every])
+
     def all_units(self) -> tuple[Unit, ...]:
         """Units of all types in the order in which they are restored."""
         return tuple(unit for metric_type in self.request.metric_types for unit in self.units(metric_type))
@@ -162,7 +184,7 @@ def plan_from_json(text: str) -> Plan:
         raise UsageError(msg)
     request = _tuples(data["request"]) | {"reach": Reach(**data["request"]["reach"]), "flat": _flat(data["request"].get("flat"))}
     request["settings"] = settings_from_json(data["request"]["settings"])
-    pairs = {name: tuple((a, b) for a, b in data[name]) for name in ("periods", "object_times", "groups")}
+    pairs = {name: tuple((a, b) for a, b in data[name]) for name in ("periods", "object_times", "groups", "left")}
     coverage = tuple(HourCoverage(**one) for one in data["coverage"])
     return Plan(**data | pairs | {"request": Request(**request), "estimate": Estimate(**data["estimate"]), "coverage": coverage})
 

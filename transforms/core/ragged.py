@@ -9,6 +9,9 @@ from transforms.core.model import Bools, Floats, Ints
 
 _Number = TypeVar("_Number", np.int64, np.float64)
 
+MOST: Final = (1 << 63) - 1
+"""The largest count; where one stands for a sum, it means that many or more."""
+
 _LONG: Final = 64
 
 
@@ -66,6 +69,17 @@ def _added(total: Floats, value: Floats) -> Floats:
     added = total + value
     infinite = np.isinf(total)
     return np.where(infinite, total, added) if infinite.any() else added
+
+
+def saturated_sums(values: Ints, starts: Ints) -> Ints:
+    """Sums of every group (none is empty) of rows, MOST where they are larger; none may be smaller than -MOST - 1, nor a group have 2^31 rows."""
+    sums: Ints = np.add.reduceat(values, starts, axis=0)
+    longest = int(sizes_of(starts, len(values)).max(initial=1))
+    if int(values.max(initial=0)) <= MOST // longest:
+        return sums
+    carried = np.add.reduceat(values & 0xFFFFFFFF, starts, axis=0) >> 32
+    sums[np.add.reduceat(values >> 32, starts, axis=0) + carried >= 1 << 31] = MOST
+    return sums
 
 
 def latest(series: Ints, time: Ints, tie: Ints, arrival_us: Ints) -> tuple[Ints, Bools]:

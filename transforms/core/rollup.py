@@ -18,6 +18,7 @@ from transforms.core.granularity import MINUTE_S, WIDTH_S, Range, within
 from transforms.core.histogram_kinds import fold_histogram_points
 from transforms.core.kinds import Fold, Laid, Rules, fold_counter_points, fold_delta_points, fold_gauge_points
 from transforms.core.model import Bools, Ints
+from transforms.core.ragged import MOST
 from transforms.core.rows import Owners, table_of
 from transforms.core.selection import Reach
 from transforms.core.tiles import Counts, Part
@@ -36,7 +37,8 @@ class UnitRollups:
     because nothing says what to subtract from it, those that went into a computed bucket of any granularity, and those of minutes in no computed bucket, which
     were there to be subtracted. `survivors[granularity]` = minutes with points in a computed bucket of it. All are counted on the points and not on the
     tables, so that they check them. `row_points[granularity]` = the points that went into each row; where it is missing, one per minute.
-    `overflows` = buckets whose sum, sum of averages or increase became infinite; `rebinned` = those whose histogram has wider buckets than one it was made of.
+    `overflows` = buckets whose sum, sum of averages or increase became infinite, or whose count stays at the largest; `rebinned` = those
+    whose histogram has wider buckets than one it was made of.
     """
 
     tables: dict[str, pa.Table]
@@ -203,9 +205,9 @@ def _tally(counts: Counts, computed: Computed) -> _Tally:
 
 
 def _overflows(buckets: Buckets, chosen: Bools) -> int:
-    """Chosen buckets with an infinite sum, sum of averages or increase."""
-    infinite = [np.isinf(buckets.values[name]) for name in ("sum", "avg", "increase") if name in buckets.values]
-    return int(np.count_nonzero(np.logical_or.reduce(infinite) & chosen))
+    """Chosen buckets with an infinite sum, sum of averages or increase, or a histogram's count that stays at the largest."""
+    beyond = [np.isinf(buckets.values[name]) for name in ("sum", "avg", "increase") if name in buckets.values]
+    return int(np.count_nonzero(np.logical_or.reduce([*beyond, buckets.count == MOST]) & chosen))
 
 
 FOLDS: Final[dict[str, Fold]] = {

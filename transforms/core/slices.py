@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from transforms.core.arrivals import Arrivals, united
 from transforms.core.counts import Counts, count, imbalances
 from transforms.core.cutting import Cut, Shards, SliceIndex, cut
 from transforms.core.errors import ConservationError
@@ -32,13 +33,15 @@ _US: Final = 1_000_000
 class GroupSlices:
     """A read group ready to be staged: rows of SLICE_SCHEMA in unit order, where each unit's rows are, and what was counted.
 
-    `lateness` is the histogram (transforms.core.lateness) of the decoded points that were not dropped and lie in the needed times.
+    `lateness` is the histogram (transforms.core.lateness) of the decoded points that were not dropped and lie in the needed times; `arrivals` are of all
+    records.
     """
 
     batch: pa.RecordBatch
     index: tuple[SliceIndex, ...]
     counts: Counts
     lateness: tuple[int, ...] = ()
+    arrivals: Arrivals = field(default_factory=Arrivals)
 
 
 @dataclass
@@ -58,10 +61,12 @@ class GroupColumns:
     _parts: list[PointColumns] = field(default_factory=list)
     _histograms: list[pa.StructArray] = field(default_factory=list)
     _lateness: Ints = field(default_factory=lambda: np.zeros(BINS, np.int64))
+    _arrivals: list[Arrivals] = field(default_factory=list)
 
     def add(self, decoded: DecodedObject) -> tuple[DeadLetter, ...]:
         """Takes one object's points in, less what is dropped or outside; hands its dead letters on."""
         self._count_decoded(decoded)
+        self._arrivals.append(decoded.arrivals)
         postings, points = decoded.postings, decoded.points
         of_posting = self._registry.numbers(postings.metric_type, postings.org, postings.entity)
         columns, posting = self._columns(of_posting, postings, points), points.posting
@@ -90,7 +95,8 @@ class GroupColumns:
             raise ConservationError("while staging a read group: " + "; ".join(found))
         histograms = pa.chunked_array(self._histograms, HISTOGRAM)
         self._histograms.clear()
-        return GroupSlices(*cut(Cut(columns, series, window, table, histograms), self.windows, self.shards), self.counts, tuple(self._lateness.tolist()))
+        batch, index = cut(Cut(columns, series, window, table, histograms), self.windows, self.shards)
+        return GroupSlices(batch, index, self.counts, tuple(self._lateness.tolist()), united(self._arrivals))
 
     @cached_property
     def _needed_minutes(self) -> tuple[Range, ...]:

@@ -10,7 +10,7 @@ Clock = Callable[[], float]
 Steps = dict[str, dict[str, float]]
 """Step → `wall_s` and `cpu_s`."""
 
-STEPS: Final = ("fetch", "decode", "select", "slice", "read slices", "roll up", "upsert")
+STEPS: Final = ("fetch", "decode", "select", "slice", "read slices", "roll up", "upsert", "read back")
 """In the order of the data's way: the first four of a read group, the others of a unit."""
 
 

@@ -15,7 +15,7 @@ _RELATIVE: Final = re.compile(r"([+-])(\d+)([smhdw])")
 _DURATION: Final = re.compile(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_S: Final = 0
-_LAST_S: Final = 253_370_764_800
+LAST_S: Final = 253_370_764_800
 _UNIT_S: Final = {"s": 1, "m": MINUTE_S, "h": HOUR_S, "d": DAY_S, "w": 7 * DAY_S}
 
 
@@ -69,7 +69,7 @@ def parse_period(text: str, now_s: int) -> Range:
     else:
         from_s = parse_time(start, now_s)
         to_s = from_s + parse_duration(end) if end.startswith("P") else parse_time(end, now_s)
-    if not (from_s >= _FIRST_S and to_s <= _LAST_S):
+    if not (from_s >= _FIRST_S and to_s <= LAST_S):
         msg = f"the period {text!r} leaves the years 1970 to 9998: ask for times in which there are metrics"
         raise UsageError(msg)
     if from_s >= to_s:

@@ -30,6 +30,7 @@ class Verdict(IntEnum):
 
     ADDED: the bucket was not stored. CHANGED: the new version wins, and a value differs bitwise. EQUAL: it wins with the same values, or is the very row that
     is stored. REFUSED: the stored version has more minutes and stays, or the new one was held back. NEWER: the stored version stays by its generation.
+    LEFT: the bucket is the live writer's.
     """
 
     ADDED = 0
@@ -37,6 +38,7 @@ class Verdict(IntEnum):
     EQUAL = 2
     REFUSED = 3
     NEWER = 4
+    LEFT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +60,14 @@ class Merged:
     lapsed: Bools | None = None
 
 
-def merge(stored: pa.Table, new: pa.Table, *, allow_fewer: bool, held: Bools | None = None) -> Merged:
+def merge(stored: pa.Table, new: pa.Table, *, allow_fewer: bool, held: Bools | None = None, left: Bools | None = None) -> Merged:
     """Apply the rule to every bucket. Both tables are canonical and in order; with nothing stored `new` is returned as it is.
 
-    New rows that are `held` back never win: whatever is stored, or nothing, stays, and the row is REFUSED.
+    New rows that are `held` back or `left` to the live writer never win: whatever is stored, or nothing, stays, and the row is REFUSED or LEFT.
     """
-    if held is None:
-        held = np.zeros(new.num_rows, bool)
-    if not stored.num_rows and not held.any():
+    held, left = (np.zeros(new.num_rows, bool) if rows is None else rows for rows in (held, left))
+    kept_out = held | left
+    if not stored.num_rows and not kept_out.any():
         none = np.zeros(0, np.int64)
         return Merged(new, new.num_rows > 0, np.full(new.num_rows, Verdict.ADDED, np.int8), none, stored, none.astype(bool), stored)
     stored_keys, new_keys = keys_of([stored, new])
@@ -73,11 +75,12 @@ def merge(stored: pa.Table, new: pa.Table, *, allow_fewer: bool, held: Bools | N
     met, partners = np.flatnonzero(found), rows[found]
     theirs = pick(stored, partners)
     wins, verdicts = _judge(pick(new, met), theirs, allow_fewer=allow_fewer)
-    wins &= ~held[met]
+    wins &= ~kept_out[met]
     every = np.full(new.num_rows, Verdict.ADDED, np.int8)
     every[met] = verdicts
     every[held] = Verdict.REFUSED
-    taken = ~found & ~held
+    every[left] = Verdict.LEFT
+    taken = ~found & ~kept_out
     taken[met] = wins
     kept, unmatched = np.ones(stored.num_rows, bool), np.ones(stored.num_rows, bool)
     kept[partners[wins]] = False

@@ -25,6 +25,11 @@ MAX_DEPTH: Final = 32
 SERVICE_NAME: Final = "service.name"
 """The resource attribute that is the entity and no label."""
 
+STREAM_NAMES: Final = "amazonaws.com/"
+STREAM_ARN: Final = ":metric-stream/"
+"""Without this no resource is a metric stream's."""
+
+_EXPORTER: Final = "resource.aws.exporter.arn"
 _STRING, _BOOL, _INT, _DOUBLE, _ARRAY, _KVLIST, _BYTES = range(1, 8)
 _MEMBERS: Final = frozenset(
     ((_STRING, BYTES), (_BOOL, VARINT), (_INT, VARINT), (_DOUBLE, FIXED64), (_ARRAY, BYTES), (_KVLIST, BYTES), (_BYTES, BYTES)),
@@ -74,9 +79,18 @@ def quantile_text(quantile: float) -> str:
     return repr(quantile + 0.0).removesuffix(".0")
 
 
+def is_of_metric_stream(name: str, labels: Pairs) -> bool:
+    """Whether a CloudWatch metric stream sent a metric of this name, with these labels of its resource.
+
+    Streams name their metrics `amazonaws.com/NAMESPACE/NAME`, and their resource attribute `aws.exporter.arn` is the stream's ARN: docs.aws.amazon.com/
+    AmazonCloudWatch/latest/monitoring/CloudWatch-metric-streams-formats-opentelemetry-100.html. Either is enough, as collectors rename and strip on the way.
+    """
+    return name.startswith(STREAM_NAMES) or any(key == _EXPORTER and value.startswith("arn:") and STREAM_ARN in value for key, value in labels)
+
+
 def _require_distinct(pairs: Pairs) -> None:
-    keys = [key for key, _ in pairs]
-    if len(set(keys)) < len(keys):
+    if len(dict(pairs)) < len(pairs):
+        keys = [key for key, _ in pairs]
         twice = next(key for index, key in enumerate(keys) if key in keys[:index])
         raise DecodeError(BAD_LABELS, f"the key {twice!a} is there twice")
 

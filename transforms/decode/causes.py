@@ -67,5 +67,11 @@ CAUSES: Final = (
 )  # fmt: skip
 """All of them."""
 
+
+def is_of_point(cause: str) -> bool:
+    """Whether it is the cause of a broken point. A row of a table, which is a record, may have it, too."""
+    return cause.startswith(_POINT)
+
+
 DETAIL_CHARS: Final = 200
 """A detail is cut to this many characters."""

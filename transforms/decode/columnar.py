@@ -18,12 +18,14 @@ import pyarrow.compute as pc
 
 from transforms.core.errors import DecodeError
 from transforms.core.model import Bools, DecodedObject, DecodeTally, Floats, Ints, Points, Postings
-from transforms.decode import json_columns, otlp
+from transforms.decode import json_columns, labeled, otlp, otlp_json_columns
 from transforms.decode.collecting import Message, Part
 from transforms.decode.framing import BOM
+from transforms.decode.grouping import first_appearances
 from transforms.decode.joining import in_record_order
+from transforms.decode.labeled import Places
 from transforms.decode.payload import Payload
-from transforms.decode.proof import DOUBT, count_records, require_plain_numbers
+from transforms.decode.proof import DOUBT, count_records, record_spans, require_plain_numbers
 from transforms.decode.scalars import EXACT_BELOW, TIME_FROM_S, TIME_TO_S, arrival_us
 from transforms.decode.strict import IDENTITY, LABELED, Source
 
@@ -46,14 +48,24 @@ TYPED: Final = pa.schema(
 _BARE: Final = pa.schema([("metrics", pa.list_(pa.struct([("hostId", _TEXT), *_POINT])))])
 _UNSAFE_ESCAPE: Final = re.compile(rb"\\u(?:0000|[dD](?:8[4-9a-fA-F]|[9abAB]))")
 """U+0000, because an error message of arro3 0.9 that quotes it aborts the process; surrogate pairs above U+1FFFF, because it makes other characters of them."""
+_REQUEST_FACTOR: Final = 5
 _BARE_BORDER: Final = re.compile(rb"\](?=[ \t\r\n]*+\[)[ \t\r\n]*+")
 
 
-def read(piece: bytes, source: Source) -> DecodedObject:
-    """Decode records that stand one after the other. Raises `DecodeError` unless sure that the strict reader would say the same."""
+def size_factor(text: bytes, at: int = 0) -> int:
+    """How many times more of a text should be read at once: OTLP takes many array operations, which pay off from thousands of points on."""
+    return _REQUEST_FACTOR if labeled.seems_labeled(text, at) or otlp_json_columns.seems_otlp(text, at) else 1
+
+
+def read(piece: bytes, source: Source, offset: int = 0) -> DecodedObject:
+    """Decode records that stand one after the other, from `offset` of the object on.
+
+    Raises `DecodeError` unless sure that the strict reader would say the same.
+    """
     text = piece.removeprefix(BOM)
     records = count_records(text, source.max_record_bytes)
-    return _read(text, np.full(records, source.arrival_us, np.int64), source)
+    first = offset + len(piece) - len(text)
+    return _read(text, np.full(records, source.arrival_us, np.int64), source, lambda: [(first + at, raw) for at, raw in record_spans(text)])
 
 
 def read_payloads(payloads: Sequence[Payload], source: Source) -> DecodedObject:
@@ -64,7 +76,11 @@ def read_payloads(payloads: Sequence[Payload], source: Source) -> DecodedObject:
     texts = [payload.data for payload in payloads]
     records = [count_records(text, source.max_record_bytes) for text in texts]
     arrivals = np.array([payload.arrival_us for payload in payloads], np.int64)
-    return _read(b"\n".join(texts), np.repeat(arrivals, records), source)
+
+    def places() -> list[tuple[int, bytes]]:
+        return [(payload.offset, raw) for payload in payloads for _, raw in record_spans(payload.data)]
+
+    return _read(b"\n".join(texts), np.repeat(arrivals, records), source, places)
 
 
 def read_columns(batch: pa.RecordBatch, source: Source) -> DecodedObject:
@@ -76,8 +92,15 @@ def read_columns(batch: pa.RecordBatch, source: Source) -> DecodedObject:
     return _read_types(batch, np.full(batch.num_rows, source.arrival_us, np.int64), source)
 
 
-def _read(text: bytes, arrivals: Ints, source: Source) -> DecodedObject:
+def _read(text: bytes, arrivals: Ints, source: Source, places: Places) -> DecodedObject:
     """Decode a text of as many records as there are arrivals."""
+    if labeled.seems_labeled(text):
+        try:
+            return labeled.read(text, arrivals, source, places)
+        except DecodeError:
+            pass  # perhaps some are of another type
+    if otlp_json_columns.seems_otlp(text):
+        return otlp_json_columns.read(text, arrivals, source, places)
     if source.flat or json_columns.is_cloudwatch(text):
         return json_columns.read(text, arrivals, source)
     is_bare = text[:64].lstrip().startswith(b"[")
@@ -116,7 +139,7 @@ def _labeled(batch: pa.RecordBatch, arrivals: Ints, source: Source) -> Part:
     orgs = pc.fill_null(batch.column("org"), source.org).to_pylist()
     requests = map(otlp.request_bytes, batch.column("otlp").to_pylist())
     times = _arrivals(batch.column("receivedAt"), arrivals).tolist()
-    part = otlp.read([Message(data, org, time, 0, b"") for data, org, time in zip(requests, orgs, times, strict=True)], source.key)
+    part = otlp.read([Message(data, org, time, 0, b"") for data, org, time in zip(requests, orgs, times, strict=True)], source.key, source.labels)
     _require(not part.decoded.dead_letters, "dead letters need the bytes of their record")
     return part
 
@@ -206,17 +229,9 @@ def _bare_postings(hosts: pa.StringArray, lengths: Ints, arrivals: Ints, source:
     encoded = hosts.dictionary_encode()
     record = np.repeat(np.arange(len(lengths)), lengths)
     pairs = record * len(encoded.dictionary) + encoded.indices.to_numpy()
-    is_start = np.ones(len(pairs), np.bool_)
-    is_start[1:] = pairs[1:] != pairs[:-1]
-    starts = np.flatnonzero(is_start)
-    _, first, inverse = np.unique(pairs[starts], return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    rank = np.empty(len(order), np.int32)
-    rank[order] = np.arange(len(order), dtype=np.int32)
-    posting = rank[inverse][np.cumsum(is_start) - 1]
-    rows = len(order)
+    at, posting = first_appearances(pairs)
+    rows = len(at)
     kinds, orgs = (pa.repeat(pa.scalar(text, _TEXT), rows) for text in ("host", source.org))
-    at = starts[first[order]]
     return Postings(kinds, orgs, hosts.take(at), pa.nulls(rows, pa.list_(_TEXT)), arrivals[record[at]]), posting
 
 

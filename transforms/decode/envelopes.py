@@ -6,6 +6,9 @@
   `kinesisRecordMetadata.approximateArrivalTimestamp`, else `approximateArrivalTimestamp`, milliseconds.
 * Firehose's error output, an object a record: `rawData`, arrived at `arrivalTimestamp`, milliseconds.
 
+Records from a Kinesis stream also tell their shard and sequence number: by `eventID`, `shardId-000000000000:49…`, and `kinesis.sequenceNumber`, or by
+`kinesisRecordMetadata`; and perhaps their stream, by an ARN.
+
 Data are base64. A record of either list may also stand alone. The units are the vendor's (AWS Lambda Developer Guide, "Using Lambda to process records from
 Amazon Kinesis Data Streams"; Amazon Data Firehose Developer Guide, "Transform source data", "Handle failure in data transformation" and "Handling errors for
 data format conversion"), but others write these envelopes, too: an arrival is taken by its magnitude (scalars.arrival_of). An object whose `type` is a string
@@ -21,6 +24,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from transforms.core.errors import DecodeError
+from transforms.decode.arriving import Origins
 from transforms.decode.causes import BAD_ARRIVAL, BAD_DATA, BAD_RECORD, ERROR_OUTPUT
 from transforms.decode.framing import element_spans
 from transforms.decode.payload import Payload
@@ -55,36 +59,67 @@ def is_envelope(value: Json) -> bool:
     return any(isinstance(value.get(name), list) for name in _LISTS) or any(mark <= value.keys() for mark in _MARKS)
 
 
-def opened(value: dict[str, Json], raw: bytes, offset: int, default_us: int, *, read_error_output: bool) -> Iterator[Opened]:
-    """The records in the envelope, whose JSON text `raw` stands at `offset`; those that don't tell their arrival have the default."""
+def opened(value: dict[str, Json], raw: bytes, offset: int, default_us: int, origins: Origins, *, read_error_output: bool) -> Iterator[Opened]:
+    """The records in the envelope, whose JSON text `raw` stands at `offset`; those that don't tell their arrival have the default.
+
+    Where they entered their stream is added to `origins`, if they could be opened and tell their arrival.
+    """
     name = next((name for name in _LISTS if isinstance(value.get(name), list)), None)
     elements, spans = (value[name], element_spans(raw, name)) if name else ([value], [(0, len(raw))])
     for element, (start, end) in zip(elements if isinstance(elements, list) else [], spans, strict=True):
         is_error = isinstance(element, dict) and _is_error_output(element)
+        arrival_us: int | None = None
         try:
-            content: Payload | Lost = _payload(element, offset + start, default_us, read_error_output=read_error_output)
+            fields = _fields(element, value.get("sourceKinesisStreamArn"), is_error=is_error)
+            arrival_us = default_us if fields.arrival is None else arrival_of(fields.arrival)
+            payload = _payload(fields, offset + start, arrival_us, is_unread=is_error and not read_error_output)
         except DecodeError as error:
-            content = Lost(offset + start, error.with_traceback(None), raw[start:end])
-        yield Opened(content, is_error)
+            yield Opened(Lost(offset + start, error.with_traceback(None), raw[start:end], arrival_us), is_error)
+            continue
+        if fields.arrival is not None:
+            origins.add(fields.arn, fields.shard, fields.sequence, payload.arrival_us)
+        yield Opened(payload, is_error)
 
 
-def _payload(element: Json, offset: int, default_us: int, *, read_error_output: bool) -> Payload:
+class _Fields(NamedTuple):
+    """A record's fields: `data[name]` is what it holds. The last three are of those that came from a Kinesis stream."""
+
+    data: dict[str, Json]
+    name: str
+    arrival: Json
+    arn: Json = None
+    shard: Json = None
+    sequence: Json = None
+
+
+def _fields(element: Json, arn: Json, *, is_error: bool) -> _Fields:
     record = _object(element, "the record")
-    if _is_error_output(record):
-        if not read_error_output:
-            code = record.get("errorCode", record.get("lastErrorCode"))
-            raise DecodeError(ERROR_OUTPUT, f"error code {str(code)[:100]}; read with --read-firehose-errors")
-        return Payload(_data(record, "rawData"), offset, _arrival(record.get("arrivalTimestamp"), default_us))
+    if is_error:
+        return _Fields(record, "rawData", record.get("arrivalTimestamp"))
     if "kinesis" in record:
-        record = _object(record["kinesis"], "kinesis")
-        return Payload(_data(record, "data"), offset, _arrival(record.get("approximateArrivalTimestamp"), default_us))
+        kinesis, event = _object(record["kinesis"], "kinesis"), record.get("eventID")
+        shard, _, sequence = event.partition(":") if isinstance(event, str) else (None, "", None)
+        arrival = kinesis.get("approximateArrivalTimestamp")
+        return _Fields(kinesis, "data", arrival, record.get("eventSourceARN"), shard, kinesis.get("sequenceNumber", sequence))
     metadata = record.get("kinesisRecordMetadata")
-    told = None if metadata is None else _object(metadata, "kinesisRecordMetadata").get("approximateArrivalTimestamp")
-    return Payload(_data(record, "data"), offset, _arrival(record.get("approximateArrivalTimestamp") if told is None else told, default_us))
+    told = {} if metadata is None else _object(metadata, "kinesisRecordMetadata")
+    arrival = told.get("approximateArrivalTimestamp")
+    default = record.get("approximateArrivalTimestamp") if arrival is None else arrival
+    return _Fields(record, "data", default, arn, told.get("shardId"), told.get("sequenceNumber"))
+
+
+def _payload(fields: _Fields, offset: int, arrival_us: int | None, *, is_unread: bool) -> Payload:
+    if is_unread:
+        code = fields.data.get("errorCode", fields.data.get("lastErrorCode"))
+        raise DecodeError(ERROR_OUTPUT, f"error code {str(code)[:100]}; read with --read-firehose-errors")
+    data = _data(fields.data, fields.name)
+    if arrival_us is None:
+        raise DecodeError(BAD_ARRIVAL, f"{str(fields.arrival)[:100]} is not a time in seconds, milliseconds or microseconds between the years 2000 and 2100")
+    return Payload(data, offset, arrival_us)
 
 
 def _is_error_output(record: dict[str, Json]) -> bool:
-    return any(mark <= record.keys() for mark in _ERROR_MARKS)
+    return "rawData" in record and any(mark <= record.keys() for mark in _ERROR_MARKS)
 
 
 def _object(value: Json, what: str) -> dict[str, Json]:
@@ -101,12 +136,3 @@ def _data(record: dict[str, Json], name: str) -> bytes:
         return binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
     except ValueError as error:
         raise DecodeError(BAD_DATA, f"{name} is not base64: {error}") from error
-
-
-def _arrival(value: Json, default_us: int) -> int:
-    if value is None:
-        return default_us
-    arrival = arrival_of(value)
-    if arrival is None:
-        raise DecodeError(BAD_ARRIVAL, f"{str(value)[:100]} is not a time in seconds, milliseconds or microseconds between the years 2000 and 2100")
-    return arrival

@@ -19,6 +19,7 @@ from transforms.core.flat import CONSTANT, UNITS, FlatMapping
 from transforms.core.model import DecodedObject, DecodeTally, Ints, Points, Postings, labels_text
 from transforms.decode.collecting import Collected, Record
 from transforms.decode.flat import TYPES, read_row
+from transforms.decode.grouping import first_appearances
 from transforms.decode.joining import NOTHING, joined
 from transforms.decode.otlp_labels import dense
 from transforms.decode.scalars import EXACT_BELOW, TIME_FROM_S, TIME_TO_S
@@ -55,9 +56,12 @@ def read_rows(batch: pa.RecordBatch, first_row: int, source: Source) -> DecodedO
         return _one_by_one(columns, batch.num_rows, first_row, mapping, source)
 
 
-def read_columns(columns: dict[str, pa.Array], arrivals: Ints, mapping: FlatMapping, source: Source) -> DecodedObject:
-    """Rows, each a record with its arrival, by the mapping. Raises Doubt, or Arrow's own error, unless every row is good."""
-    return _Columns(columns, arrivals, mapping, source).decoded()
+def read_columns(columns: dict[str, pa.Array], arrivals: Ints, mapping: FlatMapping, source: Source, lengths: Ints | None = None) -> DecodedObject:
+    """Rows of records with their arrivals by the mapping; `lengths` are the rows of each record, one if not given.
+
+    Raises Doubt, or Arrow's own error, unless every row is good.
+    """
+    return _Columns(columns, arrivals, mapping, source, np.ones(len(arrivals), np.int64) if lengths is None else lengths).decoded()
 
 
 def _plain(column: pa.Array) -> pa.Array:
@@ -89,12 +93,12 @@ def _microseconds(column: pa.Array) -> pa.Array:
 class _Columns:
     """A batch of which every row must be good."""
 
-    def __init__(self, columns: dict[str, pa.Array], arrivals: Ints, mapping: FlatMapping, source: Source) -> None:
-        self._columns, self._arrivals, self._mapping, self._source = columns, arrivals, mapping, source
-        self._rows = len(arrivals)
+    def __init__(self, columns: dict[str, pa.Array], arrivals: Ints, mapping: FlatMapping, source: Source, lengths: Ints) -> None:
+        self._columns, self._arrivals, self._mapping, self._source, self._lengths = columns, arrivals, mapping, source, lengths
+        self._rows = int(lengths.sum())
 
     def decoded(self) -> DecodedObject:
-        mapping, rows = self._mapping, self._rows
+        mapping, records = self._mapping, len(self._lengths)
         org = self._text(mapping.org, self._source.org)
         metric_type = self._text(mapping.type, "labeled")
         _require(set(metric_type.unique().to_pylist()) <= set(TYPES))
@@ -122,8 +126,8 @@ class _Columns:
         )
         reasons = {"null": is_null, "nan": np.isnan(value) & ~is_null, "infinite": np.isinf(value) & ~is_null}
         tally = DecodeTally(
-            records=rows,
-            decoded_records=rows,
+            records=records,
+            decoded_records=records,
             points=_by_type(types),
             dropped={reason: _by_type(types[is_one]) for reason, is_one in reasons.items() if is_one.any()},
             inexact=_by_type(types[is_kept & (np.abs(value) >= EXACT_BELOW)]),
@@ -186,9 +190,19 @@ class _Columns:
         return column.cast(pa.float64(), safe=False).fill_null(0.0).to_numpy(), is_null
 
     def _postings(self, *parts: pa.Array) -> tuple[Postings, npt.NDArray[np.int32]]:
-        """A posting for each row: a row is a record."""
+        """A posting for each record and identity, in the order in which they first appear, and the posting of each row."""
+        record = np.repeat(np.arange(len(self._lengths)), self._lengths)
+        at, posting = np.arange(self._rows), np.arange(self._rows, dtype=np.int32)
+        if self._rows > len(np.unique(record)):
+            identity, number = np.zeros(self._rows, np.int64), 1
+            for part in parts:
+                encoded = part.dictionary_encode()
+                present, place = dense(identity * len(encoded.dictionary) + encoded.indices.to_numpy(), number * len(encoded.dictionary))
+                identity, number = place.astype(np.int64), len(present)
+            at, posting = first_appearances(record * number + identity)
+            parts = tuple(part.take(pa.array(at)) for part in parts)
         types, orgs, entities = parts
-        return Postings(types, orgs, entities, pa.nulls(self._rows, pa.list_(_TEXT)), self._arrivals), np.arange(self._rows, dtype=np.int32)
+        return Postings(types, orgs, entities, pa.nulls(len(at), pa.list_(_TEXT)), self._arrivals[record[at]]), posting
 
 
 def label_column(fields: dict[str, pa.Array], rows: int) -> pa.DictionaryArray:

@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterator
 from itertools import islice, pairwise
 from typing import Final, NamedTuple
 
-from transforms.decode.containers import TABLES
+from transforms.core.errors import DecodeError
+from transforms.decode import kpl
+from transforms.decode.containers import TABLES, unpack
 from transforms.decode.framing import Frame, frames
 from transforms.decode.json_schemas import json_schema
 from transforms.decode.otlp_forms import is_delimited, is_request
 from transforms.decode.scalars import Json
-from transforms.decode.unpacked import Unpacked
+from transforms.decode.unpacked import Unpacked, UnpackLimits
 
 SNIFFED_RECORDS: Final = 100
 SNIFFED_BYTES: Final = 1 << 20
@@ -18,7 +20,6 @@ _SHOWN_BYTES: Final = 32
 _MAGIC: Final = (
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ\x00", "xz"),
-    (b"\xf3\x89\x9a\xc2", "KPL-aggregated records"),
     (b"\x1f\x8b", "gzip"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
 )
@@ -44,6 +45,8 @@ def form_of(unpacked: Unpacked) -> Form:
     data = unpacked.data
     if unpacked.container in TABLES:
         return Form(unpacked.container, "rows", "table")
+    if data.startswith(kpl.MAGIC):
+        return Form(unpacked.container, "KPL aggregate", _aggregated(data))
     found = list(islice(_frames(data), SNIFFED_RECORDS))
     values = [one for one in found if isinstance(one.value, (dict, list))]
     if not found:
@@ -52,6 +55,20 @@ def form_of(unpacked: Unpacked) -> Form:
         return _binary(unpacked)
     schemas = sorted({schema_of(one.value) for one in values})
     return Form(unpacked.container, _framing(data, found), ", ".join(schemas))
+
+
+def _aggregated(aggregate: bytes) -> str:
+    """The schemas of the first user records."""
+    try:
+        records = kpl.user_records(aggregate)
+    except DecodeError as error:
+        return f"damaged ({error.cause})"
+    return ", ".join(sorted(set(map(_user_schema, records[:SNIFFED_RECORDS])))) or "none"
+
+
+def _user_schema(record: bytes) -> str:
+    unpacked = unpack(record, UnpackLimits(max_bytes=SNIFFED_BYTES))
+    return "KPL aggregate" if unpacked.data.startswith(kpl.MAGIC) else form_of(unpacked).schema
 
 
 def _frames(data: bytes) -> Iterator[Frame]:

@@ -26,7 +26,8 @@ _DECODER: Final = json.JSONDecoder(parse_int=float)
 _SEPARATORS: Final = re.compile(rb"(?:[ \t\r\n\x0b\x0c]++|\xef\xbb\xbf)*+")
 _SPACE: Final = re.compile(r"[ \t\r\n]*+")
 _BORDER: Final = re.compile(rb"[}\]](?=[ \t\r\n]*+[{\[])")
-_ESCAPE: Final = re.compile(r"\\.", re.DOTALL)
+_ESCAPE: Final = re.compile(rb"\\.", re.DOTALL)
+_NO_MARKS: Final = bytes(set(range(256)) - set(b'{}[]"'))
 _CUT_TOKEN: Final = re.compile(r"[\\\w.+-]*+", re.ASCII)
 _WINDOW_BYTES: Final = 1 << 16
 
@@ -142,12 +143,17 @@ def _as_utf8(text: str) -> Json:
 
 def too_deep(text: str) -> bool:
     """True if the JSON text, as Latin-1, nests objects and arrays more than `MAX_DEPTH` deep."""
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
-        return False
-    plain = _ESCAPE.sub("", text) if "\\" in text else text
-    outside = np.frombuffer("".join(plain.split('"')[::2]).encode("latin-1"), np.uint8) | 0x20  # "[" and "{" differ in this bit, and so do "]" and "}"
-    depths = np.cumsum((outside == ord("{")).astype(np.int32) - (outside == ord("}")))
-    return bool(depths.max() > MAX_DEPTH)
+    return text.count("[") + text.count("{") > MAX_DEPTH and are_too_deep(text.encode("latin-1"))
+
+
+def are_too_deep(text: bytes) -> bool:
+    """True if one of the JSON values in the text nests objects and arrays more than `MAX_DEPTH` deep."""
+    plain = _ESCAPE.sub(b"", text) if b"\\" in text else text
+    marks = np.frombuffer(plain.translate(None, _NO_MARKS), np.uint8)
+    is_quote = marks == ord('"')
+    brackets = marks[~is_quote & (np.cumsum(is_quote) & 1 == 0)] | 0x20  # "[" and "{" differ in this bit, and so do "]" and "}"
+    depths = np.cumsum((brackets == ord("{")).astype(np.int32) - (brackets == ord("}")))
+    return bool(depths.max(initial=0) > MAX_DEPTH)
 
 
 def element_spans(record: bytes, key: str | None) -> list[tuple[int, int]]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from transforms.core.arrivals import united
 from transforms.core.errors import DecodeError
 from transforms.core.model import HISTOGRAM, DeadLetter, DecodedObject, DecodeTally, Ints, Points, Postings
 from transforms.decode.causes import DETAIL_CHARS
@@ -39,6 +40,7 @@ def joined(parts: Sequence[DecodedObject]) -> DecodedObject:
         _joined_points(parts),
         _summed([part.tally for part in parts]),
         tuple(letter for part in parts for letter in part.dead_letters),
+        united(part.arrivals for part in parts),
     )
 
 

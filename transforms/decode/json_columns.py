@@ -1,5 +1,6 @@
 """Flat rows and CloudWatch's records in JSON as columns at once, by msgspec's parser; the strict readers have the word where anything is unusual."""
 
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -11,16 +12,37 @@ from transforms.core.flat import CONSTANT, FlatMapping
 from transforms.core.model import HISTOGRAM, DecodedObject, DecodeTally, Floats, Ints, Points, Postings
 from transforms.decode.cloudwatch import PLACE
 from transforms.decode.flat_tables import Doubt, label_column, read_columns, structure
+from transforms.decode.framing import MAX_DEPTH, are_too_deep
 from transforms.decode.otlp_rules import HISTOGRAM as HISTOGRAM_KIND
 from transforms.decode.proof import DOUBT
 from transforms.decode.scalars import TIME_FROM_S, TIME_TO_S
 from transforms.decode.strict import Source
 
 _STREAM: Final = "metric_stream_name"
+_OTHERS: Final = frozenset(
+    (
+        "resourceMetrics",
+        "metrics",
+        "otlp",
+        _STREAM,
+        "Records",
+        "records",
+        "kinesis",
+        "kinesisRecordMetadata",
+        "recordId",
+        "approximateArrivalTimestamp",
+        "rawData",
+    )
+)
+"""Fields that might make something else of an object than a flat row."""
+
 _OBJECTS: Final = msgspec.json.Decoder(dict[str, Any])
+_ARRAYS: Final = msgspec.json.Decoder(list[dict[str, Any]])
 _TEXT: Final = pa.string()
 _NUMBERS: Final = ("count", "sum", "min", "max")
 _HEAD_BYTES: Final = 4096
+_KNOWN_DEPTH: Final = 3
+"""Of a row's object in an array."""
 
 
 def is_cloudwatch(text: bytes) -> bool:
@@ -31,10 +53,15 @@ def is_cloudwatch(text: bytes) -> bool:
 def read(text: bytes, arrivals: Ints, source: Source) -> DecodedObject:
     """Decode a text of as many valid JSON records as there are arrivals. Raises DecodeError unless sure that the strict readers would say the same."""
     try:
+        if source.flat and text[:_HEAD_BYTES].lstrip().startswith(b"["):
+            return _flat_arrays(text, arrivals, source.flat, source)
         rows = _OBJECTS.decode_lines(text)
-        _require(len(rows) == len(arrivals) and b"[" not in text and text.count(b"{") <= 3 * len(rows))
+        _require(len(rows) == len(arrivals))
         if source.flat and not is_cloudwatch(text):
+            _require_simple(text, rows, source.flat.labels, arrays=0)
+            _require(not _OTHERS & set().union(*rows) and all(rows))
             return _flat(rows, arrivals, source.flat, source)
+        _require_simple(text, rows, ("dimensions", "value"), arrays=0)
         return _cloudwatch(rows, arrivals, source)
     except (Doubt, pa.ArrowException, msgspec.DecodeError, RecursionError, OverflowError, TypeError, ValueError) as error:
         raise DecodeError(DOUBT, str(error)[:80]) from error
@@ -45,23 +72,42 @@ def _require(condition: object) -> None:
         raise Doubt
 
 
+def _require_simple(text: bytes, rows: list[dict[str, Any]], fields: str | tuple[str, ...], *, arrays: int) -> None:
+    """No arrays but these, and no objects but rows and what these fields hold, or none nested too deep."""
+    _require(text.count(b"[") == arrays)
+    unknown = text.count(b"{") - len(rows) - (MAX_DEPTH - _KNOWN_DEPTH)
+    if unknown > 0:
+        names = (fields,) if isinstance(fields, str) else fields
+        known = sum([type(row.get(name)) for row in rows].count(dict) for name in names)
+        _require(unknown <= known or not are_too_deep(text))
+
+
 def _column(rows: list[dict[str, Any]], name: str) -> pa.Array:
     return _array([row.get(name) for row in rows])
 
 
 def _array(values: list[Any]) -> pa.Array:
     """A column of values of one type; texts with any number or truth value among them are a doubt."""
-    _require(len({type(one) for one in values} - {type(None), int, float}) <= 1)
-    _require(not any(isinstance(one, bool) for one in values))
+    kinds = set(map(type, values))
+    _require(len(kinds - {type(None), int, float}) <= 1 and bool not in kinds)
     return pa.array(values)
 
 
-def _flat(rows: list[dict[str, Any]], arrivals: Ints, mapping: FlatMapping, source: Source) -> DecodedObject:
-    _require(not any(key in row for row in rows for key in ("resourceMetrics", "metrics", "otlp", _STREAM)) and all(rows))
+def _flat_arrays(text: bytes, arrivals: Ints, mapping: FlatMapping, source: Source) -> DecodedObject:
+    """Records that are arrays of rows."""
+    arrays = _ARRAYS.decode_lines(text)
+    lengths = np.array([len(one) for one in arrays], np.int64)
+    rows = list(chain.from_iterable(arrays))
+    _require(len(arrays) == len(arrivals))
+    _require_simple(text, rows, mapping.labels, arrays=len(arrays))
+    return _flat(rows, arrivals, mapping, source, lengths)
+
+
+def _flat(rows: list[dict[str, Any]], arrivals: Ints, mapping: FlatMapping, source: Source, lengths: Ints | None = None) -> DecodedObject:
     labels = (mapping.labels,) if isinstance(mapping.labels, str) else mapping.labels
     fields = {mapping.time, mapping.value, mapping.name, mapping.entity, mapping.type, mapping.org, *labels}
     columns = {name: _column(rows, name) for name in fields if name and not name.startswith(CONSTANT)}
-    return read_columns(columns, arrivals, mapping, source)
+    return read_columns(columns, arrivals, mapping, source, lengths)
 
 
 def _cloudwatch(rows: list[dict[str, Any]], arrivals: Ints, source: Source) -> DecodedObject:

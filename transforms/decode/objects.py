@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from transforms.core.arrivals import Arrivals, hour_of, in_hour, united
 from transforms.core.errors import DecodeError, ObjectUnreadable
 from transforms.core.flat import FlatMapping
 from transforms.core.model import DeadLetter, DecodedObject, DecodeTally
 from transforms.core.plan import Request
 from transforms.decode import columnar, schemas, strict
+from transforms.decode.arriving import Origins
 from transforms.decode.causes import DETAIL_CHARS, TOO_MANY
 from transforms.decode.containers import TABLES, unpack
 from transforms.decode.envelopes import is_envelope, opened, seems_envelope
@@ -58,9 +60,16 @@ def decode_object(body: bytes, *, key: str, arrival_us: int, rules: DecodeRules)
     unpacked = unpack(body, limits)
     source = Source(key=key, arrival_us=arrival_us, org=rules.org, max_record_bytes=rules.max_record_bytes, flat=rules.flat)
     allowance = Allowance(letters=rules.max_dead_letters, inflated_bytes=rules.max_object_bytes, max_expansion=rules.max_expansion)
-    if unpacked.container in TABLES and not unpacked.problem:
-        return joined([NOTHING, *read_table(body, unpacked.container, source, allowance, limits)])
-    return joined([NOTHING, *_parts(unpacked, source, allowance, rules)])
+    is_table = unpacked.container in TABLES and not unpacked.problem
+    parts = read_table(body, unpacked.container, source, allowance, limits) if is_table else _parts(unpacked, source, allowance, rules)
+    return _timed(joined([NOTHING, *parts]), arrival_us)
+
+
+def _timed(decoded: DecodedObject, arrival_us: int) -> DecodedObject:
+    """With the records that were in no envelope in the object's hour."""
+    tally, told = decoded.tally, decoded.arrivals
+    records, dead = tally.records - sum(told.records.values()), tally.dead_records - sum(told.dead_records.values())
+    return replace(decoded, arrivals=united([told, in_hour(hour_of(arrival_us), records, dead)]))
 
 
 def _parts(unpacked: Unpacked, source: Source, allowance: Allowance, rules: DecodeRules) -> Iterator[DecodedObject]:
@@ -80,10 +89,10 @@ def _parts(unpacked: Unpacked, source: Source, allowance: Allowance, rules: Deco
         yield dead_record(source.key, tail, unpacked.problem, data[tail:] + unpacked.rest)
 
 
-def unreadable_object(problem: ObjectUnreadable) -> DecodedObject:
+def unreadable_object(problem: ObjectUnreadable, arrival_us: int) -> DecodedObject:
     """What stands for an object that the archive did not hand out: one record, a dead letter without bytes."""
     letter = DeadLetter(problem.key, 0, problem.cause, problem.detail[:DETAIL_CHARS], b"")
-    return replace(NOTHING, tally=DecodeTally(records=1, dead_records=1), dead_letters=(letter,))
+    return _timed(replace(NOTHING, tally=DecodeTally(records=1, dead_records=1), dead_letters=(letter,)), arrival_us)
 
 
 class _Stretches:
@@ -105,9 +114,12 @@ class _Stretches:
     def parts(self) -> Iterator[DecodedObject]:
         """Consecutive stretches."""
         while self._at < len(self._data):
-            stop = border(self._data, self._at + _LARGE_BYTES)
+            stop = border(self._data, self._at + self._large_bytes())
             part = None if seems_envelope(self._data, self._at) else self._columnar(stop)
             yield from [part] if part else self._small_parts(stop)
+
+    def _large_bytes(self) -> int:
+        return _LARGE_BYTES * columnar.size_factor(self._data, self._at)
 
     def _small_parts(self, until: int) -> Iterator[DecodedObject]:
         is_tried = until - self._at <= _SMALL_BYTES
@@ -126,12 +138,15 @@ class _Stretches:
 
     def _columnar(self, stop: int) -> DecodedObject | None:
         # A stretch has at most one record beyond its size. What is longer holds no records, but perhaps more scalars than fit into memory.
-        if stop - self._at > _LARGE_BYTES + self._source.max_record_bytes:
+        if stop - self._at > self._large_bytes() + self._source.max_record_bytes:
             return None
         try:
-            part = columnar.read(self._data[self._at : stop], self._source)
+            part = columnar.read(self._data[self._at : stop], self._source, self._at)
         except DecodeError:
             return None
+        if len(part.dead_letters) >= self._allowance.letters:
+            return None
+        self._allowance.letters -= len(part.dead_letters)
         self._at = stop
         return part
 
@@ -144,17 +159,21 @@ class _Stretches:
 
     def _enveloped(self) -> Iterator[DecodedObject]:
         """What is in the envelopes that stand here one after the other; if there are any, `_at` moves behind them."""
-        yield from PayloadReader(self._source, self._allowance).parts(self._contents())
+        origins = Origins()
+        yield from PayloadReader(self._source, self._allowance).parts(self._contents(origins))
         if self._error_output:
             yield replace(NOTHING, tally=DecodeTally(error_output=self._error_output))
             self._error_output = 0
+        if (shards := origins.shards()).num_rows:
+            yield replace(NOTHING, arrivals=Arrivals(shards=shards))
 
-    def _contents(self) -> Iterator[Payload | Lost]:
+    def _contents(self, origins: Origins) -> Iterator[Payload | Lost]:
         for frame in frames(self._data, self._at, len(self._data), self._source.max_record_bytes):
             if not isinstance(frame.value, dict) or not is_envelope(frame.value):
                 return
             raw = self._data[frame.start : frame.end]
-            for content, is_error in opened(frame.value, raw, frame.start, self._source.arrival_us, read_error_output=self._read_error_output):
+            arrival_us = self._source.arrival_us
+            for content, is_error in opened(frame.value, raw, frame.start, arrival_us, origins, read_error_output=self._read_error_output):
                 if self._allowance.letters <= 0:
                     self._at = content.offset
                     return

@@ -20,9 +20,10 @@ _LARGE_BYTES: Final = 1 << 29
 """A record from here on goes to the strict reader: its positions would not fit into 32 bits with those of the rest."""
 
 
-def read(messages: Sequence[Message], key: str) -> Part:
-    """Decode records of the object `key`, all of them requests (ExportMetricsServiceRequest, MetricsData)."""
-    labels = LabelReader()
+def read(messages: Sequence[Message], key: str, known: LabelReader | None = None) -> Part:
+    """Decode records of the object `key`, all of them requests (ExportMetricsServiceRequest, MetricsData). `known` remembers labels."""
+    labels = LabelReader() if known is None else known
+    labels.limit()
     return in_record_order([part for first, batch in _batches(messages) for part in _read_batch(batch, first, key, labels)])
 
 

@@ -145,8 +145,8 @@ def _measures(values: Values, summaries: Summaries) -> list[tuple[Floats, Bools]
     is_set = summaries.is_set
     return [
         (values.sum, values.has_sum | is_set),
-        (np.where(is_set, summaries.low, values.min), values.has_min | is_set),
-        (np.where(is_set, summaries.high, values.max), values.has_max | is_set),
+        (np.where(is_set, summaries.low, values.min), np.where(is_set, summaries.has_low, values.has_min)),
+        (np.where(is_set, summaries.high, values.max), np.where(is_set, summaries.has_high, values.has_max)),
     ]
 
 

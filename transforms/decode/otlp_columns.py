@@ -83,9 +83,8 @@ class _Batch:
         numbers = [self._labels.context(resources[parent], data[start:stop]) for parent, start, stop in scopes]
         self._context = np.array(numbers, np.int32)
         self._entities = [self._labels.contexts[one].entity for one in alone]
-        is_bad = np.array([one.entity is None for one in self._labels.contexts], np.bool_)
-        self._reader.doubt(levels.scopes, is_bad[self._context])
-        self._reader.doubt(levels.resources, is_bad[np.array(alone, np.intp)])
+        self._reader.doubt(levels.scopes, np.array([self._labels.contexts[one].entity is None for one in numbers], np.bool_))
+        self._reader.doubt(levels.resources, np.array([one is None for one in self._entities], np.bool_))
 
     def _names(self) -> tuple[list[str], npt.NDArray[np.int32], Bools]:
         """Distinct names, each point's place among them, and whether it has one."""

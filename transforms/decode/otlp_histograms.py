@@ -1,5 +1,6 @@
 """Histograms of very many OTLP points as Arrow lists, at once."""
 
+from itertools import chain
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -7,13 +8,14 @@ import pyarrow as pa
 
 from transforms.core.errors import DecodeError
 from transforms.core.model import HISTOGRAM, Bools, Floats, Ints
+from transforms.core.ragged import taken
 from transforms.decode.exponential import Layout, layout
 from transforms.decode.otlp_spans import Reader, Rows, Spans, last, pick
 from transforms.decode.otlp_values import Values, as_zigzag32
 from transforms.decode.wire import BYTES, VARINT
 from transforms.decode.wire_columns import Octets, packed_varints
 
-_LARGE: Final = 1 << 40
+LARGE: Final = 1 << 40
 """Counts from here on, of which many might not add up in 64 bits, are left to the strict reader."""
 
 
@@ -27,38 +29,61 @@ class Buckets(NamedTuple):
     is_broken: Bools
 
 
+class Run(NamedTuple):
+    """Consecutive buckets of each histogram: index of the first, number, and the counts, flat."""
+
+    first: Ints
+    size: Ints
+    counts: Ints
+
+
 def explicit(reader: Reader, points: Spans, values: Values, rows: Rows) -> Buckets:
     """Buckets of the explicit histograms in these rows."""
     (low, high), (first, end) = ((start[rows], stop[rows]) for start, stop in (values.bounds, values.counts))
     bound_bytes, count_bytes = high - low, end - first
     reader.doubt(points, rows[(bound_bytes % 8 != 0) | (count_bytes % 8 != 0)])
     low, first = low + bound_bytes % 8, first + count_bytes % 8
-    bounds = _gathered(reader.octets, low, high).view(np.float64)
-    counts = _gathered(reader.octets, first, end).view(np.int64)
-    bound_sizes, count_sizes = (high - low) // 8, (end - first) // 8
-    total = values.count[rows].astype(np.int64)
+    bounds = _gathered(reader.octets, low, high).view(np.float64), (high - low) // 8
+    counts = _gathered(reader.octets, first, end).view(np.int64), (end - first) // 8
+    buckets, are_large = explicit_buckets(bounds, counts, values.count[rows].astype(np.int64))
+    reader.doubt(points, rows[are_large])
+    return buckets
+
+
+def explicit_buckets(bounds_of: tuple[Floats, Ints], counts_of: tuple[Ints, Ints], total: Ints) -> tuple[Buckets, Bools]:
+    """Explicit histograms of these bounds and counts, flat with the number of each, and of so many observations.
+
+    The second result are those that must be left to the strict reader.
+    """
+    (bounds, bound_sizes), (counts, count_sizes) = bounds_of, counts_of
     is_bare = (bound_sizes == 0) & (count_sizes == 0)
     if is_bare.any():
         counts = np.insert(counts, (np.cumsum(count_sizes) - count_sizes)[is_bare], total[is_bare])
         count_sizes = np.where(is_bare, 1, count_sizes)
-    reader.doubt(points, rows[_any((counts < 0) | (counts >= _LARGE), count_sizes) & ~is_bare])
+    are_large = _any((counts < 0) | (counts >= LARGE), count_sizes) & ~is_bare
     is_broken = (count_sizes != bound_sizes + 1) | ~_rising(bounds, bound_sizes) | (_sums(counts, count_sizes) != total)
-    return Buckets(bounds, bound_sizes, counts, count_sizes, is_broken)
+    return Buckets(bounds, bound_sizes, counts, count_sizes, is_broken), are_large
 
 
 def exponential(reader: Reader, points: Spans, values: Values, rows: Rows) -> Buckets:
     """Buckets of the exponential histograms in these rows, laid out as `exponential.layout` says."""
     above, below = (_run(reader, points, span, rows) for span in (values.positive, values.negative))
     zero = values.zero_count[rows].astype(np.int64)
-    reader.doubt(points, rows[(zero < 0) | (zero >= _LARGE)])
-    threshold = values.zero_threshold[rows] + 0.0
+    reader.doubt(points, rows[(zero < 0) | (zero >= LARGE)])
+    return exponential_buckets(values.scale[rows], above, below, (zero, values.zero_threshold[rows]), values.count[rows].astype(np.int64))
+
+
+def exponential_buckets(scale: Ints, above: Run, below: Run, zeros: tuple[Ints, Floats], total: Ints) -> Buckets:
+    """Exponential histograms of so many observations, of these scales, positive and negative buckets, zero counts and thresholds."""
+    zero = zeros[0]
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        threshold = zeros[1] + 0.0
     threshold = np.where(zero > 0, np.where(np.isfinite(threshold) & (threshold >= 0), threshold, np.inf), -np.inf)
-    layouts, of_row = _layouts(values.scale[rows], above, below, threshold)
+    layouts, of_row = _layouts(scale, above, below, threshold)
     places = np.array([one[1:] if one else (0, 0, 0) for one in layouts], np.int64).reshape(-1, 3)[of_row]
     widths = np.array([len(one.bounds) if one else 0 for one in layouts], np.int64)
-    bounds, bound_sizes = _taken([one.bounds if one else () for one in layouts], of_row), widths[of_row]
+    bounds, bound_sizes = lists_taken([one.bounds if one else () for one in layouts], of_row), widths[of_row]
     is_broken = np.array([one is None for one in layouts], np.bool_)[of_row]
-    total = values.count[rows].astype(np.int64)
     counts = _placed(above, below, np.where(is_broken, 0, zero), places, bound_sizes, is_broken)
     starts = np.cumsum(bound_sizes + 1) - bound_sizes - 1
     is_bare = (bound_sizes == 0) & ~is_broken
@@ -79,26 +104,18 @@ def bare(count: Ints) -> Buckets:
     return Buckets(np.empty(0, np.float64), none, count, none + 1, np.zeros(len(count), np.bool_))
 
 
-class _Run(NamedTuple):
-    """Consecutive buckets of each histogram: index of the first, number, and the counts, flat."""
-
-    first: Ints
-    size: Ints
-    counts: Ints
-
-
-def _run(reader: Reader, points: Spans, span: tuple[Ints, Ints], rows: Rows) -> _Run:
+def _run(reader: Reader, points: Spans, span: tuple[Ints, Ints], rows: Rows) -> Run:
     buckets = Spans(span[0][rows], span[1][rows], rows, points.record[rows])
     fields = reader.fields(buckets)
     reader.doubt(buckets, fields.owner[pick(fields, 2, VARINT)])
     start, stop = reader.only(buckets, fields, pick(fields, 2, BYTES))
     values, sizes, bad = packed_varints(reader.octets, start, stop)
     counts = values.astype(np.int64)
-    reader.doubt(buckets, bad | _any(counts >= _LARGE, sizes))
-    return _Run(as_zigzag32(last(fields, pick(fields, 1, VARINT), len(rows))), sizes, counts)
+    reader.doubt(buckets, bad | _any(counts >= LARGE, sizes))
+    return Run(as_zigzag32(last(fields, pick(fields, 1, VARINT), len(rows))), sizes, counts)
 
 
-def _layouts(scale: Ints, above: _Run, below: _Run, threshold: Floats) -> tuple[list[Layout | None], Rows]:
+def _layouts(scale: Ints, above: Run, below: Run, threshold: Floats) -> tuple[list[Layout | None], Rows]:
     """The distinct layouts, None for one that can't be, and which one each histogram has."""
     keys = np.stack([scale, above.first, above.size, below.first, below.size, threshold.view(np.int64)], 1)
     packed = pa.FixedSizeBinaryArray.from_buffers(pa.binary(48), len(keys), [None, pa.py_buffer(np.ascontiguousarray(keys))]).dictionary_encode()
@@ -116,7 +133,7 @@ def _layout(key: tuple[int, int, int, int, int], threshold: float) -> Layout | N
         return None
 
 
-def _placed(above: _Run, below: _Run, zero: Ints, places: Ints, bound_sizes: Ints, is_broken: Bools) -> Ints:
+def _placed(above: Run, below: Run, zero: Ints, places: Ints, bound_sizes: Ints, is_broken: Bools) -> Ints:
     """The counts where their layout puts them; of broken ones one zero."""
     starts = np.cumsum(bound_sizes + 1) - bound_sizes - 1
     counts = np.zeros(int((bound_sizes + 1).sum()), np.int64)
@@ -139,9 +156,11 @@ def _ramp(sizes: Ints) -> Ints:
     return np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
 
 
-def _taken(bounds: list[tuple[float, ...]], of_row: Rows) -> Floats:
-    flat: Floats = pa.array(bounds, pa.list_(pa.float64())).take(pa.array(of_row)).flatten().to_numpy() if bounds else np.empty(0, np.float64)
-    return flat
+def lists_taken(bounds: list[tuple[float, ...]], of_row: Rows) -> Floats:
+    """The lists of these places, one after another."""
+    sizes = np.fromiter(map(len, bounds), np.int64, len(bounds))
+    flat = np.fromiter(chain.from_iterable(bounds), np.float64, int(sizes.sum()))
+    return taken(flat, np.append(0, np.cumsum(sizes)), of_row.astype(np.int64))[0]
 
 
 def _lists(flat: Floats | Ints, sizes: Ints) -> pa.ListArray:

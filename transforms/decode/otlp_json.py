@@ -36,15 +36,32 @@ def read_record(envelope: Envelope, document: Any) -> Record:  # noqa: ANN401 - 
     """A request, of which integers are exact. Raises DecodeError (BAD_OTLP) if it is not built like one."""
     record, locator = Record(), Locator(envelope.raw)
     for at, resource_metrics in _objects(document, "resourceMetrics"):
-        resource = _resource(_object(resource_metrics, "resource"))
-        entity, labels = ("", resource) if isinstance(resource, DecodeError) else resource
+        resource = resource_metrics.get("resource")
+        entity, _ = context(resource, None)
         posting = record.add_posting("labeled", envelope.org, entity, envelope.arrival_us)
         for place, scope_metrics in _objects(resource_metrics, "scopeMetrics"):
-            context = _with_scope(labels, _object(scope_metrics, "scope"))
+            _, labels = context(resource, scope_metrics.get("scope"))
             for which, metric in _objects(scope_metrics, "metrics"):
                 path: Path = ("resourceMetrics", at, "scopeMetrics", place, "metrics", which)
-                _Metric(record, posting, context, locator, path).add(metric)
+                _Metric(record, posting, labels, locator, path).add(metric)
     return record
+
+
+def context(resource: object, scope: object) -> tuple[str, Pairs | DecodeError]:
+    """The entity and the labels, or what is wrong with them, of a resource and a scope."""
+    found = _resource(_object({"resource": resource}, "resource"))
+    entity, labels = ("", found) if isinstance(found, DecodeError) else found
+    return entity, _with_scope(labels, _object({"scope": scope}, "scope"))
+
+
+def pairs(attributes: object) -> Pairs:
+    """Labels of an array of attributes. Raises DecodeError for a broken one."""
+    return tuple(_pair(one) for one in _values({"attributes": attributes}, "attributes"))
+
+
+def bounds(values: object) -> tuple[float, ...]:
+    """The bounds in an array. Raises DecodeError for anything else."""
+    return tuple(_required(one) for one in _values({"explicitBounds": values}, "explicitBounds"))
 
 
 class _Metric:
@@ -91,7 +108,7 @@ def _point(element: object) -> Point:
         sum=_double(element, "sum"),
         min=_double(element, "min"),
         max=_double(element, "max"),
-        bounds=tuple(_required(one) for one in _values(element, "explicitBounds")),
+        bounds=bounds(element.get("explicitBounds")),
         bucket_counts=_counts(element),
         scale=_integer(element, "scale", lowest=-(1 << 31)),
         zero_count=_integer(element, "zeroCount"),
@@ -189,7 +206,7 @@ def _with_scope(labels: Pairs | DecodeError, scope: dict[str, Any]) -> Pairs | D
 
 def _pairs_or_broken(holder: dict[str, Any]) -> Pairs | DecodeError:
     try:
-        return tuple(_pair(one) for one in _values(holder, "attributes"))
+        return pairs(holder.get("attributes"))
     except DecodeError as error:
         return DecodeError(BAD_LABELS, error.detail)
 
@@ -210,10 +227,18 @@ def _any_value(value: Any, depth: int = 0) -> AnyValue:  # noqa: ANN401 - any JS
         raise DecodeError(BAD_LABELS, f"{value!a:.80} is not a value, or nested more than {MAX_DEPTH} levels deep")
     kind, content = next(iter(value.items()))
     if kind == "arrayValue":
-        return [_any_value(one, depth + 1) for one in _values(content or {}, "values")]
+        return [_any_value(one, depth + 1) for one in _values(_holder(content), "values")]
     if kind == "kvlistValue":
-        return {str(one.get("key", "")): _any_value(one.get("value"), depth + 1) for one in _values(content or {}, "values")}
+        pairs_of = [_holder(one) for one in _values(_holder(content), "values")]
+        return {str(one.get("key", "")): _any_value(one.get("value"), depth + 1) for one in pairs_of}
     return _scalar(kind, content)
+
+
+def _holder(content: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
+    """The object that a value is; nothing counts as an empty one."""
+    if content and not isinstance(content, dict):
+        raise DecodeError(BAD_LABELS, f"{content!a:.80} is not an object")
+    return content or {}
 
 
 def _scalar(kind: str, content: Any) -> AnyValue:  # noqa: ANN401 - any JSON

@@ -1,5 +1,6 @@
 """Labels of very many points: one Python call for each distinct set of attributes, one for each distinct set of labels."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,6 +18,9 @@ Codes = npt.NDArray[np.int32]
 
 _LUT_LIMIT: Final = 1 << 22
 
+_MAX_KEPT: Final = 1 << 16
+"""Distinct sets of labels that are remembered."""
+
 
 @dataclass(slots=True)
 class Context:
@@ -26,30 +30,56 @@ class Context:
     labels: Pairs | DecodeError
 
 
+def _attributes(key_values: bytes) -> Pairs:
+    return read_pairs([key_values[one.at : one.stop] for one in Message(key_values).fields])
+
+
+def _context(resource: bytes, scope: bytes) -> Context:
+    try:
+        named = Message(scope)
+        pairs = read_pairs(Message(resource).contents(1))
+    except DecodeError as error:
+        return Context(None if error.cause == BAD_OTLP else "", error.with_traceback(None))
+    entity = ""
+    try:
+        entity, labels = split_resource(pairs)
+        return Context(entity, labels + scope_pairs(named.text(1), named.text(2)))
+    except DecodeError as error:
+        return Context(entity, error.with_traceback(None))
+
+
 @dataclass(slots=True)
 class LabelReader:
-    """Reads labels, each distinct one once. `texts` are the distinct `labels_text`s; a code of -1 is a broken set of labels."""
+    """Reads labels, each distinct one once, for as many batches as one likes. Numbers and codes hold until `limit` is called; a code of -1 is a broken set."""
 
-    texts: dict[str, int] = field(default_factory=dict)
+    read_context: Callable[[bytes, bytes], Context] = _context
+    read_attributes: Callable[[bytes], Pairs] = _attributes
+    _texts: list[str] = field(default_factory=list)
+    _codes: dict[str, int] = field(default_factory=dict)
     _contexts: dict[tuple[bytes, bytes], int] = field(default_factory=dict)
     contexts: list[Context] = field(default_factory=list)
     _pairs: dict[bytes, Pairs | DecodeError] = field(default_factory=dict)
     _joined: dict[tuple[int, bytes, float | None], int] = field(default_factory=dict)
+
+    def limit(self) -> None:
+        """Forget everything if that is very much. To be called between batches."""
+        if max(len(self._joined), len(self._pairs), len(self._contexts)) > _MAX_KEPT:
+            for known in (self._texts, self._codes, self._contexts, self.contexts, self._pairs, self._joined):
+                known.clear()
 
     def context(self, resource: bytes, scope: bytes) -> int:
         """Number of the context with these messages."""
         key = resource, scope
         if key not in self._contexts:
             self._contexts[key] = len(self.contexts)
-            self.contexts.append(_context(resource, scope))
+            self.contexts.append(self.read_context(resource, scope))
         return self._contexts[key]
 
     def attributes(self, key_values: bytes) -> Pairs | DecodeError:
         """The labels in fields that hold KeyValue messages, or what is wrong with them (BAD_OTLP: no messages)."""
         if key_values not in self._pairs:
             try:
-                fields = Message(key_values)
-                self._pairs[key_values] = read_pairs([key_values[one.at : one.stop] for one in fields.fields])
+                self._pairs[key_values] = self.read_attributes(key_values)
             except DecodeError as error:
                 self._pairs[key_values] = error.with_traceback(None)
         return self._pairs[key_values]
@@ -81,13 +111,15 @@ class LabelReader:
             text = joined_labels(labels, pairs, () if rank is None else (("quantile", quantile_text(rank)),))
         except DecodeError:
             return -1
-        return self.texts.setdefault(text, len(self.texts))
+        code = self._codes.setdefault(text, len(self._texts))
+        if code == len(self._texts):
+            self._texts.append(text)
+        return code
 
     def column(self, codes: Codes) -> pa.DictionaryArray:
         """Labels of these codes, none of which is -1."""
-        present, place = dense(codes.astype(np.int64), len(self.texts))
-        texts = list(self.texts)
-        return pa.DictionaryArray.from_arrays(pa.array(place.astype(np.int32)), pa.array([texts[one] for one in present.tolist()], pa.string()))
+        present, place = dense(codes.astype(np.int64), len(self._texts))
+        return pa.DictionaryArray.from_arrays(pa.array(place.astype(np.int32)), pa.array([self._texts[one] for one in present.tolist()], pa.string()))
 
 
 def dense(values: npt.NDArray[np.int64], end: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]:
@@ -101,17 +133,3 @@ def dense(values: npt.NDArray[np.int64], end: int) -> tuple[npt.NDArray[np.int64
     number = np.zeros(end, np.intp)
     number[present] = np.arange(len(present))
     return present, number[values]
-
-
-def _context(resource: bytes, scope: bytes) -> Context:
-    try:
-        named = Message(scope)
-        pairs = read_pairs(Message(resource).contents(1))
-    except DecodeError as error:
-        return Context(None if error.cause == BAD_OTLP else "", error.with_traceback(None))
-    entity = ""
-    try:
-        entity, labels = split_resource(pairs)
-        return Context(entity, labels + scope_pairs(named.text(1), named.text(2)))
-    except DecodeError as error:
-        return Context(entity, error.with_traceback(None))

@@ -3,7 +3,11 @@
     gauge, non-monotonic cumulative sum  → gauge                 delta sum               → delta
     monotonic cumulative sum             → counter               histogram of any form   → histogram, cumulative histogram
     summary                              → counters NAME.count and NAME.sum, and a gauge NAME with the label `quantile` for each of its values
-    summary of exactly the quantiles 0 and 1 → histogram of which count, sum, min and max are known: a statistic set, as CloudWatch sends them
+    summary that is a statistic set      → histogram of which count, sum, min (quantile 0) and max (quantile 1) are known
+
+A summary is a statistic set, of its own period alone, if a CloudWatch metric stream sent it (`is_of_metric_stream`), whatever quantiles it has: percentiles
+can't be merged and are not kept, as in the stream's JSON. Of other producers it is one if it has exactly the quantiles 0 and 1; any other summary of theirs
+counts from its start on, as OTLP says.
 
 A point is broken before it is dropped; what is looked at, in this order: name, labels, time, temporality, no-recorded-value flag, value. An empty name is a
 missing one. A histogram is broken unless its bounds are finite and strictly increasing, there is one bucket more than bounds (or there are neither), and the
@@ -16,7 +20,7 @@ from itertools import pairwise
 from typing import Final, Literal, NamedTuple
 
 from transforms.core.errors import DecodeError
-from transforms.decode.attributes import Pairs, joined_labels, quantile_text
+from transforms.decode.attributes import Pairs, is_of_metric_stream, joined_labels, quantile_text
 from transforms.decode.causes import BAD_NAME, BAD_TEMPORALITY, BAD_TIME, BAD_VALUE
 from transforms.decode.exponential import layout
 from transforms.decode.scalars import TIME_FROM_S, TIME_TO_S
@@ -94,7 +98,7 @@ def rows(metric: Metric, point: Point, context: Pairs | DecodeError) -> list[Row
     """The points that a point of OTLP is; `context` are the labels of resource and scope. Raises DecodeError for a broken one."""
     if not metric.name:
         raise DecodeError(BAD_NAME, "no name" if metric.name == "" else "the name is not UTF-8")
-    is_set = metric.form == "summary" and sorted(quantile for quantile, _ in point.quantiles) == [0.0, 1.0]
+    is_set = metric.form == "summary" and _is_statistic_set(metric.name, point, context)
     ranks = [] if is_set or metric.form != "summary" else [quantile_text(quantile) for quantile, _ in point.quantiles]
     labels, ranked = _labels(point, context, ranks)
     time_us = _time_us(point.time_ns)
@@ -107,6 +111,11 @@ def rows(metric: Metric, point: Point, context: Pairs | DecodeError) -> list[Row
     if metric.form in ("gauge", "sum"):
         return [valued(blank, point.value)]
     return [measured(blank, _statistics(point) if is_set else _histogram(metric, point))]
+
+
+def _is_statistic_set(name: str, point: Point, context: Pairs | DecodeError) -> bool:
+    is_of_stream = not isinstance(context, DecodeError) and is_of_metric_stream(name, context)
+    return is_of_stream or sorted(quantile for quantile, _ in point.quantiles) == [0.0, 1.0]
 
 
 def valued(row: Row, value: float | None) -> Row:
@@ -148,17 +157,15 @@ def _summary(blank: Row, point: Point, ranked: list[str], flagged: str) -> list[
     gauges = [blank._replace(labels=labels, kind=GAUGE) for labels in ranked]
     if flagged:
         return [row._replace(dropped=flagged) for row in counters + gauges]
-    _require_count(point.count)
-    if not all(0 <= quantile <= 1 for quantile, _ in point.quantiles):
-        raise DecodeError(BAD_VALUE, f"quantiles {[quantile for quantile, _ in point.quantiles]} are not all between 0 and 1")
+    _require_summary(point)
     values = [float(point.count), _sum(point), *(value for _, value in point.quantiles)]
     return [valued(row, value) for row, value in zip(counters + gauges, values, strict=True)]
 
 
 def _statistics(point: Point) -> HistogramValue:
-    _require_count(point.count)
-    bottom, top = (value for _, value in sorted(point.quantiles, key=lambda one: one[0]))
-    return HistogramValue(point.count, _sum(point), bottom, top, (), (point.count,))
+    _require_summary(point)
+    values = dict(point.quantiles)
+    return HistogramValue(point.count, _sum(point), values.get(0.0), values.get(1.0), (), (point.count,))
 
 
 def _histogram(metric: Metric, point: Point) -> HistogramValue:
@@ -192,6 +199,12 @@ def measured(row: Row, histogram: HistogramValue) -> Row:
     if not all(map(math.isfinite, known)):
         return row._replace(dropped="nan" if any(map(math.isnan, known)) else "infinite")
     return row._replace(histogram=histogram)
+
+
+def _require_summary(point: Point) -> None:
+    _require_count(point.count)
+    if not all(0 <= quantile <= 1 for quantile, _ in point.quantiles):
+        raise DecodeError(BAD_VALUE, f"quantiles {[quantile for quantile, _ in point.quantiles]} are not all between 0 and 1")
 
 
 def _require_count(count: int) -> None:

@@ -47,6 +47,7 @@ class Reader:
         self.octets = Octets([message.data for message in messages])
         self.doubtful = np.zeros(len(messages), np.bool_)
         self._lengths = np.array([len(message.data) for message in messages], np.int64)
+        self._levels: Levels | None = None
 
     def doubt(self, spans: Spans, rows: Rows | Bools) -> None:
         """The requests of these messages are in doubt."""
@@ -68,7 +69,12 @@ class Reader:
         return start, stop
 
     def levels(self) -> Levels:
-        """Everything down to the points, which are not looked into."""
+        """Everything down to the points, which are not looked into; read once."""
+        if self._levels is None:
+            self._levels = self._read_levels()
+        return self._levels
+
+    def _read_levels(self) -> Levels:
         requests = self._requests()
         resources = children(requests, self.fields(requests), (1,))
         of_resource = self.fields(resources)

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from transforms.core.arrivals import hour_of, in_hour
 from transforms.core.errors import DecodeError
 from transforms.core.model import DecodedObject
 from transforms.decode import columnar, schemas
+from transforms.decode.arriving import timed
 from transforms.decode.causes import TOO_DEEP, TOO_MANY
 from transforms.decode.containers import TABLES, unpack
 from transforms.decode.framing import frames
@@ -21,6 +23,9 @@ _LARGE_BYTES: Final = 1 << 20
 _SMALL_BYTES: Final = 1 << 16
 _LARGEST_BYTES: Final = 1 << 26
 """The columnar path reads batches of the first size; where one is in doubt, of the second. A batch larger than the third, of one payload, is not tried."""
+
+_BINARY_BYTES: Final = 1 << 22
+"""Size of batches without JSON."""
 
 MAX_DEPTH: Final = 8
 """Aggregates and containers within each other."""
@@ -51,21 +56,24 @@ class PayloadReader:
 
     def parts(self, contents: Iterable[Payload | Lost]) -> Iterator[DecodedObject]:
         """What the contents hold, a part for each batch and each dead letter."""
-        batch, size = list[Payload](), 0
+        batch, size, limit = list[Payload](), 0, 0
         for one in self._unwrapped_all(contents):
             if isinstance(one, Lost):
                 yield self._dead(one)
                 continue
-            if batch and (size >= _LARGE_BYTES or is_text(one.data) != is_text(batch[0].data)):
+            if batch and (size >= limit or is_text(one.data) != is_text(batch[0].data)):
                 yield from self._read(batch)
                 batch, size = [], 0
+            if not batch:
+                limit = _LARGE_BYTES * columnar.size_factor(one.data) if is_text(one.data) else _BINARY_BYTES
             batch.append(one)
             size += len(one.data)
         yield from self._read(batch)
 
     def _dead(self, lost: Lost) -> DecodedObject:
         self._allowance.letters -= 1
-        return dead_record(self._source.key, *lost)
+        dead = dead_record(self._source.key, lost.offset, lost.problem, lost.raw)
+        return dead if lost.arrival_us is None else replace(dead, arrivals=in_hour(hour_of(lost.arrival_us), 1, 1))
 
     def _unwrapped_all(self, contents: Iterable[Payload | Lost]) -> Iterator[Payload | Lost]:
         for one in contents:
@@ -85,18 +93,20 @@ class PayloadReader:
             yield payload
             return
         if depth == 0:
-            yield Lost(payload.offset, DecodeError(TOO_DEEP, f"more than {MAX_DEPTH} aggregates and containers within each other"), payload.data)
+            yield Lost(
+                payload.offset, DecodeError(TOO_DEEP, f"more than {MAX_DEPTH} aggregates and containers within each other"), payload.data, payload.arrival_us
+            )
             return
         inner = [found.data] if found else []
         if found:
             self._allowance.inflated_bytes -= len(found.data)
             for problem in [*(lost.problem for lost in found.lost), *filter(None, [found.problem])]:
-                yield Lost(payload.offset, problem, payload.data)
+                yield Lost(payload.offset, problem, payload.data, payload.arrival_us)
         else:
             try:
                 inner = user_records(payload.data)
             except DecodeError as error:
-                yield Lost(payload.offset, error.with_traceback(None), payload.data)
+                yield Lost(payload.offset, error.with_traceback(None), payload.data, payload.arrival_us)
         for data in inner:
             yield from self._unwrapped(payload._replace(data=data), depth - 1)
 
@@ -109,21 +119,25 @@ class PayloadReader:
             if batch:
                 binaries = schemas.read(batch, self._source)
                 self._allowance.letters -= len(binaries.dead_letters)
-                yield binaries
+                yield timed(binaries, batch)
         elif part := self._columnar(batch):
-            yield part
+            yield timed(part, batch)
         else:
             portions = list(_portions(batch))
             for portion in portions:
-                yield (self._columnar(portion) if len(portions) > 1 else None) or self._strict(portion)
+                yield timed((self._columnar(portion) if len(portions) > 1 else None) or self._strict(portion), portion)
 
     def _columnar(self, batch: Sequence[Payload]) -> DecodedObject | None:
         if sum(len(one.data) for one in batch) > _LARGEST_BYTES:
             return None
         try:
-            return columnar.read_payloads(batch, self._source)
+            part = columnar.read_payloads(batch, self._source)
         except DecodeError:
             return None
+        if len(part.dead_letters) >= self._allowance.letters:
+            return None
+        self._allowance.letters -= len(part.dead_letters)
+        return part
 
     def _strict(self, batch: Sequence[Payload]) -> DecodedObject:
         """The records of each payload, one after the other; when dead letters have cost too much, the rest of a payload is one."""

@@ -72,10 +72,30 @@ def require_plain_numbers(text: bytes, *, fields: int, strings: int, brackets: i
     """
     if _quotes(text) == 2 * (fields + strings):
         return
-    if _opening_brackets(text) > brackets + MAX_DEPTH - _KNOWN_DEPTH:
-        raise DecodeError(DOUBT, "unknown fields may be nested too deep")
+    _require_shallow(text, brackets + MAX_DEPTH - _KNOWN_DEPTH)
     if b"\\" in text or _may_quote_numbers(text):
         _require_numeric(_quoted_numbers(text, is_bare=is_bare))
+
+
+def require_shallow(text: bytes, records: int) -> None:
+    """Raise `DecodeError` if one of these objects, which are valid JSON, may be nested too deep."""
+    _require_shallow(text, records + MAX_DEPTH - 1)
+
+
+def _require_shallow(text: bytes, brackets: int) -> None:
+    if _opening_brackets(text) > brackets:
+        raise DecodeError(DOUBT, "unknown fields may be nested too deep")
+
+
+def record_spans(text: bytes) -> list[tuple[int, bytes]]:
+    """Where each of the JSON values in the text stands, and its bytes. The text is one that `count_records` accepts."""
+    spans, at = list[tuple[int, bytes]](), 0
+    for record in _RECORDS.decode_lines(text):
+        raw = bytes(record)
+        at = text.index(raw, at)
+        spans.append((at, raw))
+        at += len(raw)
+    return spans
 
 
 def _blocks(text: bytes) -> list[Bytes]:

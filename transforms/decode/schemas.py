@@ -114,11 +114,10 @@ def _read_texts(payloads: Sequence[Payload], places: Sequence[int], source: Sour
 
 
 def _read_text(payload: Payload, place: int, source: Source) -> Part:
-    own = replace(source, arrival_us=payload.arrival_us)
     try:
-        decoded = columnar.read(payload.data, own)
+        decoded = columnar.read_payloads([payload], source)
     except DecodeError:
-        columns = Columns(own, payload.offset)
+        columns = Columns(replace(source, arrival_us=payload.arrival_us), payload.offset)
         for frame in frames(payload.data, 0, len(payload.data), source.max_record_bytes):
             columns.add_record(frame, payload.data[frame.start : frame.end])
         decoded = columns.decoded()
@@ -140,7 +139,7 @@ def _read_binaries(payloads: Sequence[Payload], places: Sequence[int], source: S
         else:
             requests.append(Message(request, source.org, arrival_us, offset, data))
             numbers.append(place)
-    return [others.part(), otlp.read(requests, source.key).numbered(numbers)]
+    return [others.part(), otlp.read(requests, source.key, source.labels).numbered(numbers)]
 
 
 def _begins_like_request(data: bytes) -> bool:

@@ -25,6 +25,7 @@ from transforms.decode.framing import Frame, element_spans, frames
 from transforms.decode.joining import in_record_order
 from transforms.decode.json_schemas import json_reader
 from transforms.decode.otlp import request_bytes
+from transforms.decode.otlp_labels import LabelReader
 from transforms.decode.scalars import EXACT_BELOW, TIME_FROM_S, TIME_TO_S, Json, arrival_us, is_text, number, time_s
 
 IDENTITY: Final = {"host": "hostId", "service": "service"}
@@ -42,13 +43,14 @@ _Point = TypeVar("_Point")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where a record comes from, and what holds where it doesn't say so itself."""
+    """Where a record comes from, and what holds where it doesn't say so itself. `labels` remembers those of the object's OTLP points."""
 
     key: str
     arrival_us: int
     org: str = ""
     max_record_bytes: int = 1 << 26
     flat: FlatMapping | None = None
+    labels: LabelReader = field(default_factory=LabelReader, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +204,7 @@ class Columns:
     def decoded(self) -> DecodedObject:
         """All of it, as columns. To be called once."""
         own = Part(self._own(), np.array(self.posting_record, np.int64), np.array(self.letter_record, np.int64))
-        return in_record_order([own, self.others.part(), otlp.read(self.requests, self.source.key).numbered(self.request_record)]).decoded
+        return in_record_order([own, self.others.part(), otlp.read(self.requests, self.source.key, self.source.labels).numbered(self.request_record)]).decoded
 
     def _own(self) -> DecodedObject:
         types, orgs, entities, roles, arrivals = zip(*self.postings, strict=True) if self.postings else ((),) * 5

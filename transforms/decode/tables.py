@@ -7,12 +7,12 @@ points.
 A table is read in parts that become columns at once; where one is in doubt, each of its rows is written as JSON and read by the strict reader. The `offset` of
 a dead letter is the number of its row, from 0, and `raw` the row as JSON. A part that is damaged ends the reading.
 
-An object that would take more memory than the limits is one dead letter: Parquet is refused by what its footer says and its dictionaries would grow to, a
-stripe of ORC is measured when it has been read.
+An object that would take more memory than the limits is one dead letter: it is refused by what it says itself before anything is read (table_sizes.py), and by
+what dictionaries would grow to. What was read is measured, too, part by part: an ORC footer may say less than there is.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -30,6 +30,7 @@ from transforms.decode.framing import frames
 from transforms.decode.joining import dead_record
 from transforms.decode.payloads import Allowance
 from transforms.decode.strict import Columns, Source
+from transforms.decode.table_sizes import orc_bytes, parquet_sizes
 from transforms.decode.unpacked import TooMuch, UnpackLimits
 
 _LARGE_ROWS: Final = 4096
@@ -61,21 +62,6 @@ def read_table(body: bytes, container: str, source: Source, allowance: Allowance
     return parts
 
 
-def _of_row_group(files: Sequence[pyarrow.parquet.ParquetFile], group: int) -> Iterator[pa.RecordBatch]:
-    """A row group's rows, by the first of the readers that can begin with it: texts in delta encodings can't be read as dictionaries."""
-    rows = 0
-    for place, file in enumerate(files, 1):
-        try:
-            for batch in file.iter_batches(_LARGE_ROWS, row_groups=[group], use_threads=False):
-                rows += batch.num_rows
-                yield batch
-        except (pa.ArrowException, OSError):
-            if rows or place == len(files):
-                raise
-        else:
-            return
-
-
 class _Reader:
     """Reads one file; `rows` were read so far."""
 
@@ -91,29 +77,35 @@ class _Reader:
         """The rows in their order, in parts."""
         data = pa.BufferReader(body)
         if container == "parquet":
-            metadata = pyarrow.parquet.read_metadata(data)
-            texts = self._check_parquet(metadata)
-            files = [pyarrow.parquet.ParquetFile(data, read_dictionary=names) for names in (texts, None)]
-            # A batch of two row groups would have two dictionaries, which Arrow can't put together within lists.
-            for group in range(metadata.num_row_groups):
-                yield from _of_row_group(files, group)
+            yield from self._of_row_groups(body, data)
             return
         file = pyarrow.orc.ORCFile(data)
-        self._require_room(file.nrows * _NUMBER_BYTES)
+        self._require_room(max(file.nrows * _NUMBER_BYTES, orc_bytes(file.reader.serialized_file_tail())))
         for stripe in range(file.nstripes):
             batch = file.read_stripe(stripe)
             for start in range(0, batch.num_rows, _LARGE_ROWS):
                 yield batch.slice(start, _LARGE_ROWS)
 
-    def _check_parquet(self, metadata: pyarrow.parquet.FileMetaData) -> list[str]:
-        """Raise `TooMuch` if the file says itself that it takes too much memory; returns the columns of texts, to be read as dictionaries.
+    def _of_row_groups(self, body: bytes, data: pa.BufferReader) -> Iterator[pa.RecordBatch]:
+        """Texts are read as dictionaries, so that those that repeat are measured before they are written out; those in delta encodings can't be."""
+        metadata = pyarrow.parquet.read_metadata(data)
+        self._check_parquet(metadata)
+        sizes = parquet_sizes(body)
+        self._require_room(sizes.value_bytes)
+        columns = [metadata.schema.column(place) for place in range(metadata.num_columns)]
+        # A batch of two row groups would have two dictionaries, which Arrow can't put together within lists.
+        for group, deltas in zip(range(metadata.num_row_groups), sizes.delta_columns, strict=True):
+            texts = [one.path for place, one in enumerate(columns) if one.physical_type == "BYTE_ARRAY" and place not in deltas]
+            file = pyarrow.parquet.ParquetFile(data, metadata=metadata, read_dictionary=texts)
+            yield from file.iter_batches(_LARGE_ROWS, row_groups=[group], use_threads=False)
+
+    def _check_parquet(self, metadata: pyarrow.parquet.FileMetaData) -> None:
+        """Raise `TooMuch` if the footer says that the file takes too much memory.
 
         The row groups' column chunks are not asked: damaged metadata of theirs abort the process (pyarrow 25).
         """
         sizes = (metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
         self._require_room(sum(max(0, size) for size in sizes) + _NUMBER_BYTES * metadata.num_rows * metadata.num_columns)
-        columns = (metadata.schema.column(place) for place in range(metadata.num_columns))
-        return sorted({column.path for column in columns if column.physical_type == "BYTE_ARRAY"})
 
     def _require_room(self, size: int) -> None:
         if size > self._left:

@@ -30,11 +30,15 @@ class UnpackLimits:
 
 
 class Lost(NamedTuple):
-    """A part of a container that could not be read while what follows it could: its bytes as stored, and how many inflated bytes stand before it."""
+    """A part of a container that could not be read while what follows it could: its bytes as stored, and how many inflated bytes stand before it.
+
+    `arrival_us` of None: when the object did.
+    """
 
     offset: int
     problem: DecodeError
     raw: bytes
+    arrival_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

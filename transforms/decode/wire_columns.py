@@ -151,7 +151,8 @@ def packed_varints(octets: Octets, start: Ints, stop: Ints) -> tuple[Bits, Ints,
     joined = octets.binary(start, stop)
     size = stop - start
     data = np.frombuffer(joined.buffers()[2], np.uint8, int(size.sum())) if len(start) and size.sum() else np.empty(0, np.uint8)
-    ends = np.flatnonzero(data < 0x80)
+    is_end = data < 0x80
+    ends = np.flatnonzero(is_end)
     begins = np.append(0, ends[:-1] + 1) if len(ends) else ends
     lengths = ends - begins + 1
     value = np.zeros(len(ends), np.uint64)
@@ -159,14 +160,13 @@ def packed_varints(octets: Octets, start: Ints, stop: Ints) -> tuple[Bits, Ints,
         rows = np.flatnonzero(lengths > place) if place else slice(None)
         value[rows] |= (data[begins[rows] + place] & 0x7F).astype(np.uint64) << np.uint64(7 * place)
     edges = np.append(0, np.cumsum(size))
-    first = np.searchsorted(ends, edges[:-1])
-    past = np.searchsorted(ends, edges[1:])
+    passed = np.append(0, np.cumsum(is_end, dtype=np.int64))[edges]
     bad = np.zeros(len(start), np.bool_)
     filled = np.flatnonzero(size)
     bad[filled] = data[edges[1:][filled] - 1] >= 0x80
     if (lengths > 8).any():
         bad[np.unique(np.searchsorted(edges, begins[lengths > 8], "right") - 1)] = True
-    return value, past - first, bad
+    return value, np.diff(passed), bad
 
 
 def _one_by_one(data: bytes, owner: npt.NDArray[np.int32], at: Ints, end: Ints, bad: Bools) -> Fields:

@@ -1,16 +1,17 @@
 """What a run's ledger says: finished work, counts, dead letters."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from transforms.core.accounts import Account, Missing, UnitRecord, account, missing
-from transforms.core.coverage import HourCoverage, without_unreadable
+from transforms.core.arrivals import united
+from transforms.core.coverage import Coverage, over_by, when_read
 from transforms.core.granularity import HOUR_S, Range
 from transforms.core.model import DeadLetter
 from transforms.core.plan import Plan
 from transforms.core.time import unite
 from transforms.decode.causes import LOST, UNREADABLE
 from transforms.steps.ledger import Ledger
-from transforms.steps.staging import Footer, read_footer
+from transforms.steps.staging import Footer, read_arrivals, read_footer
 
 
 def missing_of(plan: Plan, ledger: Ledger) -> Missing:
@@ -34,16 +35,18 @@ def account_of(plan: Plan, ledger: Ledger) -> Account:
     return account([one.counts for one in footers(plan, ledger)], list(records(plan, ledger)))
 
 
-def coverage_of(plan: Plan, letters: Iterable[DeadLetter]) -> tuple[HourCoverage, ...]:
-    """The planned coverage less the objects that turned out to be unreadable, as a whole or from some byte on, by the run's dead letters."""
-    broken = {letter.object for letter in letters if letter.cause in {*LOST, *UNREADABLE}}
-    return without_unreadable(plan.coverage, [span[0] for key in broken if (span := plan.request.keys.times(key))])
+def coverage_of(plan: Plan, ledger: Ledger) -> Coverage:
+    """The planned coverage less what was not there when it was read: objects, as a whole or from some byte on, records, and records of some shards."""
+    broken = {letter.object for letter in dead_letters(plan, ledger) if letter.cause in {*LOST, *UNREADABLE}}
+    unreadable_s = [span[0] for key in broken if (span := plan.request.keys.times(key))]
+    arrivals = united(read_arrivals(ledger.staging_file(group)) for group in sorted(ledger.staged()))
+    return when_read(plan.coverage, unreadable_s, arrivals, over_by(plan.selection.needed(), plan.created_s))
 
 
 def held_back(plan: Plan, ledger: Ledger) -> tuple[Range, ...]:
     """The hours whose coverage is below the run's minimum, once all groups are staged; their buckets are not written."""
     least = plan.request.min_coverage
-    hours = coverage_of(plan, dead_letters(plan, ledger)) if least else ()
+    hours = coverage_of(plan, ledger).hours if least else ()
     return unite((one.start_s, one.start_s + HOUR_S) for one in hours if one.share < least)
 
 

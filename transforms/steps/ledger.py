@@ -5,6 +5,7 @@
     RUN_DIR/membership.arrow    role membership, if any was given
     RUN_DIR/staging/000017.arrow    a read group decoded: its existence is its ledger entry
     RUN_DIR/units/host-2025-11-01-0003.json    a unit rolled up and in the store
+    RUN_DIR/restored/host-2025-11-01-0003.arrow    which buckets of the unit the store then had from this run
     RUN_DIR/report.json         the run is finished; staging files may be gone
     RUN_DIR/lock                held while a driver works on the run
 
@@ -45,7 +46,7 @@ class Ledger:
 
     def create(self, plan: Plan, manifest: Manifest, membership: pa.Table | None) -> None:
         """Stores a plan and what belongs to it. The plan comes last: a directory without one counts as not planned."""
-        for folder in ("staging", "units"):
+        for folder in ("staging", "units", "restored"):
             (self.path / folder).mkdir(parents=True, exist_ok=True)
         _write_arrow(self.path / "manifest.arrow", manifest.to_arrow())
         if membership is None:
@@ -93,6 +94,17 @@ class Ledger:
     def record(self, record: UnitRecord) -> None:
         """Notes a unit as done."""
         write_whole(self.record_file(str(record.unit)), json.dumps(record.to_data(), separators=(",", ":")).encode(), name="record")
+
+    def keep_restored(self, unit: Unit, buckets: pa.Table) -> None:
+        """Notes which buckets of a unit the store has from this run; before its record. Columns: `core.restored.RESTORED`."""
+        Files().replace_soon(self._restored_file(unit), lambda temporary: temporary.write_bytes(_arrow_bytes(buckets)), name="restored")
+
+    def restored(self, unit: Unit) -> pa.Table:
+        """What `keep_restored` noted. Raises IncompleteError if that is gone."""
+        return _read_arrow(self._restored_file(unit))
+
+    def _restored_file(self, unit: Unit) -> Path:
+        return self.path / "restored" / f"{unit}.arrow"
 
     def recorded(self, unit: Unit) -> UnitRecord | None:
         """The unit's record, if it is done."""
@@ -200,10 +212,14 @@ def write_whole(path: Path, content: "bytes | pa.Buffer", *, name: str) -> None:
 
 
 def _write_arrow(path: Path, table: pa.Table) -> None:
+    write_whole(path, _arrow_bytes(table), name="manifest")
+
+
+def _arrow_bytes(table: pa.Table) -> pa.Buffer:
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, table.schema) as writer:
+    with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
         writer.write_table(table)
-    write_whole(path, sink.getvalue(), name="manifest")
+    return sink.getvalue()
 
 
 def _read_arrow(path: Path) -> pa.Table:

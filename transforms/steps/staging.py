@@ -1,6 +1,7 @@
 """Staging files: one per read group, slices by unit and a footer with the slice index, all counts and the dead letters.
 
 The file is an Arrow IPC file whose record batch `offset` is the slice of one unit (rows of SLICE_SCHEMA) and whose footer metadata `footer` is a JSON object.
+Beside it `arrivals` is another one, read only where coverage is asked for: with many shards it has some hundred bytes for each.
 """
 
 import base64
@@ -12,6 +13,7 @@ from typing import Final, NamedTuple
 
 import pyarrow as pa
 
+from transforms.core.arrivals import Arrivals
 from transforms.core.counts import Counts
 from transforms.core.errors import IncompleteError
 from transforms.core.model import SLICE_SCHEMA, DeadLetter
@@ -21,6 +23,7 @@ from transforms.core.units import Unit
 from transforms.stores.files import Files
 
 _KEY: Final = b"footer"
+_ARRIVALS_KEY: Final = b"arrivals"
 
 
 class Slice(NamedTuple):
@@ -49,10 +52,11 @@ def write_staging(path: Path, group: int, staged: GroupSlices, dead_letters: Seq
     What a power failure takes of it is its end, and with that the footer: it is staged again then.
     """
     slices = tuple(Slice(one.unit, group, offset, one.points) for offset, one in enumerate(staged.index))
+    metadata = {_ARRIVALS_KEY: _arrivals_to_json(staged.arrivals)}
     footer = Footer(slices=slices, counts=staged.counts, dead_letters=tuple(dead_letters), steps=steps or {}, lateness=staged.lateness)
 
     def write(temporary: Path) -> None:
-        with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, SLICE_SCHEMA, metadata={_KEY: _to_json(footer)}) as writer:
+        with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, SLICE_SCHEMA, metadata=metadata | {_KEY: _to_json(footer)}) as writer:
             for one in staged.index:
                 writer.write_batch(staged.batch.slice(one.first_row, one.rows))
 
@@ -64,6 +68,12 @@ def read_footer(path: Path) -> Footer:
     """The footer alone; the slices' data are not read."""
     with _open(path) as reader:
         return _from_json(reader.metadata[_KEY])
+
+
+def read_arrivals(path: Path) -> Arrivals:
+    """When the group's records arrived."""
+    with _open(path) as reader:
+        return _arrivals_from_json(reader.metadata[_ARRIVALS_KEY])
 
 
 def read_slice(path: Path, offset: int) -> pa.RecordBatch:
@@ -94,3 +104,19 @@ def _from_json(text: bytes) -> Footer:
         steps=data["steps"],
         lateness=tuple(data.get("lateness", ())),
     )
+
+
+def _arrivals_to_json(arrivals: Arrivals) -> bytes:
+    data = {"records": list(arrivals.records.items()), "dead_records": list(arrivals.dead_records.items()), "shards": ""}
+    if arrivals.shards.num_rows:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, arrivals.shards.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+            writer.write_table(arrivals.shards)
+        data["shards"] = base64.b64encode(sink.getvalue()).decode()
+    return json.dumps(data, separators=(",", ":")).encode()
+
+
+def _arrivals_from_json(text: bytes) -> Arrivals:
+    data = json.loads(text)
+    hours = dict(data["records"]), dict(data["dead_records"])
+    return Arrivals(*hours, pa.ipc.open_stream(base64.b64decode(data["shards"])).read_all()) if data["shards"] else Arrivals(*hours)

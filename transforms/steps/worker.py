@@ -15,11 +15,11 @@ from transforms.archive import Archive, open_archive
 from transforms.core.accounts import UnitRecord
 from transforms.core.counts import RECORDS, count
 from transforms.core.errors import IncompleteError, ObjectUnreadable
-from transforms.core.granularity import Range
 from transforms.core.manifest import ArchiveObject
 from transforms.core.model import DeadLetter
 from transforms.core.outcome import unit_record
 from transforms.core.plan import Plan
+from transforms.core.restored import read_back, restored
 from transforms.core.roles import Membership
 from transforms.core.rollup import UnitRollups, roll_up_in_passes
 from transforms.core.rows import joined
@@ -34,7 +34,7 @@ from transforms.steps.ledger import Ledger
 from transforms.steps.pool import map_ahead
 from transforms.steps.staging import Footer, Slice, read_footer, read_slice, write_staging
 from transforms.stores import open_store
-from transforms.stores.protocol import RollupStore
+from transforms.stores.protocol import KeptOut, RollupStore
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _KEPT_BYTES = -1, -3, 64 << 20
 
@@ -77,8 +77,12 @@ class Worker:
         return self.ledger.membership()
 
     @cached_property
-    def _held(self) -> tuple[Range, ...]:
-        return held_back(self.plan, self.ledger)
+    def _kept_out(self) -> KeptOut:
+        return KeptOut(held_back(self.plan, self.ledger), self.plan.left)
+
+    @cached_property
+    def _verified(self) -> frozenset[Unit]:
+        return self.plan.verified_units()
 
     @cached_property
     def _objects(self) -> tuple[ArchiveObject, ...]:
@@ -107,7 +111,7 @@ class Worker:
                 body = next(bodies)
             with watch.step("decode"):
                 if isinstance(body, ObjectUnreadable):
-                    decoded = unreadable_object(body)
+                    decoded = unreadable_object(body, planned.arrival_in(request.keys))
                 else:
                     decoded = decode_object(body, key=planned.key, arrival_us=planned.arrival_in(request.keys), rules=rules)
             with watch.step("select"):
@@ -146,7 +150,14 @@ class Worker:
         rollups = self._rolled_up(unit, slices, watch)
         with watch.step("upsert"):
             tables = {name: joined([one.tables[name] for one in rollups]) for name in self._selection.computed}
-            record = unit_record(unit, rollups, tables, self._merge(unit, tables), self._selection)
+            merged = self._merge(unit, tables)
+        record = unit_record(unit, rollups, tables, merged, self._selection)
+        if not self.plan.request.dry_run:
+            self.ledger.keep_restored(unit, restored(tables, merged, self.plan.windows.range_of(unit.window)))
+        if unit in self._verified:
+            with watch.step("read back"):
+                number, different = read_back(tables, merged, self._preview(unit, tables))
+            record = replace(record, read_back=number, different=different)
         record = replace(record, finished_s=time.time(), steps=watch.steps)
         self.ledger.record(record)
         return record
@@ -169,8 +180,11 @@ class Worker:
     def _merge(self, unit: Unit, tables: Mapping[str, pa.Table]) -> Mapping[str, Merged]:
         request = self.plan.request
         if request.dry_run:
-            return self._store.preview(unit, tables, allow_fewer=request.allow_fewer, held=self._held)
-        return self._store.upsert(unit, tables, run_id=self.plan.run_id, allow_fewer=request.allow_fewer, held=self._held)
+            return self._preview(unit, tables)
+        return self._store.upsert(unit, tables, run_id=self.plan.run_id, allow_fewer=request.allow_fewer, kept_out=self._kept_out)
+
+    def _preview(self, unit: Unit, tables: Mapping[str, pa.Table]) -> Mapping[str, Merged]:
+        return self._store.preview(unit, tables, allow_fewer=self.plan.request.allow_fewer, kept_out=self._kept_out)
 
 
 @lru_cache(maxsize=1)

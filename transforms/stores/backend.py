@@ -5,18 +5,16 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 
 from transforms.core.granularity import GRANULARITIES, Range
+from transforms.core.live import LiveRule
 from transforms.core.model import ROLLUP_SCHEMA
 from transforms.core.units import Unit
 from transforms.core.windows import DAILY, Windows
 from transforms.stores.protocol import Wanted
-
-LiveRule = Literal["any", "settled", "recent"]
-"""Which buckets may be written beside a live writer (DESIGN §4.6): all; those it has settled; those it still holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +56,9 @@ class Backend(Protocol):
     @property
     def name(self) -> str:
         """As messages call it, without secrets."""
+
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What a run shows of it before it writes, as (name, value), such as account, region and table; may call the service."""
 
     def text(self, key: str) -> str | None:
         """A small text, None if there is none."""

@@ -26,7 +26,7 @@ from transforms.stores.dynamodb_layout import AFTER, TEXT
 from transforms.stores.dynamodb_place import Place, place_of
 from transforms.stores.dynamodb_reading import assembled, in_threads
 from transforms.stores.dynamodb_scan import scan_table
-from transforms.stores.dynamodb_table import stream_warnings
+from transforms.stores.dynamodb_table import stream_warnings, table_facts
 from transforms.stores.dynamodb_writing import DirectWriter, Rules, Writer
 from transforms.stores.files import Failpoint, no_failpoint
 from transforms.stores.items import change_items
@@ -77,6 +77,10 @@ class DynamoTable:
     def name(self) -> str:
         """As the protocol says."""
         return self.place.name
+
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """As the protocol says."""
+        return table_facts(self.place)
 
     def text(self, key: str) -> str | None:
         """As the protocol says."""

@@ -126,8 +126,8 @@ class TableCalls:
         gate = _Gate(self.pace.reads, item_read_units([ASSUMED_ITEM_BYTES] * len(batch)))
         return self._call(f"{name}.read", gate, lambda client: client.batch_get_item(RequestItems=request, ReturnConsumedCapacity="TOTAL"))
 
-    def query(self, name: str, series: str, low: str, high: str, *, backwards: bool = False, limit: int | None = None) -> list[Attributes]:
-        """The items of a partition key with sort keys in [low, high], in order, as they are now; no more than the limit."""
+    def query(self, name: str, series: str, low: str, high: str) -> list[Attributes]:
+        """The items of a partition key with sort keys in [low, high], in order, as they are now."""
         arguments = {
             "TableName": self.place.table,
             "KeyConditionExpression": "series = :series AND #item BETWEEN :low AND :high",
@@ -135,23 +135,14 @@ class TableCalls:
             "ExpressionAttributeValues": {":series": {"S": series}, ":low": {"S": low}, ":high": {"S": high}},
             "ConsistentRead": True,
             "ReturnConsumedCapacity": "TOTAL",
-            "ScanIndexForward": not backwards,
-            **({"Limit": limit} if limit else {}),
         }
         found: list[Attributes] = []
-        for page in self._pages(name, "query", arguments):
-            found += page["Items"]
-            if limit and len(found) >= limit:
-                break
-        return found
-
-    def _pages(self, name: str, operation: str, arguments: dict[str, Any]) -> Iterator[Any]:
         after: dict[str, Any] = {}
         while True:
-            page = self.page(name, operation, arguments | after)
-            yield page
+            page = self.page(name, "query", arguments | after)
+            found += page["Items"]
             if "LastEvaluatedKey" not in page:
-                return
+                return found
             after = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     def page(self, name: str, operation: str, arguments: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
@@ -176,6 +167,11 @@ class TableCalls:
     def put_all(self, name: str, items: Sequence[Attributes]) -> None:
         """Store items whatever is there; in no order."""
         self._batches(name, [({"PutRequest": {"Item": one}}, item_bytes(one)) for one in items])
+
+    def put_cut(self, name: str, items: Sequence[Sequence[Attributes]]) -> None:
+        """As `put_all`, items that come after their further parts (`dynamodb_layout.cut`): all of these first, so that no item is without them."""
+        self.put_all("part", [part for one in items for part in one[:-1]])
+        self.put_all(name, [one[-1] for one in items])
 
     def delete_all(self, name: str, keys: Sequence[ItemAt], replaced_bytes: int) -> None:
         """Remove items of so many bytes each."""

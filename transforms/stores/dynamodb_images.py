@@ -39,14 +39,14 @@ class Images:
         Roster(self._calls, self._unit).add({series for series, _, _ in items})
         now_ms = self._rules.now_ms()
         absent: dict[Series, list[str]] = {}
-        images = []
+        images: list[list[dict[str, Any]]] = []
         for series, name, item in items:
             if item is None:
                 absent.setdefault(series, []).append(name)
             else:
-                images += self._image(series, name, item, now_ms)
-        images += [absent_image(self._place, series, names, now_ms) for series, names in absent.items()]
-        self._calls.put_all("image", images)
+                images.append(self._image(series, name, item, now_ms))
+        images += [[absent_image(self._place, series, names, now_ms)] for series, names in absent.items()]
+        self._calls.put_cut("image", images)
 
     def _image(self, series: Series, name: str, item: Found, now_ms: int) -> list[dict[str, Any]]:
         number = item.version if item.version is not None else now_ms
@@ -89,7 +89,8 @@ def imaged(calls: TableCalls, run_id: str) -> Iterator[tuple[Unit, str]]:
     """Units and granularities of which the run has before-images, sorted."""
     for item in calls.query("index", f"before/{run_id}", " ", AFTER):
         name, granularity = item["item"]["S"].split("/")
-        metric_type, window, shard = name.split("-", 1)[0], name.split("-", 1)[1].rpartition("-")[0], name.rpartition("-")[2]
+        metric_type, _, place = name.partition("-")
+        window, _, shard = place.rpartition("-")
         yield Unit(metric_type, window, int(shard)), granularity
 
 

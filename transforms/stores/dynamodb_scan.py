@@ -31,6 +31,8 @@ def scan_table(
 ) -> Iterator[tuple[str, pa.Table]]:
     """As `Backend.scan`. What the service reads is charged, also what is not asked for; only that is sent."""
     overlap = Overlap(WIDTH_S[granularity], periods)
+    if periods is not None and not periods:
+        return iter(())
 
     def pieces() -> Iterator[tuple[str, pa.Table]]:
         for page in _pages(calls, granularity, periods):
@@ -46,7 +48,7 @@ def _by_type(items: Iterator[Found], metric_types: Sequence[str], wanted: Wanted
     chosen: dict[str, list[tuple[ItemKey, bytes]]] = {}
     for item in items:
         metric_type, key = keyed(item)
-        if item.body is not None and metric_type in metric_types and (wanted is None or wanted(metric_type, key.org, key.entity, key.name)):
+        if item.body is not None and metric_type in metric_types and (wanted is None or wanted(metric_type, *key[:-1])):
             chosen.setdefault(metric_type, []).append((key, item.body))
     return chosen
 
@@ -76,7 +78,7 @@ def _pages(calls: TableCalls, granularity: str, periods: Sequence[Range] | None)
 
 def _names(granularity: str, periods: Sequence[Range] | None) -> tuple[str, str]:
     """Between which sort keys the items lie that may overlap the periods."""
-    if not periods:
+    if periods is None:
         return f"{granularity}#", f"{granularity}#{AFTER}"
     span_s = SPAN_S[granularity]
     first_s = periods[0][0] // span_s * span_s

@@ -97,6 +97,20 @@ def cloudformation(place: Place) -> dict[str, Any]:
     return {"AWSTemplateFormatVersion": "2010-09-09", "Description": "Metric rollups", "Resources": {"Rollups": table}}
 
 
+def table_facts(place: Place) -> tuple[tuple[str, str], ...]:
+    """Account, region, table and what of it is known, for people. What may not be asked is left out."""
+    named = ("table", place.table), ("endpoint", place.endpoint_url) if place.endpoint_url else ("service", "DynamoDB of AWS")
+    try:
+        table = _described(place.client(), place)
+    except (ClientError, BotoCoreError) as error:
+        return *named, ("note", f"more is not known: {_denied(error, 'dynamodb:DescribeTable')}")
+    if table is None:
+        return *named, ("note", f"there is no such table: make it with `rollups store create --store {place.name}`")
+    _, _, _, region, account, _ = table["TableArn"].split(":", 5)
+    size = f"{table.get('ItemCount', 0):,} items, {table.get('TableSizeBytes', 0):,} bytes (as of some hours ago)"
+    return ("account", account), ("region", region), *named, ("holds", size)
+
+
 def stream_warnings(place: Place) -> list[str]:
     """What of the table's stream a plan should tell: Lambda functions that our writes would start. What may not be asked is told, too."""
     try:

@@ -59,7 +59,7 @@ class DirectWriter:
     def write(self, changes: Sequence[ItemChange]) -> Mapping[ItemAt, Found | None]:
         """As the protocol says."""
         self._images.keep([(one.series, one.name, one.before) for one in changes])
-        self._calls.put_all("item", [item for one in changes if self._is_fresh(one) for item in self._items(one)])
+        self._calls.put_cut("item", [self._items(one) for one in changes if self._is_fresh(one)])
         return self._by_condition([one for one in changes if not self._is_fresh(one)])
 
     def _is_fresh(self, change: ItemChange) -> bool:

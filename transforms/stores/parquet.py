@@ -58,6 +58,10 @@ class ParquetFolder:
         """As the protocol says."""
         return f"parquet://{self.layout.root}"
 
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """As the protocol says."""
+        return (("folder", str(self.layout.root)),)
+
     def text(self, key: str) -> str | None:
         """As the protocol says."""
         path = self.layout.text(key)
@@ -164,4 +168,4 @@ class ParquetFolder:
 
 
 def _keep(metric_type: str, wanted: Wanted | None) -> Keep:
-    return lambda identity: wanted is None or wanted(metric_type, *identity[:3])
+    return lambda identity: wanted is None or wanted(metric_type, *identity[:4])

@@ -33,7 +33,7 @@ class Partitions:
 
     def open(self, metric_type: str, window: str, shards: int) -> int:
         """Make the partition unless it exists; its number of shards."""
-        text = self.backend.change_text(partition_key(metric_type, window), lambda text: text or self._new(metric_type, window, shards))
+        text = self.backend.change_text(partition_key(metric_type, window), lambda text: self._new(metric_type, window, shards) if text is None else text)
         return self._parsed(text, metric_type, window)
 
     def _new(self, metric_type: str, window: str, shards: int) -> str:

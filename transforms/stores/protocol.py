@@ -7,7 +7,7 @@ several threads and processes at once.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -19,8 +19,18 @@ from transforms.core.versions import Merged
 if TYPE_CHECKING:
     from transforms.stores.backend import Traits
 
-Wanted = Callable[[str, str, str, str], bool]
-"""Whether a series is asked for, by metric type, org, entity and name (as `Selection.selects`)."""
+Wanted = Callable[[str, str, str, str, str], bool]
+"""Whether a series is asked for, by metric type, org, entity, name and labels (as `Selection.selects`)."""
+
+
+class KeptOut(NamedTuple):
+    """Buckets that are not written: those that overlap a `held` range are held back by a guard, those that overlap a `left` one are the live writer's."""
+
+    held: Sequence[Range] = ()
+    left: Sequence[Range] = ()
+
+
+NOTHING: Final = KeptOut()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +54,9 @@ class RollupStore(Protocol):
     def traits(self) -> "Traits":
         """What this kind of store is like."""
 
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What a run shows of the store before it writes, as (name, value)."""
+
     def warnings(self) -> list[str]:
         """Sentences about what should be known before writing into this one; what can't be found out is one of them."""
 
@@ -62,16 +75,16 @@ class RollupStore(Protocol):
     def read_unit(self, unit: Unit, granularity: str) -> pa.Table:
         """Stored buckets of a unit, an empty table if there are none."""
 
-    def upsert(self, unit: Unit, rollups: Mapping[str, pa.Table], *, run_id: str, allow_fewer: bool, held: Sequence[Range] = ()) -> dict[str, Merged]:
+    def upsert(self, unit: Unit, rollups: Mapping[str, pa.Table], *, run_id: str, allow_fewer: bool, kept_out: KeptOut = NOTHING) -> dict[str, Merged]:
         """Merge tables by granularity into the unit by the rule of `core.versions`, and say what became of each row.
 
-        Rows whose bucket overlaps one of the `held` ranges are held back, and so are those that the service would remove at once (`Merged.lapsed`).
+        `kept_out` are not written, and neither are rows that the service would remove at once (`Merged.lapsed`).
 
         Atomic per granularity against other writers and against being killed; repeating it changes nothing. Replaced versions are kept as before-images of
         `run_id`. The partition must be open.
         """
 
-    def preview(self, unit: Unit, rollups: Mapping[str, pa.Table], *, allow_fewer: bool, held: Sequence[Range] = ()) -> dict[str, Merged]:
+    def preview(self, unit: Unit, rollups: Mapping[str, pa.Table], *, allow_fewer: bool, kept_out: KeptOut = NOTHING) -> dict[str, Merged]:
         """What `upsert` would answer now; changes nothing."""
 
     def scan(

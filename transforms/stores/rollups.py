@@ -14,7 +14,7 @@ from transforms.core.units import Unit
 from transforms.core.versions import Merged, merge
 from transforms.stores.backend import Backend, Change, Traits
 from transforms.stores.partitions import Generations, Partitions
-from transforms.stores.protocol import UndoCounts, Wanted
+from transforms.stores.protocol import NOTHING, KeptOut, UndoCounts, Wanted
 from transforms.stores.undoing import UNDO_PREFIX, Undoing
 
 _EMPTY: Final = ROLLUP_SCHEMA.empty_table()
@@ -33,6 +33,10 @@ class Rollups:
     def traits(self) -> Traits:
         """As the protocol says."""
         return self.backend.traits
+
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """As the protocol says."""
+        return self.backend.facts()
 
     def warnings(self) -> list[str]:
         """As the protocol says."""
@@ -58,19 +62,19 @@ class Rollups:
         """As the protocol says."""
         return self.backend.read(unit, granularity)
 
-    def upsert(self, unit: Unit, rollups: Mapping[str, pa.Table], *, run_id: str, allow_fewer: bool, held: Sequence[Range] = ()) -> dict[str, Merged]:
+    def upsert(self, unit: Unit, rollups: Mapping[str, pa.Table], *, run_id: str, allow_fewer: bool, kept_out: KeptOut = NOTHING) -> dict[str, Merged]:
         """As the protocol says. Where no bucket changes nothing is written."""
         self._check_open(unit)
         if run_id.startswith(UNDO_PREFIX):
             msg = f"the run id {run_id!r} is that of an undo; choose one that does not begin with {UNDO_PREFIX!r}"
             raise UsageError(msg)
-        merging = {name: _Merging(self._checked(table, unit, name), name, allow_fewer, held, self.backend.lapsed(name)) for name, table in rollups.items()}
+        merging = {name: self._merging(table, unit, name, allow_fewer, kept_out) for name, table in rollups.items()}
         self.backend.update(unit, {name: Change(one.new, one.make) for name, one in merging.items()}, run_id)
         return {name: one.merged for name, one in merging.items()}
 
-    def preview(self, unit: Unit, rollups: Mapping[str, pa.Table], *, allow_fewer: bool, held: Sequence[Range] = ()) -> dict[str, Merged]:
+    def preview(self, unit: Unit, rollups: Mapping[str, pa.Table], *, allow_fewer: bool, kept_out: KeptOut = NOTHING) -> dict[str, Merged]:
         """As the protocol says."""
-        merging = {name: _Merging(self._checked(table, unit, name), name, allow_fewer, held, self.backend.lapsed(name)) for name, table in rollups.items()}
+        merging = {name: self._merging(table, unit, name, allow_fewer, kept_out) for name, table in rollups.items()}
         for name, one in merging.items():
             one.make(self.backend.read_near(unit, name, one.new))
         return {name: one.merged for name, one in merging.items()}
@@ -91,6 +95,9 @@ class Rollups:
     def undo(self, run_id: str, *, generation: int, now_generation: int) -> UndoCounts:
         """As the protocol says; what an undo replaces is kept as before-images of run `undo-RUN`."""
         return Undoing(self.backend).undo(run_id, generation, now_generation)
+
+    def _merging(self, table: pa.Table, unit: Unit, granularity: str, allow_fewer: bool, kept_out: KeptOut) -> "_Merging":  # noqa: FBT001 - all by place
+        return _Merging(self._checked(table, unit, granularity), granularity, allow_fewer, kept_out, self.backend.lapsed(granularity))
 
     def _checked(self, table: pa.Table, unit: Unit, granularity: str) -> pa.Table:
         """The table in canonical form. Raises RollupsError if it is not in order or not the unit's."""
@@ -113,16 +120,16 @@ class Rollups:
 class _Merging:
     """New rows of one granularity, and what became of them when they were last merged."""
 
-    def __init__(self, new: pa.Table, granularity: str, allow_fewer: bool, held: Sequence[Range], lapsed: Sequence[Range]) -> None:  # noqa: FBT001 - all by place
+    def __init__(self, new: pa.Table, granularity: str, allow_fewer: bool, kept_out: KeptOut, lapsed: Sequence[Range]) -> None:  # noqa: FBT001 - all by place
         self.new, self._allow_fewer = new, allow_fewer
-        self._lapsed = overlapping(new, granularity, lapsed) if lapsed else None
-        self._held = overlapping(new, granularity, [*held, *lapsed]) if held or lapsed else None
-        self.merged = self._merge(_EMPTY)
+        ranges = ([*kept_out.held, *lapsed], kept_out.left, lapsed)
+        self._held, self._left, self._lapsed = (overlapping(new, granularity, some) if some else None for some in ranges)
+        self.merged = self._merged(_EMPTY)
 
     def make(self, stored: pa.Table) -> pa.Table | None:
         """The stored rows with those new ones that win; None if none does."""
-        self.merged = self._merge(stored)
+        self.merged = self._merged(stored)
         return self.merged.table if self.merged.changed else None
 
-    def _merge(self, stored: pa.Table) -> Merged:
-        return replace(merge(stored, self.new, allow_fewer=self._allow_fewer, held=self._held), lapsed=self._lapsed)
+    def _merged(self, stored: pa.Table) -> Merged:
+        return replace(merge(stored, self.new, allow_fewer=self._allow_fewer, held=self._held, left=self._left), lapsed=self._lapsed)

@@ -1,0 +1,105 @@
+"""Which buckets a unit's run left in the store, as bits, and which of them somebody changed since.
+
+A bucket that the run wrote, or found equal, carries the run's generation; a later run's carries a larger one. One with a smaller generation or none, or none at
+all, was changed by a writer that does not follow the rule of `core.versions`, such as a live writer.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.core.accounts import BucketChange
+from transforms.core.canonical import Identity, bucket_ms, canonical, one_chunk, pick, series_runs
+from transforms.core.granularity import WIDTH_S, Range
+from transforms.core.model import Bools, Floats, Ints
+from transforms.core.outcome import beside_nothing, beside_stored
+from transforms.core.united import IDENTITY
+from transforms.core.versions import Merged, Verdict
+
+RESTORED: Final = pa.schema([*(pa.field(name, pa.string()) for name in IDENTITY), ("granularity", pa.string()), ("buckets", pa.binary())])
+"""A row per series and granularity: bit i of `buckets` (the highest of byte 0 first) stands for the window's i-th bucket."""
+
+_LEFT_THERE: Final = (Verdict.ADDED, Verdict.CHANGED, Verdict.EQUAL)
+
+Grid = npt.NDArray[np.bool_]
+"""Series by buckets of the window."""
+
+
+def restored(tables: Mapping[str, pa.Table], merged: Mapping[str, Merged], window: Range) -> pa.Table:
+    """The buckets of these tables, in order, that are in the store as they are here."""
+    parts = [_restored(name, table, np.isin(merged[name].verdicts, _LEFT_THERE), window) for name, table in tables.items()]
+    return pa.concat_tables([RESTORED.empty_table(), *parts])
+
+
+def _restored(granularity: str, table: pa.Table, is_there: Bools, window: Range) -> pa.Table:
+    rows = pick(canonical(table), np.flatnonzero(is_there))
+    runs = series_runs(rows)
+    grid = _grid(rows, np.repeat(np.arange(len(runs.keys)), runs.lengths()), len(runs.keys), granularity, window)
+    bits = np.packbits(grid, axis=1)
+    columns = [list(values) for values in zip(*runs.keys, strict=True)] or [[] for _ in IDENTITY]
+    return pa.table([*columns, [granularity] * len(runs.keys), pa.array([one.tobytes() for one in bits], pa.binary())], schema=RESTORED)
+
+
+def _grid(rows: pa.Table, series: Ints, number: int, granularity: str, window: Range) -> Grid:
+    width_s = WIDTH_S[granularity]
+    grid = np.zeros((number, (window[1] - window[0]) // width_s), bool)
+    grid[series, (bucket_ms(rows) // 1000 - window[0]) // width_s] = True
+    return grid
+
+
+def changed_since(expected: pa.Table, stored: pa.Table, granularity: str, generation: int, window: Range) -> tuple[int, list[BucketChange]]:
+    """How many buckets of a granularity `expected` (RESTORED) names, and those that are no longer the run's of this generation or a later one's.
+
+    `stored` is what the store has of the unit, canonical and in order.
+    """
+    mine = expected.filter(pc.equal(expected["granularity"], granularity))
+    number_of = {key: place for place, key in enumerate(zip(*(mine[name].to_pylist() for name in IDENTITY), strict=True))}
+    buckets = (window[1] - window[0]) // WIDTH_S[granularity]
+    grids = [np.unpackbits(np.frombuffer(bits, np.uint8), count=buckets) for bits in mine["buckets"].to_pylist()]
+    wanted: Grid = np.array(grids, bool).reshape(len(grids), buckets)
+    runs = series_runs(stored)
+    series = np.repeat(np.array([number_of.get(key, -1) for key in runs.keys], np.int64), runs.lengths())
+    generations = pc.fill_null(one_chunk(stored.column("generation")), 0).to_numpy()
+    intact = np.flatnonzero((series >= 0) & (generations >= generation))
+    missing = wanted & ~_grid(pick(stored, intact), series[intact], len(grids), granularity, window)
+    return int(wanted.sum()), list(_changes(missing, list(number_of), stored, series, granularity, window))
+
+
+def _changes(missing: Grid, keys: list[Identity], stored: pa.Table, series: Ints, granularity: str, window: Range) -> Iterator[BucketChange]:
+    """What is stored now of each missing bucket; Python for each of these only."""
+    width_s = WIDTH_S[granularity]
+    offsets = (bucket_ms(stored) // 1000 - window[0]) // width_s
+    rows = {(int(series[row]), int(offsets[row])): row for row in np.flatnonzero(series >= 0).tolist() if missing[series[row], offsets[row]]}
+    minutes: Ints = stored["minutes"].to_numpy()
+    averages: Floats = stored["avg"].to_numpy(zero_copy_only=False) if stored.num_rows else np.zeros(0)
+    for place, offset in np.argwhere(missing).tolist():
+        row = rows.get((place, offset))
+        avg = None if row is None or np.isnan(averages[row]) else float(averages[row])
+        yield BucketChange(
+            granularity=granularity,
+            series=keys[place],
+            bucket_start_s=window[0] + offset * width_s,
+            stored_minutes=0 if row is None else int(minutes[row]),
+            minutes=0,
+            stored_avg=avg,
+            avg=None,
+        )
+
+
+def read_back(tables: Mapping[str, pa.Table], merged: Mapping[str, Merged], now: Mapping[str, Merged]) -> tuple[int, tuple[BucketChange, ...]]:
+    """How many buckets were left in the store when the tables were `merged`, and those that are not there as `now`, merging them once more, would find.
+
+    A bucket that a newer version replaced meanwhile is no difference.
+    """
+    checked, found = 0, []
+    for name, table in tables.items():
+        was_there = np.isin(merged[name].verdicts, _LEFT_THERE)
+        lost = np.flatnonzero(was_there & ~np.isin(now[name].verdicts, (Verdict.EQUAL, Verdict.NEWER)))
+        met = np.flatnonzero(np.isin(now[name].met, lost))
+        found += beside_stored(name, table, now[name], met) + beside_nothing(name, table, now[name], np.setdiff1d(lost, now[name].met))
+        checked += int(was_there.sum())
+    return checked, tuple(found)
