@@ -10,7 +10,8 @@ from pipelines.runtime import Runtime
 from transforms.core import errors
 from transforms.core.errors import IncompleteError, RollupsError, UsageError
 from transforms.core.plan import Plan
-from transforms.steps.completion import missing_of
+from transforms.core.undelivered import Undelivered
+from transforms.steps.completion import missing_of, undelivered, undelivered_text
 from transforms.steps.ledger import Ledger
 from transforms.steps.pool import Crew, end_processes, start_processes
 
@@ -58,12 +59,22 @@ def submit(job: BackfillJob, runtime: Runtime, ledger: Ledger, plan: Plan) -> No
             if not cause.retryable or attempt == job.max_attempts:
                 raise cause from error
             runtime.say(f"attempt {attempt} of {job.max_attempts} ended early, going on with what is missing: {cause}")
+        else:
+            _check_delivered(job, runtime, ledger, plan)
         finally:
             end_processes()
     if found := missing_of(plan, ledger):
         what = f"{len(found.groups)} read groups and {len(found.units)} units are missing"
         msg = f"after {job.max_attempts} attempts {what}: go on with `{runtime.resume_command(job.work_dir, plan.run_id)}`"
         raise IncompleteError(msg)
+
+
+def _check_delivered(job: BackfillJob, runtime: Runtime, ledger: Ledger, plan: Plan) -> None:
+    """Raises Undelivered if all that is missing after an attempt that went well is what a writer did not take: another attempt would hardly be luckier."""
+    found = missing_of(plan, ledger)
+    if found and not found.groups and ledger.undelivered_units() >= set(map(str, found.units)):
+        again = f"all else is written; to send them again, `{runtime.resume_command(job.work_dir, plan.run_id)}`"
+        raise Undelivered(f"{undelivered_text(undelivered(ledger))}; {again}")
 
 
 def check_runner(runner: str) -> None:
