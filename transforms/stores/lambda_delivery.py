@@ -97,9 +97,8 @@ def _failed(failure: Failed, items: int) -> list[Answer]:
 
 def _units(item: Sent) -> int:
     """Write request units of an item and its before-image, about."""
-    before = item.change.before
-    size = ITEM_REST_BYTES + len(item.change.series.text) + len(item.change.body or b"")
-    return write_units(size, item_bytes(before.item) if before else 0) + (write_units(item_bytes(before.item)) if before else 0)
+    before = item_bytes(item.change.before.item) if item.change.before else 0
+    return write_units(ITEM_REST_BYTES + len(item.change.series.text) + len(item.change.body or b""), before) + write_units(before)
 
 
 def batches(items: Iterable[Sent], head_bytes: int) -> Iterator[list[Sent]]:

@@ -81,6 +81,10 @@ class LambdaTable(DynamoTable):
         """As the protocol says."""
         return self.function.function.name
 
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """As the protocol says."""
+        return ("function", self.function.function.function), *super().facts()
+
     def update(self, unit: Unit, changes: Mapping[str, Change], run_id: str) -> None:
         """As the protocol says. Raises Undelivered, after all the rest is written, for what the function did not take."""
         letters: list[WriteDeadLetter] = []

@@ -14,7 +14,7 @@ from transforms.stores.dynamodb_layout import Found
 from transforms.stores.dynamodb_place import Place
 from transforms.stores.dynamodb_reading import read_items
 from transforms.stores.dynamodb_writing import DirectWriter, ItemChange, Rules
-from transforms.stores.files import no_failpoint
+from transforms.stores.files import Failpoint, no_failpoint
 from transforms.stores.lambda_batch import Answer, Asked, Head, answer_data, asked_of, cause_data, head_of
 
 UNPACED_PER_S: Final = 1e9
@@ -38,9 +38,17 @@ class _Meter(Pacer):
 class BatchWriter:
     """Writes batches into the tables whose names match one of `tables` (as fnmatch; others are none of its business). Clients are kept for the next batch."""
 
-    def __init__(self, tables: Sequence[str], new_place: Callable[[str], Place], waiting: Waiting, clock: Callable[[], float] = time.time) -> None:
-        """Opens nothing."""
-        self._tables, self._new_place, self._waiting, self._clock = tables, new_place, waiting, clock
+    def __init__(
+        self,
+        tables: Sequence[str],
+        new_place: Callable[[str], Place],
+        waiting: Waiting,
+        *,
+        clock: Callable[[], float] = time.time,
+        failpoint: Failpoint = no_failpoint,
+    ) -> None:
+        """Opens nothing. `failpoint` is called around every call."""
+        self._tables, self._new_place, self._waiting, self._clock, self._failpoint = tables, new_place, waiting, clock, failpoint
         self._aws: dict[str, AwsCalls] = {}
 
     def answer(self, batch: object) -> dict[str, Any]:
@@ -61,7 +69,7 @@ class BatchWriter:
     def _calls(self, table: str, meter: Pacer) -> TableCalls:
         place = self._new_place(table)
         aws = self._aws.setdefault(table, AwsCalls(place.client, self._waiting))
-        return TableCalls(place, aws, Pace(_Meter(), meter), no_failpoint, self._waiting)
+        return TableCalls(place, aws, Pace(_Meter(), meter), self._failpoint, self._waiting)
 
     def _written(self, head: Head, calls: TableCalls, asked: Mapping[ItemAt, Asked]) -> dict[ItemAt, Answer]:
         """What became of each item. What stops the writing is the answer to all of them, although some may have been written: sent again, they are equal."""
