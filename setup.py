@@ -22,6 +22,7 @@ setup(
         "pandas>=2.2",
         "pyarrow>=18",
         "PyYAML>=6",
+        "valkey>=6.1",
         "zstandard>=0.23",
     ],
     entry_points={"console_scripts": ["rollups=pipelines.cli:run"]},

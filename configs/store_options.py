@@ -4,6 +4,10 @@ from typing import Final
 
 from configs.option import Option, durations, whole_number
 from transforms.core.granularity import GRANULARITIES
+from transforms.core.item_keys import check_item_template, check_span
+from transforms.core.store_settings import StoreSettings
+
+_DEFAULT: Final = StoreSettings()
 
 STORE_OPTIONS: Final[tuple[Option, ...]] = (
     Option(
@@ -46,5 +50,34 @@ STORE_OPTIONS: Final[tuple[Option, ...]] = (
         default=20,
         metavar="N",
         help="a worker process invokes the function of a lambda:// store at most so many times a second (default: 20)",
+    ),
+    Option(
+        name="valkey-expire-s",
+        metavar="SECONDS",
+        parse=whole_number(0),
+        default=_DEFAULT.valkey_expire_s,
+        help="valkey: how long past the end of its span an item that is written lives at least (default: 90000, 25 hours)",
+    ),
+    Option(
+        name="valkey-key",
+        metavar="TEMPLATE",
+        parse=check_item_template,
+        default=_DEFAULT.valkey_key,
+        help="valkey: how the key of a series' item is written: as --hash-key, and with {span} (its start in seconds) and {kind} "
+        f"(default: {_DEFAULT.valkey_key})",
+    ),
+    Option(
+        name="valkey-ops-per-s",
+        metavar="NUMBER",
+        parse=whole_number(1),
+        default=_DEFAULT.valkey_ops_per_s,
+        help="valkey: calls a second of one worker process, of which each reads half an item or writes one (default: 1000)",
+    ),
+    Option(
+        name="valkey-span-s",
+        metavar="SECONDS",
+        parse=lambda text: check_span(whole_number(60)(text)),
+        default=_DEFAULT.valkey_span_s,
+        help="valkey: seconds that one item holds (default: 3600)",
     ),
 )

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from configs.jobs import ExportJob
 from pipelines.outcome import Outcome
-from pipelines.runtime import Runtime
+from pipelines.runtime import Runtime, check_granularities
 from transforms.core.errors import UsageError
 from transforms.core.globs import read_series_file
 from transforms.core.hash_slots import HashSlots
@@ -34,6 +34,7 @@ def run(job: ExportJob, runtime: Runtime) -> Outcome:
     periods = unite(parse_period(text, now_s) for text in job.period)
     selection = _selection(job, runtime)
     store = runtime.store(job.store, settings_of(job), writable=False)
+    check_granularities([job.granularity], store, job.store)
     tables = exported(store, job.granularity, metric_types=sorted(job.metric_types), periods=periods, wanted=selection.selects)
     write = {"csv": write_csv, "json": write_json, "parquet": write_parquet}["json" if job.json and job.format == "csv" else job.format]
     with suppress(BrokenPipeError):

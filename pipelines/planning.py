@@ -14,11 +14,11 @@ import pyarrow as pa
 from configs.jobs import PlanJob
 from pipelines.listing import Listed, list_archive, say_retries
 from pipelines.outcome import human_bytes
-from pipelines.runtime import Runtime
+from pipelines.runtime import Runtime, check_granularities
 from transforms.archive import Archive
 from transforms.core.counts import total
 from transforms.core.coverage import HourCoverage, coverage, over_by
-from transforms.core.errors import ObjectUnreadable, RefusedError, UsageError
+from transforms.core.errors import ObjectUnreadable, RefusedError
 from transforms.core.globs import read_series_file
 from transforms.core.granularity import Range
 from transforms.core.keys import KeyLayout
@@ -119,7 +119,7 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, mea
     """
     request, periods, membership = resolve(job, runtime, dry_run=dry_run)
     store = runtime.store(job.store, request.settings)
-    _check_granularities(request, store)
+    check_granularities(request.granularities, store, job.store)
     archive = runtime.archive(job.archive, request.keys)
     selection = request.selection(periods)
     times = object_times(selection, request.reach)
@@ -151,13 +151,6 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, mea
     )
     _check_room(plan, runtime.runs_dir(job.work_dir))
     return Planned(replace(plan, shards=_shards(plan, sample, store), generation=_generation(store, runtime, dry_run=dry_run)), manifest, membership)
-
-
-def _check_granularities(request: Request, store: RollupStore) -> None:
-    held = store.traits.granularities
-    if cannot := [one for one in request.granularities if one not in held]:
-        msg = f"the store {request.store} holds {', '.join(held)} rollups only, not {', '.join(cannot)}: ask for --granularities {','.join(held)}"
-        raise UsageError(msg)
 
 
 def take_sample(request: Request, selection: Selection, archive: Archive, manifest: Manifest, membership: pa.Table | None, runtime: Runtime) -> Sample:

@@ -4,7 +4,7 @@ import os
 import secrets
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,3 +76,11 @@ class Runtime:
         except OSError as error:
             msg = f"reading the {what} {path!r}: {error.strerror}"
             raise UsageError(msg) from None
+
+
+def check_granularities(asked: Sequence[str], store: RollupStore, url: str) -> None:
+    """Raises UsageError if the store can't hold one of the granularities asked for."""
+    held = store.traits.granularities
+    if cannot := [one for one in asked if one not in held]:
+        msg = f"the store {url} holds {', '.join(held)} rollups only, not {', '.join(cannot)}: ask for --granularities {','.join(held)}"
+        raise UsageError(msg)

@@ -1,6 +1,6 @@
 """The reference writer as a Lambda function: `handler` takes a batch of `lambda://` and answers what became of each item (`transforms.stores.lambda_batch`).
 
-`scripts/package_writer` makes the zip file of it, `configs/writer.yaml` is its SAM template. The environment variable ROLLUPS_TABLES names the tables that it
+`scripts/package_writer` makes the zip file of it, `scripts/writer.yaml` is its SAM template. The environment variable ROLLUPS_TABLES names the tables that it
 may write, with commas; `*` stands for anything. Logs are JSON lines: the key of each batch and how many of its items had which outcome.
 """
 

@@ -25,6 +25,7 @@ WEEK_S = 7 * 86_400
 WINDOW_S = 1_761_782_400  # 2025-10-30, where a window begins
 UNIT = Unit("host", "2025-10-30", 0)
 NOW_MS = 1_764_000_000_000
+DRAWN = "0123456789abcdef"
 
 DOLLARS_PER_MILLION_WRITES = 0.625
 DOLLARS_PER_MILLION_READS = 0.125
@@ -111,9 +112,9 @@ FIXED_WRITES = 2 * len(WIDTH_S)
 def _sizes(series: Series, name: str, body: bytes, place: str) -> tuple[int, int]:
     """Bytes of an item and of its before-image."""
     version = {"version": {"N": str(NOW_MS)}}
-    (item,) = cut({"series": {"S": series.key}, "item": {"S": name}, **series.attributes, **version}, body, NOW_MS)
+    (item,) = cut({"series": {"S": series.key}, "item": {"S": name}, **series.attributes, **version}, body, DRAWN)
     image_name = f"{series.digest}/{name}/{NOW_MS:013d}"
-    (image,) = cut({"series": {"S": place}, "item": {"S": image_name}, "text": {"S": series.text}, **version}, body, NOW_MS)
+    (image,) = cut({"series": {"S": place}, "item": {"S": image_name}, "text": {"S": series.text}, **version}, body, DRAWN)
     return item_bytes(item), item_bytes(image)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from configs.option import Option, defaults, list_of, nearest, one_of, parse_value, whole_number
+from configs.option import Option, defaults, durations, list_of, nearest, one_of, parse_value, whole_number
 from pipelines.cli import COMMANDS, Command
 from transforms.core.errors import UsageError
 
@@ -24,6 +24,29 @@ def test_whole_numbers(text: str, value: int) -> None:
 @pytest.mark.parametrize("text", ["", "-", "--1", "-1", "1.0", "1e3", " 1", "1_000", "0x10", "\u00b2", "\uff11"])
 def test_what_is_no_whole_number(text: str) -> None:
     assert refused(lambda: whole_number(0)(text)) == f"{text!r} is no whole number of at least 0"
+
+
+def test_durations_are_seconds_by_word() -> None:
+    parse = durations("granularity", ("1m", "5m", "1h"))
+    assert parse("1m=15d, 5m=36h,1h=90m") == (("1m", 1_296_000), ("5m", 129_600), ("1h", 5_400))
+    assert parse("5m=30s") == (("5m", 30),)
+    assert parse("") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("2m=1d", "'2m' is no granularity: choose 1m, 5m"),
+        ("1m=1d,1m=2d", "names a granularity twice"),
+        ("1m", "'' is no duration such as 36h or 15d"),
+        ("1m=15", "'15' is no duration"),
+        ("1m=0d", "'0d' is no duration"),
+        ("1m=-1d", "'-1d' is no duration"),
+        ("1m=1w", "'1w' is no duration"),
+    ],
+)
+def test_what_is_no_duration_is_refused(text: str, told: str) -> None:
+    assert told in refused(lambda: durations("granularity", ("1m", "5m"))(text))
 
 
 def test_one_of_takes_the_exact_word() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from tests.contracts.behaviours import RUNS
-from tests.contracts.harness import NewPlace, Place, calls_of, killed, put, put_all, read, three_granularities
+from tests.contracts.harness import NewPlace, Place, calls_of, every_granularity, killed, put, put_all, read
 from tests.core.rollup_tables import row
 from transforms.stores.files import Failpoint, no_failpoint
 from transforms.stores.protocol import UndoCounts
@@ -23,7 +23,7 @@ def undo_brings_back_what_the_run_replaced(new_place: NewPlace) -> None:
 
 def undo_of_a_run_on_nothing_leaves_nothing(new_place: NewPlace) -> None:
     place = new_place()
-    put_all(place.open(), three_granularities(20), "first")
+    put_all(place.open(), every_granularity(place, 20), "first")
     place.open().undo("first", generation=20, now_generation=30)
     assert place.stored() == {}
     assert place.open().undo("never", generation=25, now_generation=40) == UndoCounts()
@@ -63,15 +63,15 @@ def undo_sees_through_several_writes_of_one_run(new_place: NewPlace) -> None:
 
 def undo_of_a_run_killed_half_way_takes_back_what_it_wrote(new_place: NewPlace) -> None:
     def replay(place: Place) -> Callable[[Failpoint], object]:
-        return lambda failpoint: put_all(place.open(failpoint), three_granularities(20, 2.0), "late")
+        return lambda failpoint: put_all(place.open(failpoint), every_granularity(place, 20, 2.0), "late")
 
     seeded = new_place()
-    put_all(seeded.open(), three_granularities(10, 9.0), "early")
+    put_all(seeded.open(), every_granularity(seeded, 10, 9.0), "early")
     for call in range(0, calls_of(replay(seeded.copy())), 3):
         place = seeded.copy()
         killed(replay(place), call)
         place.open().undo("late", generation=20, now_generation=30)
-        found = {version[:2] for granularity in ("1m", "5m", "1h") for version in read(place.open(), granularity=granularity).values()}
+        found = {version[:2] for granularity in place.granularities for version in read(place.open(), granularity=granularity).values()}
         assert found == {(1, 9.0)}
 
 
@@ -81,7 +81,7 @@ def an_undo_killed_at_any_call_is_repeated_to_the_same_bytes(new_place: NewPlace
 
     seeded = new_place()
     put(seeded.open(), [row("h1", 0, 1, 9.0, 10)])
-    for granularity in ("1m", "5m"):  # a version to restore, a table to remove
+    for granularity in seeded.granularities[:2]:  # a version to restore, a table to remove
         put(seeded.open(), [row("h1", 0, 1, 2.0, 20), row("h2", 0, 1, 2.0, 20)], run_id="wrong", granularity=granularity)
     undisturbed, begun_again = seeded.copy(), seeded.copy()
     calls = calls_of(undo(undisturbed, 30))

@@ -19,7 +19,7 @@ from transforms.calls.aws import Waiting
 from transforms.core.packed import pack
 from transforms.stores.lambda_writer import BatchWriter
 
-TEMPLATE = Path(__file__).parents[2] / "configs" / "writer.yaml"
+TEMPLATE = Path(__file__).parents[2] / "scripts" / "writer.yaml"
 
 
 class Loader(yaml.SafeLoader):

@@ -6,12 +6,15 @@ import re
 import shlex
 import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from pipelines.cli import COMMANDS, main
+from tests.archive.s3_servers import aws_environment
+from tests.stores.dynamodb_servers import ministack
 
 README = Path(__file__).parents[2] / "README.md"
 RUN_ID = "20251109T124300-3f9a"
@@ -84,8 +87,16 @@ def test_the_postings_of_the_readme_are_decoded(data: Path, capsys: pytest.Captu
     assert {name: terms["stored"] for name, terms in report["points"].items() if terms} == {"host": 2, "role": 1, "service": 1}
 
 
-def test_the_examples_of_the_help_work(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def dynamodb() -> Iterator[str]:
+    """The service that `dynamodb://` means."""
+    with aws_environment(), ministack() as url:
+        yield url
+
+
+def test_the_examples_of_the_help_work(data: Path, dynamodb: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb)
     planned = f"rollups plan --archive file:///data/archive --store parquet:///data/rollups --period 2025-11-01T00:00Z/P1D --run-id {RUN_ID}"
     run(planned, data)
     for command in COMMANDS:

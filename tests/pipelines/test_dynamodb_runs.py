@@ -80,6 +80,14 @@ def test_a_run_stores_what_it_stores_in_files_and_its_undo_removes_it(remote: Re
     assert call(["undo", "again", "--yes", "--work-dir", str(remote.world.work), "--json"]).code == 0
 
 
+def test_a_run_asks_first_and_tells_which_table(remote: Remote) -> None:
+    refused = call(["backfill", *remote.asked, "--run-id", "november"])
+    assert refused.code == 5
+    shown = refused.err.splitlines()
+    assert {"account     000000000000", "region      us-east-1", f"endpoint    {remote.proxy.url}"} <= set(shown)
+    assert remote.rows() == []
+
+
 def test_undo_of_the_only_run_leaves_no_rollup(remote: Remote) -> None:
     assert call(["backfill", "--yes", *remote.asked, "--run-id", "november"]).code == 0
     undone = call(["undo", "november", "--yes", "--work-dir", str(remote.world.work), "--json"])

@@ -14,8 +14,11 @@ from tests.builders import NOON_S, host_record
 from tests.pipelines.worlds import Result, World, call, gauge, key, tree
 from transforms.archive.local import LocalArchive
 from transforms.core.manifest import ArchiveObject
+from transforms.core.windows import Windows
 from transforms.steps.ledger import Ledger
 from transforms.stores import open_store
+from transforms.stores.backend import Traits
+from transforms.stores.parquet import ParquetFolder
 
 DAY_S = 86_400
 HOUR_S = 3_600
@@ -158,6 +161,7 @@ def test_a_plan_says_everything_and_stores_the_same(world: World) -> None:
             "judged_by": ["objects"],
             "incomplete": [{"hour": "2025-11-01T11:00:00Z", "objects": 0, "unreadable": 0, "share": 0.0}],
         },
+        "warnings": [],
     }
     stored = stored_plan(world, "r1")
     assert (stored["generation"], stored["periods"], stored["groups"]) == (round(NOW_S * 1000), [[NOON_S - 1_770, NOON_S + 600]], [[0, 1], [1, 1], [2, 1]])
@@ -219,6 +223,13 @@ def test_shards_are_of_at_most_600_series_or_those_that_the_store_has(world: Wor
     assert plan(world, types="host,role,service")["units"] == {"host": 3, "role": 1, "service": 1}
     open_store(f"parquet://{world.store}").open_partition("host", "2025-11-01", 5)
     assert plan(world, types="host,role,service")["units"] == {"host": 5, "role": 1, "service": 1}
+
+
+def test_shards_are_of_600_series_days_where_windows_are_longer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ParquetFolder, "traits", property(lambda _self: Traits(windows=Windows(7))))
+    metrics = [(f"metric.{number}", NOON_S, 1.0) for number in range(172)]
+    world.put(key(NOON_S), host_record("h1", NOON_S + 1, metrics, roles=[]))
+    assert plan(world)["units"] == {"host": 3}  # 1204 series-days in the week from 30 October
 
 
 def test_every_day_of_the_period_has_its_units(world: World) -> None:

@@ -14,6 +14,7 @@ from botocore.config import Config
 
 from scripts.s3_gateway import free_port, wait_for
 from tests.contracts.harness import NewPlace, Place as StorePlace
+from transforms.core.granularity import GRANULARITIES
 from transforms.core.store_settings import StoreSettings
 from transforms.stores.dynamodb import DynamoStore
 from transforms.stores.dynamodb_place import Place
@@ -84,6 +85,8 @@ def items_of(place: Place) -> list[dict[str, Any]]:
 
 class DynamoPlace:
     """A table of its own as the suite's place."""
+
+    granularities = GRANULARITIES
 
     def __init__(self, place: Place, make: type[DynamoStore] = DynamoStore) -> None:
         self.place, self.make = place, make

@@ -13,6 +13,7 @@ from scripts.package_writer import package
 from tests.contracts.harness import NewPlace, Place as StorePlace
 from tests.stores.dynamodb_servers import SETTINGS, DynamoPlace, items_of, new_place
 from transforms.calls.slots import Slots
+from transforms.core.granularity import GRANULARITIES
 from transforms.stores.dynamodb_place import Place
 from transforms.stores.files import Failpoint, no_failpoint
 from transforms.stores.lambda_calls import Limits
@@ -65,6 +66,8 @@ def unlimited(number: int = 16) -> Limits:
 
 class LambdaPlace:
     """A table of its own, written by the function of all tables, as the suite's place."""
+
+    granularities = GRANULARITIES
 
     def __init__(self, place: Place, make: type[LambdaStore] = LambdaStore) -> None:
         self.place, self.make = place, make

@@ -1,6 +1,7 @@
 """What only the DynamoDB store does: request units, throttling answers, batches taken in part, items at their limit, expiry. On ministack, behind a proxy."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from transforms.core.throttle import Pacer
 from transforms.core.versions import Verdict
 from transforms.stores.dynamodb import DynamoStore
 from transforms.stores.dynamodb_calls import Pace
-from transforms.stores.dynamodb_layout import cut, part_name, series_of
+from transforms.stores.dynamodb_layout import cut, part_names, series_of
 from transforms.stores.dynamodb_place import Place
 from transforms.stores.files import no_failpoint
 from transforms.stores.protocol import UndoCounts
@@ -142,6 +143,20 @@ class TestRequestUnits:
         put(store, many_rows(1))
         last = 3.0
         assert (proxy.writes - last) / (10 * 0.95) == pytest.approx(now[0], abs=1.0)
+
+    def test_the_rate_begins_as_a_new_table_needs_it_and_doubles_in_half_an_hour(self) -> None:
+        now = [0.0]
+        pace = Pace.of(60_000, 40_000, Waiting(clock=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds)))
+        for pacer, first in ((pace.writes, 2_000), (pace.reads, 6_000)):
+            begin = now[0]
+            pacer.take(first * 0.95)
+            pacer.take(0)
+            assert now[0] - begin == pytest.approx(1.0, rel=0.01)
+        now[0] += 1_800
+        begin = now[0]
+        pace.writes.take(4_000 * 0.95)
+        pace.writes.take(0)
+        assert now[0] - begin == pytest.approx(1.0, rel=0.01)
 
 
 class TestThrottling:
@@ -265,8 +280,7 @@ class TestWritesThatMayHaveHappened:
             if operation == "BatchWriteItem":
                 items = [one["PutRequest"]["Item"] for one in next(iter(request["RequestItems"].values())) if "PutRequest" in one]
             for item in items:
-                for number in range(1, int(item.get("parts", {"N": "0"})["N"]) + 1):
-                    assert f"{item['series']['S']} {part_name(item['item']['S'], int(item['version']['N']), number)}" in seen
+                assert {f"{item['series']['S']} {name}" for name in part_names(item)} <= seen
             seen |= {f"{item['series']['S']} {item['item']['S']}" for item in items}
 
 
@@ -282,7 +296,7 @@ class TestItemsAtTheirLimit:
 
     def item(self, size: int) -> list[dict[str, Any]]:
         bare = {"series": {"S": self.SERIES}, "item": {"S": "1m#2025-11-01T00:00"}, "version": {"N": "1762000000000"}}
-        return cut(bare, bytes(size - item_bytes({**bare, "body": {"B": b""}})), 1_762_000_000_000)
+        return cut(bare, bytes(size - item_bytes({**bare, "body": {"B": b""}})), "0f0f")
 
     def test_the_limit_is_the_service_s(self, server: str) -> None:
         place = new_place(server)
@@ -294,8 +308,8 @@ class TestItemsAtTheirLimit:
     def test_one_byte_more_makes_two_parts(self, server: str) -> None:
         place = new_place(server)
         part, head = self.item(ITEM_LIMIT_BYTES + 1)
-        assert part["item"]["S"] == "1m#2025-11-01T00:00#1762000000000#0001"
-        assert head["parts"] == {"N": "1"}
+        assert part["item"]["S"] == "1m#2025-11-01T00:00#0f0f#0001"
+        assert head["parts"] == {"S": "0f0f#1"}
         assert item_bytes(head) <= ITEM_LIMIT_BYTES
         for one in (part, head):
             place.client().put_item(TableName=place.table, Item=one)
@@ -318,11 +332,21 @@ class TestItemsAtTheirLimit:
         assert store_of(place).read_unit(UNIT, "1m").equals(wanted)
         assert len(rollups_of(place)) == 2
 
-    def test_two_writers_of_a_large_item_lose_nothing(self, server: str) -> None:
-        place = DynamoPlace(new_place(server))
-        large = histograms(1, 1)
+    def test_two_writers_of_a_large_item_in_one_millisecond_lose_nothing(self, server: str) -> None:
+        place = DynamoPlace(new_place(server), partial(DynamoStore, clock=lambda: 1_762_000_000.0))  # type: ignore[arg-type]
+        large = histograms(1, 1, 500)
         overlapped(place, lambda store: put(store, large[:200], run_id="a"), lambda store: put(store, large[100:], run_id="b"))
         assert place.open().read_unit(UNIT, "1m").equals(table(large))
+        (head,) = [one for one in rollups_of(place.place).values() if "parts" in one]
+        assert sorted(name for _, name in rollups_of(place.place)) == [head["item"]["S"], *part_names(head)]
+
+    def test_a_large_item_whose_answer_was_lost_stays_whole(self, proxy: Proxy) -> None:
+        place, dropped = new_place(proxy.url), []  # type: tuple[Place, list[str]]
+        proxy.drop = lambda operation, request: operation == "PutItem" and "parts" in request["Item"] and not dropped and not dropped.append("")  # type: ignore[func-returns-value]
+        large = histograms(1, 1)
+        put(store_of(place), large)
+        assert len(dropped) == 1
+        assert store_of(place).read_unit(UNIT, "1m").equals(table(large))
 
 
 class TestSeries:

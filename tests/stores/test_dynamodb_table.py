@@ -140,6 +140,19 @@ def test_a_table_without_a_stream_or_that_is_not_there_has_no_warning(server: st
     assert open_store(url_of(server, "missing")).warnings() == []
 
 
+def test_facts_are_account_region_and_table(server: str) -> None:
+    create_store(url_of(server, "known"), never)
+    facts = dict(open_store(url_of(server, "known")).facts())
+    assert {name: facts[name] for name in ("account", "region", "table", "endpoint")} == {
+        "account": "000000000000",
+        "region": "us-east-1",
+        "table": "known",
+        "endpoint": server,
+    }
+    assert facts["holds"].startswith("0 items, 0 bytes")
+    assert dict(open_store(url_of(server, "missing")).facts())["note"].startswith("there is no such table: make it with `rollups store create")
+
+
 def test_a_missing_permission_is_a_note(server: str) -> None:
     place, _ = streaming(server, "asking")
     denied = 400, {"__type": "AccessDeniedException", "message": "no"}

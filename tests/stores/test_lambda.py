@@ -1,6 +1,7 @@
 """What only the store behind a function does: batches on the wire, halves where it fails, dead letters, limits. Over a scripted endpoint and ministack."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from scripts.dynamodb_cost import UNIT as WEEK_UNIT, week_of
 from tests.archive.s3_servers import aws_environment
 from tests.contracts.harness import UNIT, put, read
 from tests.core.rollup_tables import DAY_S, Row, row
+from tests.stores.dynamodb_proxy import proxied
 from tests.stores.dynamodb_servers import SETTINGS, DynamoPlace, ministack, new_place
 from tests.stores.lambda_endpoint import DENIED, NO_ANSWER, Endpoint, Reply, endpoint, function_error, too_large, too_many
 from tests.stores.lambda_servers import QuickFunction, deploy
@@ -126,6 +128,19 @@ class TestBatches:
             ("region", "us-east-1"),
             ("table", function.place.table),
         )
+
+    def test_only_texts_are_written_directly(self, function: Endpoint, server: str, tmp_path: Path) -> None:
+        with proxied(server) as proxy:
+            named = QuickFunction(function="writer", endpoint_url=function.url, region="us-east-1")
+            place = replace(function.place, endpoint_url=proxy.url)
+            store = LambdaStore(named, place, SETTINGS, limits=limits(tmp_path), waiting=Time().waiting())
+            for generation in (1, 2):
+                put(store, [row("h1", 0, value=generation, generation=generation)], run_id=f"run{generation}")
+            store.undo("run2", generation=2, now_generation=3)
+            assert list(store.scan("1m"))
+            assert {name for name, _ in proxy.requests} == {"BatchGetItem", "Query", "Scan", "PutItem"}
+            assert {one["Item"]["series"]["S"] for one in proxy.named("PutItem")} == {"text"}
+        assert function.sizes == [1, 1, 1]
 
     def test_what_they_write_is_paced(self, function: Endpoint, tmp_path: Path) -> None:
         store = store_of(function, tmp_path)

@@ -75,8 +75,8 @@ def test_row_groups_are_fixed_and_nothing_else_is_told(tmp_path: Path) -> None:
 
 
 def test_all_files_have_one_schema(store: ParquetStore, tmp_path: Path) -> None:
-    put(store, [row()])
-    put(store, [row(value=None, generation=None, bounds=[0.1], bucket_counts=[1, 2])], unit=UNIT._replace(shard=1))
+    put(store, [row()], shards=3)
+    put(store, [row(value=None, generation=None, bounds=[0.1], bucket_counts=[1, 2])], unit=UNIT._replace(shard=1), shards=3)
     schemas = [pq.read_schema(path) for path in tmp_path.rglob("*.parquet")]
     assert len(schemas) == 2
     assert schemas[0].equals(schemas[1], check_metadata=True)
@@ -86,10 +86,10 @@ def test_all_files_have_one_schema(store: ParquetStore, tmp_path: Path) -> None:
 @pytest.fixture
 def filled(store: ParquetStore) -> ParquetStore:
     """Two types, two days, rows with and without generation, before-images, a leftover of a killed writer."""
-    put(store, [row("h1", 0, value=1.0), row("é", 60, value=2.0, generation=None)])
-    put(store, [row("h1", 0, value=1.5, generation=5)], run_id="second")
-    put(store, [row("h2", 86_400, value=3.0, labels='{"k":"v"}')], unit=Unit("service", "2025-11-02", 2))
-    put(store, [row("h1", 0, value=9.0)], granularity="1h")
+    put(store, [row("h1", 0, value=1.0), row("é", 60, value=2.0, generation=None)], shards=3)
+    put(store, [row("h1", 0, value=1.5, generation=5)], run_id="second", shards=3)
+    put(store, [row("h2", 86_400, value=3.0, labels='{"k":"v"}')], unit=Unit("service", "2025-11-02", 2), shards=3)
+    put(store, [row("h1", 0, value=9.0)], granularity="1h", shards=3)
     temporary(store.backend.layout.shard(UNIT, "1m")).write_bytes(b"half a file")
     return store
 

@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> ParquetStore:
             units.setdefault(unit, []).extend(row(entity, day * 86_400 + bucket_s) for bucket_s in range(0, 300, 60))
     store = ParquetStore(tmp_path)
     for unit, rows in units.items():
-        put(store, rows, unit=unit)
+        put(store, rows, unit=unit, shards=3)
     return store
 
 
@@ -64,7 +64,7 @@ def test_files_replaced_or_removed_meanwhile_are_read_as_they_are_then(store: Pa
     found: list[Row] = rows_of(next(pieces)[1])
     assert {one["entity"] for one in found} == {"h00"}
     unit = Unit("host", "2025-11-03", 0)
-    put(store, [row("h00a", 2 * 86_400), row("h06", 2 * 86_400, value=7.0, generation=9)], unit=unit)
+    put(store, [row("h00a", 2 * 86_400), row("h06", 2 * 86_400, value=7.0, generation=9)], unit=unit, shards=3)
     for shard in (0, 1):
         store.backend.layout.shard(Unit("host", "2025-11-02", shard), "1m").unlink()
     rest = [one for _, piece in pieces for one in rows_of(piece)]

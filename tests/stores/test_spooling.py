@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 from tests.core.rollup_tables import Row, row, rows_of, table
 from transforms.core.model import ROLLUP_SCHEMA
 from transforms.stores import spooling
-from transforms.stores.spooling import sorted_on_disk
+from transforms.stores.spooling import sorted_scan
 
 PLACES = [(metric_type, entity, minute) for metric_type in ("service", "host") for entity in ("b", "a", "é", "") for minute in range(5)]
 
@@ -20,9 +20,11 @@ def pieces_of(places: list[tuple[str, str, int]], size: int) -> list[tuple[str, 
 
 
 @given(st.permutations(PLACES), st.integers(1, 9), st.integers(1, 30))
-def test_any_order_in_any_pieces_gives_the_one_order(places: list[tuple[str, str, int]], size: int, spool_rows: int) -> None:
+def test_any_order_in_any_pieces_gives_the_one_order(places: list[tuple[str, str, int]], size: int, piece_rows: int) -> None:
     pieces = [(kind, table(rows)) for kind, rows in pieces_of(places, size)]
-    scanned = sorted_on_disk(iter(pieces), ROLLUP_SCHEMA.names, spool_rows=spool_rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spooling, "PIECE_ROWS", piece_rows)
+        scanned = list(sorted_scan(iter(pieces), "1m", periods=None, wanted=None, columns=ROLLUP_SCHEMA.names))
     found = [(metric_type, one["entity"], one["bucket_start"]) for metric_type, piece in scanned for one in rows_of(piece)]
     assert found == sorted(found)
     assert len(found) == len(PLACES)
@@ -34,7 +36,8 @@ def test_no_more_rows_are_gathered_than_a_file_and_a_piece_take(monkeypatch: pyt
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     places = [("host", f"h{number}", minute) for number in range(100) for minute in range(10)]
     random.Random(1).shuffle(places)
-    scan = sorted_on_disk(((kind, table(rows)) for kind, rows in pieces_of(places, 7)), ["entity"], spool_rows=100)
+    monkeypatch.setattr(spooling, "PIECE_ROWS", 100)
+    scan = sorted_scan(((kind, table(rows)) for kind, rows in pieces_of(places, 7)), "1m", periods=None, wanted=None, columns=["entity"])
     first = next(scan)[1]
     assert first.column_names == ["entity"]
     assert max(written) < 107

@@ -6,6 +6,7 @@
     ├── IncompleteError        resumable: something is still missing     exit 3
     │   ├── ObjectChanged      an archive object is not the planned one
     │   ├── ObjectUnreadable   one archive object can't be had           (a dead letter, the rest of the run goes on)
+    │   ├── StoreFull          the store has no room for more without losing what is live
     │   ├── ServiceUnavailable an archive or a store did not answer, or not whole, however often it was asked
     │   └── CredentialsExpired nobody renewed the session while the run waited
     ├── ConservationError      counts that must be equal differ          exit 1
@@ -73,6 +74,12 @@ class ObjectUnreadable(IncompleteError):
 
     def __str__(self) -> str:
         return f"reading the archive object {self.key!r}: {self.cause}" + (f" ({self.detail})" if self.detail else "")
+
+
+class StoreFull(IncompleteError):
+    """A store has no room for what is to be written without losing what is live. The run goes on from here when there is room."""
+
+    retryable = False
 
 
 class ServiceUnavailable(IncompleteError):

@@ -8,7 +8,7 @@ tags").
 import json
 import re
 from binascii import crc_hqx
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from string import Formatter
@@ -67,22 +67,22 @@ def format_slots(ranges: tuple[SlotRange, ...]) -> str:
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
 
 
-def check_template(template: str) -> str:
-    """The template itself. Raises UsageError unless it is text with at least one of FIELDS in braces, `{{` and `}}` standing for braces of the key."""
+def check_template(template: str, fields: Sequence[str] = FIELDS) -> str:
+    """The template itself. Raises UsageError unless it is text with at least one of the fields in braces, `{{` and `}}` standing for braces of the key."""
     try:
         parts = list(Formatter().parse(template))
     except ValueError as error:
         msg = f"the hash key {template!r} can't be read ({error}): fields stand in braces, as in metric:{{org}}:{{name}}; a brace of the key is written twice"
         raise UsageError(msg) from None
     named = [name + (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "") for _, name, spec, conversion in parts if name is not None]
-    if unknown := [one for one in named if one not in FIELDS]:
+    if unknown := [one for one in named if one not in fields]:
         msg = (
-            f"the hash key {template!r} names the field {unknown[0]!r}: there are {', '.join(FIELDS)}, each in braces; "
+            f"the hash key {template!r} names the field {unknown[0]!r}: there are {', '.join(fields)}, each in braces; "
             f"a brace of the key is written twice, such as {{{{{{org}}}}}} for a hash tag"
         )
         raise UsageError(msg)
     if not named:
-        msg = f"the hash key {template!r} names no field, so that all series would have one slot: name some of {', '.join(FIELDS)} in braces"
+        msg = f"the hash key {template!r} names no field, so that all series would have one slot: name some of {', '.join(fields)} in braces"
         raise UsageError(msg)
     return template
 
@@ -120,8 +120,8 @@ class HashSlots:
         return parts
 
 
-def _host(*series: str) -> str:
-    labels = series[-1]
+def host_of(labels: str) -> str:
+    """What `{host}` stands for: the value of the label `host`, empty where there is none."""
     return str(json.loads(labels).get("host", "")) if '"host"' in labels else ""
 
 
@@ -131,5 +131,5 @@ _READERS: Final[dict[str, Callable[..., str]]] = {
     "entity": lambda *series: series[2],
     "name": lambda *series: series[3],
     "labels": lambda *series: series[4],
-    "host": _host,
+    "host": lambda *series: host_of(series[4]),
 }

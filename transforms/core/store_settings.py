@@ -1,7 +1,13 @@
-"""What a store is told beside its URL. Every field is an option of the commands that open a store (`configs.store_options`)."""
+"""What a store is told beside its URL. Every field is an option of the commands that open a store (`configs.store_options`).
+
+No NumPy and no Arrow here: the writer function (`stores.lambda_writer`) does without them.
+"""
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Final
+
+DEFAULT_TEMPLATE: Final = "metric:{{{type}|{org}|{entity}|{name}|{labels}}}:{kind}:{span}"
+"""Of `core.item_keys`. Series between a hash tag's braces: all items of a series, and what lies beside them, are in one slot."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,6 +20,10 @@ class StoreSettings:
     dynamodb_write_units: int = 500
     lambda_concurrency: int = 4
     lambda_invoke_per_s: int = 20
+    valkey_expire_s: int = 25 * 3600
+    valkey_key: str = DEFAULT_TEMPLATE
+    valkey_ops_per_s: int = 1000
+    valkey_span_s: int = 3600
 
 
 def settings_of(values: object) -> StoreSettings:

@@ -17,6 +17,10 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "dynamodb": ("transforms.stores.dynamodb", "dynamodb://table"),
         "lambda": ("transforms.stores.lambda_store", "lambda://function?read=dynamodb://table"),
         "parquet": ("transforms.stores.parquet", "parquet:///absolute/path"),
+        "redis": ("transforms.stores.valkey", "redis://host:port/db"),
+        "rediss": ("transforms.stores.valkey", "rediss://host:port/db"),
+        "valkey": ("transforms.stores.valkey", "valkey://host:port/db"),
+        "valkeys": ("transforms.stores.valkey", "valkeys://host:port/db"),
     }
 )
 """Module and form of the URL by scheme."""

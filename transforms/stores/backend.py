@@ -78,9 +78,6 @@ class Backend(Protocol):
     def read(self, unit: Unit, granularity: str) -> pa.Table:
         """All stored rows of a unit, canonical and in order."""
 
-    def read_near(self, unit: Unit, granularity: str, near: pa.Table) -> pa.Table:
-        """Stored rows, as `read`, at least all buckets of the items in which these rows lie, whoever wrote them."""
-
     def update(self, unit: Unit, changes: Mapping[str, Change], run_id: str) -> None:
         """Apply the changes, by granularity, to what is stored at that moment.
 
@@ -96,12 +93,6 @@ class Backend(Protocol):
 
         In stores of several items a unit, the n-th table holds the n-th newest image of each.
         """
-
-    def lapsed(self, granularity: str) -> Sequence[Range]:
-        """Times of which the service would remove rollups as soon as they are written."""
-
-    def warnings(self) -> list[str]:
-        """Sentences about what should be known before writing."""
 
     def imaged(self, run_id: str) -> Iterator[tuple[Unit, str]]:
         """Units and granularities of which the run has before-images, sorted."""

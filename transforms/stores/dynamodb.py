@@ -4,6 +4,7 @@ Reads are consistent. An item is replaced under the condition that it is still t
 with which it is merged again. What an item was is kept before. Limits are kept in request units a second by each worker process.
 """
 
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
@@ -37,8 +38,29 @@ from transforms.stores.url import StoreUrl
 TRAITS: Final = Traits(windows=Windows(7), is_local=False, live="settled", limits=("dynamodb reads", "dynamodb writes"))
 
 
-class DynamoStore(Rollups):
-    """A `RollupStore` in a table that is there (`rollups store create`). Its window is 7 days."""
+class TableStore(Rollups):
+    """A `RollupStore` in a table. Its window is 7 days."""
+
+    def __init__(self, table: "DynamoTable") -> None:
+        """Touches nothing."""
+        self._table = table
+        super().__init__(table)
+
+    def stored_near(self, unit: Unit, granularity: str, rows: pa.Table) -> pa.Table:
+        """As the class above says: of a series that another writer wrote, too."""
+        return self._table.read_near(unit, granularity, rows)
+
+    def lapsed(self, granularity: str) -> Sequence[Range]:
+        """As the class above says."""
+        return self._table.lapsed(granularity)
+
+    def warnings(self) -> list[str]:
+        """As the protocol says: functions that the table's stream would start."""
+        return stream_warnings(self._table.place)
+
+
+class DynamoStore(TableStore):
+    """A `RollupStore` in a table that is there (`rollups store create`), written directly."""
 
     def __init__(
         self,
@@ -66,7 +88,7 @@ class DynamoTable:
         pace = Pace.of(settings.dynamodb_read_units, settings.dynamodb_write_units, waiting)
         self.place = place
         self.calls = TableCalls(place, AwsCalls(place.client, waiting), pace, failpoint, waiting)
-        self._rules = Rules(dict(settings.dynamodb_ttl), settings.dynamodb_fresh, lambda: round(clock() * 1000))
+        self._rules = Rules(dict(settings.dynamodb_ttl), settings.dynamodb_fresh, lambda: round(clock() * 1000), lambda: secrets.token_hex(8))
 
     @property
     def traits(self) -> Traits:
@@ -116,7 +138,7 @@ class DynamoTable:
         return unpack(found, granularity)
 
     def read_near(self, unit: Unit, granularity: str, near: pa.Table) -> pa.Table:
-        """As the protocol says."""
+        """Stored rows, as `read`, all of the items in which these rows lie, whoever wrote them."""
         items = self._items(unit, granularity, self.writer(unit, granularity, ""))
         return items.decode(items.read(items.encode(near).keys()))
 
@@ -149,16 +171,12 @@ class DynamoTable:
             yield unpack([(key, body) for key, body in held if body is not None], granularity).select(list(columns))
 
     def lapsed(self, granularity: str) -> Sequence[Range]:
-        """As the protocol says: items expire by rule, counted from the end of their span."""
+        """Times of which items would expire at once, by rule, counted from the end of their span."""
         if granularity not in self._rules.ttl_s:
             return ()
         span_s = SPAN_S[granularity]
         over_s = (self._rules.now_ms() // 1000 - self._rules.ttl_s[granularity]) // span_s * span_s
         return ((0, over_s),) if over_s > 0 else ()
-
-    def warnings(self) -> list[str]:
-        """As the protocol says."""
-        return stream_warnings(self.place)
 
     def imaged(self, run_id: str) -> Iterator[tuple[Unit, str]]:
         """As the protocol says."""

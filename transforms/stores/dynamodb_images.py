@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from transforms.core.errors import RefusedError
 from transforms.core.units import Unit
 from transforms.stores.dynamodb_calls import TableCalls, at_of
-from transforms.stores.dynamodb_layout import AFTER, RUNS, Found, Series, absent_image, cut, found, part_name, series_of
+from transforms.stores.dynamodb_layout import AFTER, RUNS, Found, Series, absent_image, cut, found, series_of
 
 if TYPE_CHECKING:
     from transforms.stores.dynamodb_writing import Rules
@@ -56,7 +56,7 @@ class Images:
             "text": {"S": series.text},
             "version": {"N": str(number)},
         }
-        return cut(image, item.body or b"", number)
+        return cut(image, item.body or b"", self._rules.token())
 
     def _announce(self) -> None:
         """Before the first image: that the run has some, and of what."""
@@ -79,9 +79,7 @@ class Images:
                 continue
             whole = found(item, items)
             if whole.body is None:
-                raise RefusedError(
-                    f"reading the before-image {self._place} {name} of {self._calls.place.name}: {part_name(name, int(number), 1)} or another part is gone"
-                )
+                raise RefusedError(f"reading the before-image {self._place} {name} of {self._calls.place.name}: one of {', '.join(whole.part_names)} is gone")
             yield Image(text, of, int(number), whole.body)
 
 

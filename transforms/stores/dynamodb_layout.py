@@ -1,19 +1,19 @@
 """Where everything lies in a table.
 
     series (S, partition key)      item (S, sort key)                  attributes
-    SeriesKey as text              1m#2025-11-01T04:00                 body (B), version (N), perhaps expires (N), text (S), parts (N)
-                                   1m#2025-11-01T04:00#VERSION#0001    body: more bytes of a body that is too long for one item
+    SeriesKey as text              1m#2025-11-01T04:00                 body (B), version (N), perhaps expires (N), text (S), parts (S)
+                                   1m#2025-11-01T04:00#TOKEN#0001      body: more bytes of a body that is too long for one item
     text                           partition/host/2025-10-30 …         text (S): shards of a partition, last generation, undos
     runs                           RUN                                 nothing: the run has before-images
     before/RUN                     host-2025-10-30-0003/1m             nothing: the run has before-images of this unit and granularity
-    before/RUN/host-…-0003/1m      SERIES DIGEST/1m#…/NUMBER           text (S): the series; body (B), expires (N): an item before the run replaced it
+    before/RUN/host-…-0003/1m      SERIES DIGEST/1m#…/NUMBER           text (S): the series; body (B), version (N), parts (S): an item before
                                    SERIES DIGEST/-/NUMBER/CRC          text (S): the series; absent (S): items that were not there before, with commas
     roster/host-2025-10-30-0003    SERIES DIGEST                       text (S): a series of which something was written by this software
 
 `body` is the packed item (`core.packed`). A SeriesKey begins with `[` and is a JSON array; one of more than 1,900 bytes is replaced by `[#` and the
 hexadecimal SHA-256 of its text, and the text is an attribute. `version` grows whenever the item is written: milliseconds since the epoch, or one more than the
-version before. A body that is too long is cut: the first bytes are the item's body, `parts` tells how many further ones there are, under the item's sort key,
-its version and their number. They are written first and never changed, so that an item is always whole. NUMBER is the version of the item that the before-image
+version before. A body that is too long is cut: the first bytes are the item's body; `parts` (`TOKEN#3`) tells under which token, drawn for this write, and how
+many further ones there are. They are written first and never changed, so that an item is always whole. NUMBER is the version of the item that the before-image
 shows, or the time where it had none, so that images of an item sort by age.
 
 No NumPy and no Arrow here nor in what is imported: the writer function (`lambda_writer`) does without them.
@@ -59,9 +59,9 @@ def series_of(text: str) -> Series:
     return Series(text if len(encoded) <= LONGEST_KEY_BYTES else f"[#{hashlib.sha256(encoded).hexdigest()}", text)
 
 
-def part_name(name: str, version: int, number: int) -> str:
+def part_name(name: str, token: str, number: int) -> str:
     """Sort key of a further part of a body."""
-    return f"{name}#{version:013d}#{number:04d}"
+    return f"{name}#{token}#{number:04d}"
 
 
 def is_part(name: str) -> bool:
@@ -69,39 +69,42 @@ def is_part(name: str) -> bool:
     return name.count("#") > 1
 
 
-def cut(item: Mapping[str, Any], body: bytes, version: int) -> list[dict[str, Any]]:
+def cut(item: Mapping[str, Any], body: bytes, token: str) -> list[dict[str, Any]]:
     """The item with its body, and before it the further parts that the body needs, each within the limit."""
     whole = {**item, "body": {"B": body}}
     if item_bytes(whole) <= ITEM_LIMIT_BYTES:
         return [whole]
     name = item["item"]["S"]
-    room = ITEM_LIMIT_BYTES - item_bytes({**item, "item": {"S": part_name(name, version, 1)}, "body": {"B": b""}, "parts": {"N": "9999"}})
+    room = ITEM_LIMIT_BYTES - item_bytes({**item, "item": {"S": part_name(name, token, 1)}, "body": {"B": b""}, "parts": {"S": f"{token}#9999"}})
     chunks = [body[at : at + room] for at in range(0, len(body), room)]
     bare = {key: item[key] for key in ("series", "expires") if key in item}
-    parts = [{**bare, "item": {"S": part_name(name, version, number)}, "body": {"B": chunk}} for number, chunk in enumerate(chunks[1:], 1)]
-    return [*parts, {**item, "body": {"B": chunks[0]}, "parts": {"N": str(len(parts))}}]
+    parts = [{**bare, "item": {"S": part_name(name, token, number)}, "body": {"B": chunk}} for number, chunk in enumerate(chunks[1:], 1)]
+    return [*parts, {**item, "body": {"B": chunks[0]}, "parts": {"S": f"{token}#{len(parts)}"}}]
+
+
+def part_names(item: Attributes) -> list[str]:
+    """Sort keys of the further parts of an item."""
+    if "parts" not in item:
+        return []
+    token, _, number = str(item["parts"]["S"]).partition("#")
+    return [part_name(str(item["item"]["S"]), token, one) for one in range(1, int(number) + 1)]
 
 
 class Found(NamedTuple):
-    """An item as it was read: its whole body, None if parts of it are gone; the version, None if its writer does not count; when it expires."""
+    """An item as it was read: its whole body, None if parts of it are gone; the version, None if its writer does not count; when it expires; its parts."""
 
     item: Attributes
     body: bytes | None
     version: int | None
     expires_s: int | None
-    parts: int
-
-    @property
-    def part_names(self) -> list[str]:
-        """Sort keys of the further parts."""
-        return [part_name(self.item["item"]["S"], self.version or 0, number) for number in range(1, self.parts + 1)]
+    part_names: list[str]
 
 
 def found(item: Attributes, parts: Mapping[ItemAt, Attributes] | None = None) -> Found:
     """An item with the parts that were read beside it."""
-    numbers = {name: int(item[name]["N"]) if name in item else None for name in ("version", "expires", "parts")}
-    whole = Found(item, _bytes(item), numbers["version"], numbers["expires"], numbers["parts"] or 0)
-    if not whole.parts:
+    numbers = {name: int(item[name]["N"]) if name in item else None for name in ("version", "expires")}
+    whole = Found(item, _bytes(item), numbers["version"], numbers["expires"], part_names(item))
+    if not whole.part_names:
         return whole
     others = [(parts or {}).get((item["series"]["S"], name)) for name in whole.part_names]
     return whole._replace(body=_bytes(item) + b"".join(_bytes(one) for one in others if one) if all(others) else None)

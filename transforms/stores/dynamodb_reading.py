@@ -44,7 +44,7 @@ def whole(calls: TableCalls, one: Found) -> Found:
             return one
         now = calls.get("item", at_of(one.item))
         if now is None:
-            return one._replace(body=None, parts=0)
+            return one._replace(body=None)
         one = found(now)
     raise ServiceUnavailable(f"reading {at_of(one.item)} of {calls.place.name}: its further parts are gone, in {READS_OF_ONE} versions one after another")
 

@@ -4,18 +4,16 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
 
-from transforms.core.granularity import WIDTH_S, Range
+from transforms.core.granularity import Range
 from transforms.core.packed import SPAN_S, ItemKey, unpack
 from transforms.stores.dynamodb_calls import TableCalls
 from transforms.stores.dynamodb_keys import item_name, keyed
 from transforms.stores.dynamodb_layout import AFTER, Found
 from transforms.stores.dynamodb_reading import assembled
 from transforms.stores.protocol import Wanted
-from transforms.stores.scanning import Overlap
-from transforms.stores.spooling import sorted_on_disk
+from transforms.stores.spooling import sorted_scan
 
 SEGMENTS: Final = 8
 """Parts of the table that are read at once; pages of 1 MB each are in memory."""
@@ -30,17 +28,15 @@ def scan_table(
     columns: Sequence[str],
 ) -> Iterator[tuple[str, pa.Table]]:
     """As `Backend.scan`. What the service reads is charged, also what is not asked for; only that is sent."""
-    overlap = Overlap(WIDTH_S[granularity], periods)
     if periods is not None and not periods:
         return iter(())
 
-    def pieces() -> Iterator[tuple[str, pa.Table]]:
+    def tables() -> Iterator[tuple[str, pa.Table]]:
         for page in _pages(calls, granularity, periods):
             for metric_type, items in _by_type(assembled(calls, page), metric_types, wanted).items():
-                table = unpack(items, granularity)
-                yield metric_type, table.take(pa.array(np.flatnonzero(overlap.rows(table))))
+                yield metric_type, unpack(items, granularity)
 
-    return sorted_on_disk(pieces(), columns)
+    return sorted_scan(tables(), granularity, periods=periods, wanted=wanted, columns=columns)
 
 
 def _by_type(items: Iterator[Found], metric_types: Sequence[str], wanted: Wanted | None) -> dict[str, list[tuple[ItemKey, bytes]]]:

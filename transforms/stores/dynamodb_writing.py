@@ -11,17 +11,18 @@ from typing import Any, NamedTuple, Protocol
 from transforms.core.capacity import item_bytes
 from transforms.stores.dynamodb_calls import ABSENT, HOT, Condition, ItemAt, Lost, TableCalls, Written, at_of
 from transforms.stores.dynamodb_images import Images
-from transforms.stores.dynamodb_layout import Found, Series, cut, found
+from transforms.stores.dynamodb_layout import Found, Series, cut, found, part_names
 from transforms.stores.dynamodb_reading import in_threads, whole
 
 
 @dataclass(frozen=True)
 class Rules:
-    """How items are written: `ttl_s` by granularity; into a `fresh` table without conditions. `now_ms` is the clock."""
+    """How items are written: `ttl_s` by granularity; into a `fresh` table without conditions. `now_ms` is the clock, `token` gives another text each time."""
 
     ttl_s: Mapping[str, int]
     fresh: bool
     now_ms: Callable[[], int]
+    token: Callable[[], str]
 
 
 class ItemChange(NamedTuple):
@@ -86,9 +87,9 @@ class DirectWriter:
             *parts, item = self._items(change)
             self._calls.put_all("part", parts)
             written = self._calls.put("item", item, condition, size)
-            if isinstance(written, Lost):
+            if isinstance(written, Lost) and (written.item is None or part_names(written.item) != part_names(item)):  # or it is this very write, made before
                 self._calls.delete_all("part", [at_of(one) for one in parts], item_bytes(item))
-        if written == "written" and before and before.parts:
+        if written == "written" and before and before.part_names:
             self._calls.delete_all("part", [(change.series.key, name) for name in before.part_names], size)
         return written
 
@@ -102,7 +103,7 @@ class DirectWriter:
             "version": {"N": str(number)},
             **({} if change.expires_s is None else {"expires": {"N": str(change.expires_s)}}),
         }
-        return cut(item, change.body or b"", number)
+        return cut(item, change.body or b"", self._rules.token())
 
 
 def _unchanged(before: Found | None) -> Condition:

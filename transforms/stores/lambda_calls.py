@@ -175,7 +175,7 @@ def _explained(function: Function) -> Iterator[None]:
         yield
     except ClientError as error:
         if error_code(error) == "ResourceNotFoundException":
-            raise UsageError(f"there is no function {function.function!r} in that region and account: deploy configs/writer.yaml, or name another") from error
+            raise UsageError(f"there is no function {function.function!r} in that region and account: deploy scripts/writer.yaml, or name another") from error
         if "AccessDenied" in error_code(error) or error_code(error) == "UnrecognizedClientException":
             raise _DeniedError(f"{function.name}: {error}") from error
         raise RefusedError(f"{function.name}: {error}") from error

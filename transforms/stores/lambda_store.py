@@ -16,20 +16,19 @@ from transforms.core.store_settings import StoreSettings
 from transforms.core.undelivered import Undelivered, WriteDeadLetter
 from transforms.core.units import Unit
 from transforms.stores.backend import Change, Traits
-from transforms.stores.dynamodb import TRAITS as TABLE_TRAITS, DynamoTable
+from transforms.stores.dynamodb import TRAITS as TABLE_TRAITS, DynamoTable, TableStore
 from transforms.stores.dynamodb_place import Place
 from transforms.stores.files import Failpoint, no_failpoint
 from transforms.stores.lambda_batch import Head
 from transforms.stores.lambda_calls import FunctionCalls, Limits
 from transforms.stores.lambda_delivery import FunctionWriter, letters_of
 from transforms.stores.lambda_place import Function, places_of
-from transforms.stores.rollups import Rollups
 from transforms.stores.url import StoreUrl
 
 TRAITS: Final = replace(TABLE_TRAITS, limits=(*TABLE_TRAITS.limits, "lambda invocations"))
 
 
-class LambdaStore(Rollups):
+class LambdaStore(TableStore):
     """A `RollupStore` behind a writer function. Its window is 7 days."""
 
     def __init__(

@@ -92,10 +92,6 @@ class ParquetFolder:
             except FileNotFoundError:
                 return ROLLUP_SCHEMA.empty_table()
 
-    def read_near(self, unit: Unit, granularity: str, near: pa.Table) -> pa.Table:  # noqa: ARG002 - a file is near all of a unit
-        """As the protocol says."""
-        return self.read(unit, granularity)
-
     def update(self, unit: Unit, changes: Mapping[str, Change], run_id: str) -> None:
         """As the protocol says. No rows, no file."""
         with self.files.lock(self.layout.lock(str(unit))):
@@ -114,14 +110,6 @@ class ParquetFolder:
         for number in reversed(range(self.layout.image_numbers(run_id, unit, granularity))):
             path = self.layout.image(run_id, unit, granularity, number)
             yield read_table(path, columns) if path.stat().st_size else ROLLUP_SCHEMA.empty_table().select(list(columns))
-
-    def lapsed(self, granularity: str) -> Sequence[Range]:  # noqa: ARG002 - files stay
-        """As the protocol says."""
-        return ()
-
-    def warnings(self) -> list[str]:
-        """As the protocol says."""
-        return []
 
     def imaged(self, run_id: str) -> Iterator[tuple[Unit, str]]:
         """As the protocol says."""

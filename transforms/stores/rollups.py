@@ -40,7 +40,11 @@ class Rollups:
 
     def warnings(self) -> list[str]:
         """As the protocol says."""
-        return self.backend.warnings()
+        return []
+
+    def lapsed(self, granularity: str) -> Sequence[Range]:  # noqa: ARG002 - for those whose rollups expire
+        """Times of which the service would remove rollups as soon as they are written: they are refused."""
+        return ()
 
     def last_generation(self) -> int:
         """As the protocol says."""
@@ -76,8 +80,12 @@ class Rollups:
         """As the protocol says."""
         merging = {name: self._merging(table, unit, name, allow_fewer, kept_out) for name, table in rollups.items()}
         for name, one in merging.items():
-            one.make(self.backend.read_near(unit, name, one.new))
+            one.make(self.stored_near(unit, name, one.new))
         return {name: one.merged for name, one in merging.items()}
+
+    def stored_near(self, unit: Unit, granularity: str, rows: pa.Table) -> pa.Table:  # noqa: ARG002 - for those that need not read all
+        """What is stored of a unit, at least near these rows."""
+        return self.backend.read(unit, granularity)
 
     def scan(
         self,
@@ -97,7 +105,7 @@ class Rollups:
         return Undoing(self.backend).undo(run_id, generation, now_generation)
 
     def _merging(self, table: pa.Table, unit: Unit, granularity: str, allow_fewer: bool, kept_out: KeptOut) -> "_Merging":  # noqa: FBT001 - all by place
-        return _Merging(self._checked(table, unit, granularity), granularity, allow_fewer, kept_out, self.backend.lapsed(granularity))
+        return _Merging(self._checked(table, unit, granularity), granularity, allow_fewer, kept_out, self.lapsed(granularity))
 
     def _checked(self, table: pa.Table, unit: Unit, granularity: str) -> pa.Table:
         """The table in canonical form. Raises RollupsError if it is not in order or not the unit's."""

@@ -1,60 +1,57 @@
-"""Rows that come in no order, sorted on disk: for stores whose service has none.
+"""Sorting what a store tells in no order: on disk, in pieces of bounded size."""
 
-Pieces are gathered until there are SPOOL_ROWS of a metric type, sorted and written as a Parquet file into a temporary folder; then all files are read as shards
-of a Parquet store are (`scanning`). Memory: the rows gathered, and what `scanning` needs. Disk: all rows.
-"""
-
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Final
 
+import numpy as np
 import pyarrow as pa
 
-from transforms.core.canonical import sorted_together
-from transforms.stores.scanning import Overlap, Source, scan_sorted
+from transforms.core.canonical import canonical, keys_of, ordered
+from transforms.core.granularity import WIDTH_S, Range
+from transforms.core.model import ROLLUP_SCHEMA
+from transforms.core.united import IDENTITY
+from transforms.stores.protocol import Wanted
+from transforms.stores.scanning import PIECE_ROWS, Overlap, Source, scan_sorted
 from transforms.stores.shard_files import write_table
 
-SPOOL_ROWS: Final = 1 << 19
-"""Rows of a file."""
 
-_EVERY_ROW: Final = Overlap(0, None)
+def sorted_scan(
+    tables: Iterable[tuple[str, pa.Table]], granularity: str, *, periods: Sequence[Range] | None, wanted: Wanted | None, columns: Sequence[str]
+) -> Iterator[tuple[str, pa.Table]]:
+    """What `RollupStore.scan` answers, of (metric type, rows of ROLLUP_SCHEMA) in any order; of a bucket told twice one of the two.
 
-
-def sorted_on_disk(pieces: Iterable[tuple[str, pa.Table]], columns: Sequence[str], *, spool_rows: int = SPOOL_ROWS) -> Iterator[tuple[str, pa.Table]]:
-    """The rows of pieces (metric type, canonical table of ROLLUP_SCHEMA), no bucket twice, as `RollupStore.scan` yields them, with these columns.
-
-    The folder is made beside other temporary files of the machine ($TMPDIR) and removed at the end.
+    The rows lie in a temporary folder until the iterator ends.
     """
-    with TemporaryDirectory(prefix="rollups-scan-") as folder:
-        spool = _Spool(Path(folder), spool_rows)
-        for metric_type, table in pieces:
-            spool.add(metric_type, table)
-        for metric_type in sorted(spool.gathered):
-            spool.write(metric_type)
-            sources = [Source(path, lambda _: True, _EVERY_ROW) for path in spool.files[metric_type]]
-            for table in scan_sorted(sources, columns):
-                yield metric_type, table
+    overlap = Overlap(WIDTH_S[granularity], periods)
+    with tempfile.TemporaryDirectory(prefix="metric-rollups-scan-") as folder:
+        paths = _spooled(tables, Path(folder))
+        for metric_type in sorted(paths):
+            sources = [Source(path, lambda identity, name=metric_type: wanted is None or wanted(name, *identity[:4]), overlap) for path in paths[metric_type]]  # type: ignore[misc]
+            for piece in scan_sorted(sources, [*IDENTITY, "bucket_start", *columns]):
+                yield metric_type, _distinct(piece).select([name for name in ROLLUP_SCHEMA.names if name in columns])
 
 
-class _Spool:
-    """The rows gathered, and the files written, by metric type."""
+def _spooled(tables: Iterable[tuple[str, pa.Table]], folder: Path) -> dict[str, list[Path]]:
+    """Sorted files of about PIECE_ROWS rows each, by metric type."""
+    waiting: dict[str, list[pa.Table]] = {}
+    paths: dict[str, list[Path]] = {}
 
-    def __init__(self, folder: Path, spool_rows: int) -> None:
-        self._folder, self._spool_rows = folder, spool_rows
-        self.gathered: dict[str, list[pa.Table]] = {}
-        self.files: dict[str, list[Path]] = {}
+    def write(metric_type: str) -> None:
+        path = folder / f"{metric_type}-{len(paths.setdefault(metric_type, []))}.parquet"
+        write_table(canonical(ordered(canonical(pa.concat_tables(waiting.pop(metric_type))))), path)
+        paths[metric_type].append(path)
 
-    def add(self, metric_type: str, table: pa.Table) -> None:
-        gathered = self.gathered.setdefault(metric_type, [])
-        gathered.append(table)
-        if sum(one.num_rows for one in gathered) >= self._spool_rows:
-            self.write(metric_type)
+    for metric_type, table in tables:
+        waiting.setdefault(metric_type, []).append(table)
+        if sum(one.num_rows for one in waiting[metric_type]) >= PIECE_ROWS:
+            write(metric_type)
+    for metric_type in list(waiting):
+        write(metric_type)
+    return paths
 
-    def write(self, metric_type: str) -> None:
-        files, gathered = self.files.setdefault(metric_type, []), self.gathered[metric_type]
-        if any(one.num_rows for one in gathered):
-            path = self._folder / f"{metric_type}-{len(files):06d}.parquet"
-            write_table(sorted_together(gathered), path)
-            files.append(path)
-        self.gathered[metric_type] = []
+
+def _distinct(piece: pa.Table) -> pa.Table:
+    (keys,) = keys_of([canonical(piece)])
+    kept = np.flatnonzero(np.diff(keys, prepend=keys[0] - 1))
+    return piece if len(kept) == piece.num_rows else canonical(piece.take(pa.array(kept)))
