@@ -28,23 +28,21 @@ def client_of(url: str) -> Any:
     return boto3.session.Session().client("lambda", endpoint_url=url, region_name="us-east-1", config=Config(retries={"total_max_attempts": 1}))
 
 
-def deploy(url: str, *, name: str = WRITER, tables: str = "rollups-*", concurrency: int = 0) -> None:
+def deploy(url: str) -> None:
     """Make the function of the reference writer's zip file."""
     with TemporaryDirectory() as folder:
         zipped = Path(folder) / "writer.zip"
         package(zipped)
         client_of(url).create_function(
-            FunctionName=name,
+            FunctionName=WRITER,
             Runtime="python3.11",
             Handler="pipelines.writer_function.handler",
             Role="arn:aws:iam::000000000000:role/writer",
             Code={"ZipFile": zipped.read_bytes()},
             Timeout=30,
             MemorySize=256,
-            Environment={"Variables": {"ROLLUPS_TABLES": tables, "PYTHONPATH": ""}},
+            Environment={"Variables": {"ROLLUPS_TABLES": "rollups-*", "PYTHONPATH": ""}},
         )
-    if concurrency:
-        client_of(url).put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=concurrency)
 
 
 class QuickFunction(Function):

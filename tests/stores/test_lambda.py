@@ -1,5 +1,6 @@
 """What only the store behind a function does: batches on the wire, halves where it fails, dead letters, limits. Over a scripted endpoint and ministack."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.core.rollup_tables import DAY_S, Row, row
 from tests.stores.dynamodb_proxy import proxied
 from tests.stores.dynamodb_servers import SETTINGS, DynamoPlace, ministack, new_place
 from tests.stores.lambda_endpoint import DENIED, NO_ANSWER, Endpoint, Reply, endpoint, function_error, too_large, too_many
-from tests.stores.lambda_servers import QuickFunction, deploy
+from tests.stores.lambda_servers import QuickFunction
 from transforms.calls.aws import Waiting
 from transforms.calls.slots import Slots
 from transforms.core.backoff import Backoff
@@ -24,7 +25,6 @@ from transforms.stores import lambda_delivery
 from transforms.stores.files import no_failpoint
 from transforms.stores.lambda_batch import MOST_BYTES
 from transforms.stores.lambda_calls import ACCOUNT, ACCOUNT_PAUSE_S, FAILURES_IN_A_ROW, RESERVED, RESERVED_WAIT_S, Failed, FunctionCalls, Limits
-from transforms.stores.lambda_place import Function
 from transforms.stores.lambda_store import LambdaStore
 
 SERIES = 16
@@ -302,11 +302,24 @@ class TestLimits:
         with pytest.raises(error, match=words):
             put(store_of(function, tmp_path), ROWS)
 
-    def test_reserved_concurrency_of_a_real_function_is_waited_for(self, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        deploy(server, name="narrow", concurrency=1)
+    @pytest.mark.parametrize(("reason", "slows"), [(RESERVED, False), (ACCOUNT, True)])
+    def test_all_is_written_where_only_one_invocation_may_run_at_a_time(
+        self, function: Endpoint, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str, slows: bool
+    ) -> None:
+        crowded = threading.Event()
+
+        def one_at_a_time(_: dict[str, Any]) -> Reply | None:
+            if function.in_flight > 1:
+                crowded.set()
+                return too_many(reason)
+            crowded.wait(30)
+            return None
+
+        function.instead = one_at_a_time
         monkeypatch.setattr(lambda_delivery, "BATCH_ITEMS", 1)
-        place = new_place(server)
-        narrow = Function(function="narrow", endpoint_url=server, region="us-east-1")
-        store = LambdaStore(narrow, place, SETTINGS, limits=limits(tmp_path, concurrency=4), waiting=Waiting(say=lambda _: None))
+        store = store_of(function, tmp_path, Time().waiting(attempts=10_000), concurrency=4)
         put(store, ROWS)
-        assert DynamoPlace(place).stored() == undisturbed(server, ROWS)
+        assert crowded.is_set()
+        assert (store.backend.function.pacer.refusals > 0) == slows  # type: ignore[attr-defined]
+        assert len(function.batches) > SERIES
+        assert stored(function) == undisturbed(server, ROWS)
