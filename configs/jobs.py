@@ -56,7 +56,7 @@ class PlanJob(StoreSettings):
     def __post_init__(self) -> None:
         """Check the run id, which becomes a folder name, and that hash slots and key come together; and how keys are said to show times."""
         check_run_id(self.run_id)
-        _check_slots(self.hash_slots, self.hash_key)
+        check_hash_slots(self.hash_slots, self.hash_key)
         KeyLayout(self.key_pattern, self.key_time_zone)
 
     def request(self, *, membership_digest: str, dry_run: bool, series_file_digest: str = "", file_globs: tuple[str, ...] = ()) -> Request:
@@ -144,7 +144,7 @@ class ExportJob(StoreSettings):
 
     def __post_init__(self) -> None:
         """`--json` asks for JSON rows; hash slots and key come together."""
-        _check_slots(self.hash_slots, self.hash_key)
+        check_hash_slots(self.hash_slots, self.hash_key)
         if self.json and self.format == "parquet":
             msg = "--json and --format parquet differ: leave one of them out"
             raise UsageError(msg)
@@ -230,6 +230,14 @@ class UndoJob:
         check_run_id(self.run_id)
 
 
+def check_hash_slots(slots: tuple[SlotRange, ...], key: str) -> None:
+    """Raises UsageError unless hash slots and the key that they are of come together."""
+    if bool(slots) != bool(key):
+        given, missing = ("--hash-slots", "--hash-key") if slots else ("--hash-key", "--hash-slots")
+        msg = f"{given} without {missing}: slots say which series lost data, the key how the hot tier names a series, such as metric:{{org}}:{{name}}"
+        raise UsageError(msg)
+
+
 def check_run_id(run_id: str) -> None:
     """Raises UsageError unless the id is empty or fit for a folder name."""
     if run_id.startswith("undo-"):
@@ -237,11 +245,4 @@ def check_run_id(run_id: str) -> None:
         raise UsageError(msg)
     if run_id and not _RUN_ID.fullmatch(run_id):
         msg = f"the run id {run_id!r} is not of letters, digits, '.', '_' and '-' (64 at most, the first a letter or digit)"
-        raise UsageError(msg)
-
-
-def _check_slots(hash_slots: tuple[SlotRange, ...], hash_key: str) -> None:
-    if bool(hash_slots) != bool(hash_key):
-        given, missing = ("--hash-slots", "--hash-key") if hash_slots else ("--hash-key", "--hash-slots")
-        msg = f"{given} without {missing}: slots say which series lost data, the key how the hot tier names a series, such as metric:{{org}}:{{name}}"
         raise UsageError(msg)

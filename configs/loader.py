@@ -7,6 +7,7 @@ import yaml
 
 from configs.option import Option, nearest, parse_value
 from configs.options import EVERY_OPTION
+from configs.store_command_options import STORE_COMMAND_OPTIONS
 from transforms.core.errors import UsageError
 
 _FLAGS: Final = {"true": True, "false": False}
@@ -29,7 +30,7 @@ def load_config(path: str, options: Iterable[Option]) -> dict[str, object]:
     Raises UsageError naming the file and the key for anything else.
     """
     own = {one.key: one for one in options if one.key != "config"}
-    known = {*own, *(one.key for one in EVERY_OPTION if one.key != "config")}
+    known = {*own, *(one.key for one in (*EVERY_OPTION, *STORE_COMMAND_OPTIONS) if one.key != "config")}
     values = {}
     for key, value in _read(path).items():
         if key not in known:

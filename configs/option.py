@@ -13,7 +13,8 @@ class Option:
     """One option. `name` is written `--like-this` in commands and `like_this` in YAML.
 
     `parse` turns one written value into the value or raises UsageError; `mapping` turns a mapping that stands in
-    YAML into it; `many` options may be given several times and become a tuple; a `flag` takes no value.
+    YAML into it; `many` options may be given several times and become a tuple; a `flag` takes no value. `job_field` is the job's field where the name is a
+    word of Python.
     """
 
     name: str
@@ -25,11 +26,17 @@ class Option:
     flag: bool = False
     required: bool = False
     mapping: Callable[[Mapping[object, object]], Any] | None = None
+    job_field: str = ""
 
     @property
     def key(self) -> str:
-        """Name in YAML and in jobs."""
+        """Name in YAML."""
         return self.name.replace("-", "_")
+
+    @property
+    def field(self) -> str:
+        """Name in jobs."""
+        return self.job_field or self.key
 
 
 def one_of(what: str, allowed: Iterable[str]) -> Callable[[str], str]:

@@ -1,6 +1,6 @@
 """The question before a run writes to a store that is not local (DESIGN §6)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pipelines.outcome import human_duration, human_number
 from pipelines.runtime import Runtime
@@ -9,14 +9,21 @@ from transforms.core.granularity import WIDTH_S
 from transforms.core.live import left_text
 from transforms.core.plan import Plan
 from transforms.core.time import format_period
+from transforms.core.transfer import AnyPlan
 from transforms.stores.protocol import RollupStore
 
 
 def confirm(plan: Plan, store: RollupStore, runtime: Runtime, *, yes: bool) -> None:
     """Shows what the run will do and asks, unless the answer is `yes` already. Raises RefusedError unless it is yes."""
-    if yes or store.traits.is_local or plan.request.dry_run:
+    if not (yes or plan.request.dry_run):
+        confirm_shown(plan, store, runtime, _shown(plan, store))
+
+
+def confirm_shown(plan: AnyPlan, store: RollupStore, runtime: Runtime, lines: Iterable[str]) -> None:
+    """Shows these lines and asks, unless the store is local. Raises RefusedError unless the answer is yes."""
+    if store.traits.is_local:
         return
-    for line in _shown(plan, store):
+    for line in lines:
         runtime.say(line)
     if not runtime.terminal:
         msg = f"writing to {plan.request.store}, which is not local, needs a yes and there is no terminal to ask at: repeat the command with --yes"

@@ -12,7 +12,7 @@ from pipelines.progress import watching
 from pipelines.replaying import narrowed
 from pipelines.report import Accepted, finish, report_text
 from pipelines.runtime import Runtime
-from pipelines.submit import check_runner, get_ready, submit
+from pipelines.submit import check_runner, crew_of, get_ready, submit
 from transforms.core.errors import UsageError
 from transforms.core.plan import Plan
 from transforms.steps.ledger import Ledger
@@ -51,7 +51,8 @@ def _run(job: BackfillJob, runtime: Runtime) -> Outcome:
         started = runtime.clock()
         if ledger.report() is None:
             with watching(ledger, plan, runtime):
-                submit(job, runtime, ledger, plan)
+                crew = crew_of(job, runtime, plan.object_bytes)
+                submit(job, runtime, ledger, plan, lambda pipeline, batch: build(pipeline, plan, str(ledger.path), batch=batch, crew=crew))
         accepted = Accepted(job.max_dead_letters, job.skip_live)
         report = finish(ledger, plan, runtime, accepted=accepted, duration_s=runtime.clock() - started)
     return Outcome(exit_code=report["exit_code"], data=report, text=report_text(report))

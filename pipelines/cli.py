@@ -14,10 +14,11 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, NoReturn, TextIO
 
-from configs import options as table
+from configs import options as table, store_command_options as store_table
 from configs.jobs import BackfillJob, ExportJob, InspectJob, PlanJob, RunsJob, StatusJob, StoreCreateJob, UndoJob, check_run_id, values_of
 from configs.loader import load_config
 from configs.option import Option, defaults, nearest, parse_value
+from configs.store_jobs import CompareJob, CopyJob, RecalculateJob
 from pipelines.outcome import Outcome
 from pipelines.runtime import Runtime
 from transforms.core.errors import RollupsError, UsageError
@@ -32,7 +33,7 @@ _WITH_PLAN: Final = ("plan", "run_id", "yes", "skip_live", "max_dead_letters", "
 class Command:
     """A subcommand: its module's `run(job, runtime)` does the work.
 
-    `argument` is its one positional, `beam` whether unknown options may be Beam's, `module` the module's name where that is not the command's.
+    `arguments` are its positionals, `beam` whether unknown options may be Beam's, `module` the module's name where that is not the command's.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Command:
     options: tuple[Option, ...]
     job: Callable[..., Any]
     examples: tuple[str, ...]
-    argument: str = ""
+    arguments: tuple[str, ...] = ()
     beam: bool = False
     module: str = ""
 
@@ -66,6 +67,17 @@ COMMANDS: Final = (
         examples=("rollups plan --archive file:///data/archive --store parquet:///data/rollups --period 2025-11-01T00:00Z/PT6H",),
     ),
     Command(
+        name="recalculate",
+        help="make 5m and 1h rollups again from stored finer ones",
+        options=store_table.RECALCULATE_OPTIONS,
+        job=RecalculateJob,
+        beam=True,
+        examples=(
+            "rollups recalculate --store parquet:///data/rollups --period 2025-11-01T00:00Z/P1D",
+            "rollups recalculate --store parquet:///data/rollups --period 2025-11-01T00:00Z/P1D --finer 5m --metric-types host --dry-run",
+        ),
+    ),
+    Command(
         name="export",
         help="write stored rollups as CSV, JSON or Parquet",
         options=table.EXPORT_OPTIONS,
@@ -73,11 +85,31 @@ COMMANDS: Final = (
         examples=("rollups export --store parquet:///data/rollups --period 2025-11-01T00:00Z/PT6H --granularity 5m --series 'host/acme/*/loadavg5'",),
     ),
     Command(
+        name="copy",
+        help="copy stored rollups to another store, once or as time goes on",
+        options=store_table.COPY_OPTIONS,
+        job=CopyJob,
+        beam=True,
+        module="copying",
+        examples=(
+            "rollups copy --from parquet:///data/rollups --store parquet:///data/copied --period 2025-11-01T00:00Z/P1D",
+            "rollups copy --from parquet:///data/rollups --store parquet:///data/followed --follow --start 2025-11-01T00:00Z --end 2025-11-01T06:00Z",
+        ),
+    ),
+    Command(
+        name="compare",
+        help="tell what two stores differ in: missing, extra and different rollups",
+        options=store_table.COMPARE_OPTIONS,
+        job=CompareJob,
+        arguments=("left", "right"),
+        examples=("rollups compare parquet:///data/rollups parquet:///data/rollups --period 2025-11-01T00:00Z/P1D --hash-key '{org}:{entity}:{name}'",),
+    ),
+    Command(
         name="inspect",
         help="tell what an archive or one object of it holds, and how to restore it",
         options=table.INSPECT_OPTIONS,
         job=InspectJob,
-        argument="object",
+        arguments=("object",),
         module="inspection",
         examples=("rollups inspect file:///data/archive", "rollups inspect /data/archive/2025/11 --objects 50"),
     ),
@@ -87,7 +119,7 @@ COMMANDS: Final = (
         help="tell how far a run is",
         options=table.STATUS_OPTIONS,
         job=StatusJob,
-        argument="run_id",
+        arguments=("run_id",),
         examples=("rollups status 20251109T124300-3f9a --watch", "rollups status 20251109T124300-3f9a --dead-letters"),
     ),
     Command(
@@ -95,7 +127,7 @@ COMMANDS: Final = (
         help="make what a store needs (store create)",
         options=table.STORE_CREATE_OPTIONS,
         job=StoreCreateJob,
-        argument="action",
+        arguments=("action",),
         examples=("rollups store create --store dynamodb://rollups", "rollups store create --store dynamodb://rollups --print-cloudformation"),
     ),
     Command(
@@ -103,7 +135,7 @@ COMMANDS: Final = (
         help="bring back what a run replaced",
         options=table.UNDO_OPTIONS,
         job=UndoJob,
-        argument="run_id",
+        arguments=("run_id",),
         examples=("rollups undo 20251109T124300-3f9a",),
     ),
 )
@@ -192,7 +224,7 @@ def _version() -> str:
 def _texts(command: Command) -> dict[str, Any]:
     examples = "\n".join(f"  {one}" for one in command.examples)
     return {
-        "usage": " ".join(("rollups", command.name, *((command.argument.upper(),) if command.argument else ()), "OPTIONS")),
+        "usage": " ".join(("rollups", command.name, *map(str.upper, command.arguments), "OPTIONS")),
         "description": command.help[0].upper() + command.help[1:] + ".",
         "epilog": f"examples:\n{examples}",
         "formatter_class": argparse.RawDescriptionHelpFormatter,
@@ -201,8 +233,8 @@ def _texts(command: Command) -> dict[str, Any]:
 
 
 def _add_command(parser: argparse.ArgumentParser, command: Command) -> None:
-    if command.argument:
-        parser.add_argument(command.argument, metavar=command.argument.upper())
+    for name in command.arguments:
+        parser.add_argument(name, metavar=name.upper())
     for one in command.options:
         text = one.help.replace("%", "%%")
         if one.flag:
@@ -213,28 +245,29 @@ def _add_command(parser: argparse.ArgumentParser, command: Command) -> None:
 
 
 def _join_values(argv: Sequence[str]) -> list[str]:
-    """`--period -24h/now` as one word, which argparse would take for two options."""
+    """`--period -24h/now` and other times as one word, which argparse would take for two options."""
     joined: list[str] = []
     for word in argv:
-        if joined and joined[-1] == "--period":
-            joined[-1] = f"--period={word}"
+        if joined and joined[-1] in ("--period", "--start", "--end"):
+            joined[-1] = f"{joined[-1]}={word}"
         else:
             joined.append(word)
     return joined
 
 
 def _job(command: Command, given: argparse.Namespace, rest: list[str]) -> Any:  # noqa: ANN401 - each command has its own class of job
-    written = {name: value for name, value in vars(given).items() if name not in ("command", command.argument)}
+    written = {name: value for name, value in vars(given).items() if name not in ("command", *command.arguments)}
     typed = {one.key: parse_value(one, written[one.key], f"--{one.name}") for one in command.options if one.key in written}
     beam_options = _beam_options(command, rest)
     config = load_config(str(typed["config"]), command.options) if typed.get("config") else {}
     values = {**defaults(command.options), **_values_of_run({**config, **typed}), **config, **typed}
     del values["config"]
     _check_required(command, values, typed)
-    extra: dict[str, Any] = {command.argument: getattr(given, command.argument)} if command.argument else {}
+    extra: dict[str, Any] = {name: getattr(given, name) for name in command.arguments}
     if command.beam:
         extra["beam_options"] = beam_options
-    return command.job(**values, **extra)
+    fields = {one.key: one.field for one in command.options}
+    return command.job(**{fields[key]: value for key, value in values.items()}, **extra)
 
 
 def _values_of_run(given: dict[str, Any]) -> dict[str, Any]:

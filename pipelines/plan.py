@@ -11,6 +11,7 @@ from pipelines.runtime import Runtime
 from transforms.core.errors import UsageError
 from transforms.core.plan import Estimate, Plan
 from transforms.core.time import format_period, format_time
+from transforms.core.transfer import AnyPlan
 
 
 def run(job: PlanJob, runtime: Runtime) -> Outcome:
@@ -136,9 +137,14 @@ def _only(plan: Plan) -> Iterator[str]:
         yield f"series whose key {request.hash_key} lies in the hash slots {request.hash_slots}"
 
 
-def edge_texts(plan: Plan) -> dict[str, str]:
+def edge_texts(plan: AnyPlan) -> dict[str, str]:
     """What becomes of the buckets that lie partly inside the periods, by granularity; none, no entry."""
-    fate = {"expand": "computed from all minutes, also those outside the period", "clip": "left out", "fail": ""}[plan.request.edge]
+    fate = {
+        "expand": "computed from all minutes, also those outside the period",
+        "clip": "left out",
+        "fail": "",
+        "ended": "copied with the step in which they end",
+    }[plan.request.edge]
     return {name: f"{', '.join(format_time(one[0]) for one in ranges)} {fate}" for name, ranges in plan.edges().items() if ranges}
 
 

@@ -11,7 +11,7 @@ from pipelines.outcome import human_duration, human_number
 from pipelines.runtime import Runtime
 from transforms.core.counts import total
 from transforms.core.errors import IncompleteError
-from transforms.core.plan import Plan
+from transforms.core.transfer import AnyPlan
 from transforms.steps.ledger import Ledger
 from transforms.steps.staging import read_footer
 
@@ -67,7 +67,7 @@ class Snapshot:
 class Watch:
     """Takes snapshots of a run, reading each footer once. What is older than `taken_s` was done before the run was last taken up."""
 
-    def __init__(self, ledger: Ledger, plan: Plan, taken_s: float) -> None:
+    def __init__(self, ledger: Ledger, plan: AnyPlan, taken_s: float) -> None:
         """Remember what to look at."""
         self._ledger = ledger
         self._taken_s = taken_s
@@ -101,7 +101,8 @@ class Watch:
 
 
 def _fraction(staged: int, groups: int, recorded: int, units: int) -> float:
-    return STAGING_SHARE * (staged / groups if groups else 1.0) + (1 - STAGING_SHARE) * (recorded / units if units else 1.0)
+    rolled_up = recorded / units if units else 1.0
+    return STAGING_SHARE * staged / groups + (1 - STAGING_SHARE) * rolled_up if groups else rolled_up
 
 
 def progress_line(now: Snapshot) -> str:
@@ -110,11 +111,12 @@ def progress_line(now: Snapshot) -> str:
     units = "  ".join(f"{name} {done}/{planned}" for name, (done, planned) in now.units.items())
     rate = f"  {human_number(now.points_per_s)} points/s" if now.new_points else ""
     eta = f"  ETA {human_duration(now.eta_s)}" if now.eta_s is not None else ""
-    return f"[{'#' * filled}{' ' * (BAR_CELLS - filled)}] {now.fraction:4.0%}  staged {now.groups[0]}/{now.groups[1]}  {units}{rate}{eta}"
+    staged = f"  staged {now.groups[0]}/{now.groups[1]}" if now.groups[1] else ""
+    return f"[{'#' * filled}{' ' * (BAR_CELLS - filled)}] {now.fraction:4.0%}{staged}  {units}{rate}{eta}"
 
 
 @contextmanager
-def watching(ledger: Ledger, plan: Plan, runtime: Runtime) -> Iterator[None]:
+def watching(ledger: Ledger, plan: AnyPlan, runtime: Runtime) -> Iterator[None]:
     """Shows progress while the body works: a bar on a terminal, else a line every 30 s."""
     ended = threading.Event()
     thread = threading.Thread(target=_watch, args=(Watch(ledger, plan, runtime.clock()), runtime, ended), daemon=True)

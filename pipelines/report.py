@@ -55,7 +55,7 @@ def finish(ledger: Ledger, plan: Plan, runtime: Runtime, *, accepted: Accepted, 
         staged = [replace(one, slices=(), dead_letters=()) for one in footers(plan, ledger)]  # what is left does not grow with the run's points
         account_ = account([one.counts for one in staged], done)
         ledger.write_lines("dead_letters.jsonl", map(letter_line, dead_letters(plan, ledger)))
-        ledger.write_lines("refused.jsonl", _refused_lines(done))
+        ledger.write_lines("refused.jsonl", refused_lines(done))
         report = _report(plan, ledger, account_, done) | {
             "coverage": read_coverage_data(coverage_of(plan, ledger)),
             "duration_s": round(duration_s, 3),
@@ -120,8 +120,8 @@ def _report(plan: Plan, ledger: Ledger, sums: Account, done: list[UnitRecord]) -
         ],
         "refused_file": str(ledger.path / "refused.jsonl"),
         "refused_lapsed": sum(one.cause == LAPSED for record in done for one in record.refused),
-        "refused": [_change(one, unit) for one, unit in _largest(done, "refused", SHOWN_REFUSED)],
-        "largest_changes": [_change(one, unit) for one, unit in _largest(done, "changes", LARGEST_CHANGES)],
+        "refused": [change_data(one, record.unit.metric_type) for one, record in largest(done, "refused", SHOWN_REFUSED)],
+        "largest_changes": [change_data(one, record.unit.metric_type) for one, record in largest(done, "changes", LARGEST_CHANGES)],
     }
 
 
@@ -142,13 +142,15 @@ def _by_cause(counts: Counts) -> dict[str, int]:
     return {term.removeprefix("cause."): total(counts, term) for term in sorted(counts) if term.startswith("cause.")}
 
 
-def _largest(done: Iterable[UnitRecord], what: str, number: int) -> list[tuple[BucketChange, UnitRecord]]:
+def largest(done: Iterable[UnitRecord], what: str, number: int) -> list[tuple[BucketChange, UnitRecord]]:
+    """So many of the `changes` or the `refused` buckets of all records, the largest first."""
     found = [(one, record) for record in done for one in getattr(record, what)]
     return sorted(found, key=lambda pair: pair[0].size, reverse=True)[:number]
 
 
-def _change(change: BucketChange, record: UnitRecord) -> dict[str, Any]:
-    series = dict(zip(SERIES_COLUMNS, (record.unit.metric_type, *change.series), strict=True))
+def change_data(change: BucketChange, metric_type: str) -> dict[str, Any]:
+    """A bucket before and after for `--json`."""
+    series = dict(zip(SERIES_COLUMNS, (metric_type, *change.series), strict=True))
     numbers = {name: _finite(getattr(change, name)) for name in ("stored_minutes", "minutes", "stored_avg", "avg")}
     cause = {"cause": change.cause} if change.cause else {}
     return series | {"granularity": change.granularity, "bucket_start": format_time(change.bucket_start_s)} | numbers | cause
@@ -165,8 +167,9 @@ def letter_line(letter: DeadLetter) -> bytes:
     return json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
-def _refused_lines(done: Iterable[UnitRecord]) -> Iterator[bytes]:
-    return (json.dumps(_change(one, record), ensure_ascii=False).encode() for record in done for one in record.refused)
+def refused_lines(done: Iterable[UnitRecord]) -> Iterator[bytes]:
+    """The JSON lines of all refused buckets."""
+    return (json.dumps(change_data(one, record.unit.metric_type), ensure_ascii=False).encode() for record in done for one in record.refused)
 
 
 def report_text(report: dict[str, Any]) -> str:
@@ -229,7 +232,7 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
         yield "retries   " + ", ".join(f"{reason} {human_number(number)}" for reason, number in report["retries"].items())
     if "lateness" in report:
         yield from _lateness_lines(report["lateness"])
-    yield from _change_lines("refused", report["refused"])
+    yield from change_lines("refused", report["refused"])
     if report["refused"]:
         held = "" if not report["min_coverage"] else f", or hours with a coverage below {report['min_coverage']:g} held back"
         yield f"          stored rollups of more minutes were kept{held}; all of them: {report['refused_file']}; --allow-fewer replaces the former"
@@ -237,7 +240,7 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
         yield f"          of the refused, {human_number(report['refused_lapsed'])} would be removed at once: their time to live (--dynamodb-ttl) has passed"
     yield from _left_lines(report)
     yield from verification_lines(report["verification"])
-    yield from _change_lines("changed", report["largest_changes"])
+    yield from change_lines("changed", report["largest_changes"])
     yield from (f"SUMS DIFFER  {sentence}" for sentence in report["imbalances"])
 
 
@@ -295,7 +298,8 @@ def _dropped(report: dict[str, Any]) -> Counter[str]:
     return reasons
 
 
-def _change_lines(what: str, changes: list[dict[str, Any]]) -> Iterator[str]:
+def change_lines(what: str, changes: list[dict[str, Any]]) -> Iterator[str]:
+    """Buckets before and after for people."""
     for one in changes:
         series = "/".join(one[name] for name in ("metric_type", "org", "entity", "name")) + (one["labels"] if one["labels"] != "{}" else "")
         before, after = f"avg {one['stored_avg']} of {one['stored_minutes']} min", f"{one['avg']} of {one['minutes']} min"

@@ -9,6 +9,7 @@ from pipelines.progress import Watch
 from pipelines.runtime import Runtime
 from transforms.core.errors import UsageError
 from transforms.core.time import format_period, format_time
+from transforms.core.transfer import StorePlan
 from transforms.steps.ledger import Ledger
 
 
@@ -22,7 +23,7 @@ def run(job: RunsJob, runtime: Runtime) -> Outcome:
 
 def _run(ledger: Ledger) -> dict[str, Any]:
     try:
-        plan = ledger.plan()
+        plan = ledger.any_plan()
     except UsageError:  # a plan of another version: the others are listed all the same
         unknown = {"planned": "", "state": f"{state_of(ledger)}, by another version", "done": float(ledger.report() is not None)}
         return {"run_id": ledger.path.name, **unknown, "periods": [], "metric_types": [], "store": ""}
@@ -38,7 +39,10 @@ def _run(ledger: Ledger) -> dict[str, Any]:
 
 
 def _done(ledger: Ledger) -> float:
-    return 1.0 if ledger.report() else Watch(ledger, ledger.plan(), 0.0).snapshot(0.0).fraction
+    plan = ledger.any_plan()
+    if isinstance(plan, StorePlan) and plan.request.follow:
+        return float(ledger.report() is not None)
+    return 1.0 if ledger.report() else Watch(ledger, plan, 0.0).snapshot(0.0).fraction
 
 
 def state_of(ledger: Ledger) -> str:
@@ -49,7 +53,7 @@ def state_of(ledger: Ledger) -> str:
         return str(report["state"]) + (" (dry run)" if report["dry_run"] else "")
     if ledger.is_locked():
         return "running"
-    return "interrupted" if ledger.staged() or ledger.recorded_units() else "planned"
+    return "interrupted" if ledger.staged() or ledger.recorded_units() or ledger.followed() else "planned"
 
 
 def _text(runs: list[dict[str, Any]], runs_dir: Path) -> str:

@@ -3,8 +3,10 @@
 import os
 import secrets
 import shlex
+import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,9 +51,9 @@ class Runtime:
         state = self.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
         return Path(work_dir or Path(state) / "metric-rollups").absolute() / "runs"
 
-    def resume_command(self, work_dir: str, run_id: str) -> str:
+    def resume_command(self, work_dir: str, run_id: str, command: str = "backfill") -> str:
         """What to type to execute a planned run, or to go on with it."""
-        return f"rollups backfill --plan {run_id}" + (f" --work-dir {shlex.quote(work_dir)}" if work_dir else "")
+        return f"rollups {command} --plan {run_id}" + (f" --work-dir {shlex.quote(work_dir)}" if work_dir else "")
 
     def ledger(self, work_dir: str, run_id: str) -> Ledger:
         """The run directory of an id."""
@@ -76,6 +78,24 @@ class Runtime:
         except OSError as error:
             msg = f"reading the {what} {path!r}: {error.strerror}"
             raise UsageError(msg) from None
+
+
+@contextmanager
+def asked_to_end() -> Iterator[Callable[[], bool]]:
+    """Whether somebody asked the process to end (SIGINT, SIGTERM) since: the body ends what it does in order. Asked again it is interrupted as usual."""
+    asked: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {one: signal.signal(one, note) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def check_granularities(asked: Sequence[str], store: RollupStore, url: str) -> None:

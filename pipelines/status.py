@@ -4,15 +4,18 @@ from contextlib import suppress
 from typing import Any, Final
 
 from configs.jobs import StatusJob
+from pipelines.following import followed_outcome
 from pipelines.outcome import Outcome, human_duration, human_number, table
 from pipelines.progress import Snapshot, Watch, progress_line
 from pipelines.report import letter_line, report_text
 from pipelines.runs import state_of
 from pipelines.runtime import Runtime
+from pipelines.transfer_report import transfer_report_text
 from pipelines.verification import recheck, recheck_lines
 from transforms.core.errors import IncompleteError, UsageError
 from transforms.core.plan import Plan
 from transforms.core.time import format_time
+from transforms.core.transfer import StorePlan, command_of
 from transforms.steps.completion import dead_letters, records, undelivered, undelivered_text
 from transforms.steps.ledger import Ledger
 
@@ -22,18 +25,21 @@ WATCH_EVERY_S: Final = 2.0
 def run(job: StatusJob, runtime: Runtime) -> Outcome:
     """Exit 0 if the run has ended, 3 while something of it is missing."""
     ledger = runtime.ledger(job.work_dir, job.run_id)
-    plan = ledger.plan()
+    plan = ledger.any_plan()
     if job.dead_letters:
-        return _dead_letters(ledger, plan, runtime)
+        return _dead_letters(ledger, ledger.plan(), runtime)
     if job.recheck:
-        return _recheck(ledger, plan, runtime)
+        return _recheck(ledger, ledger.plan(), runtime)
+    if isinstance(plan, StorePlan) and plan.request.follow:
+        return followed_outcome(ledger, plan, state_of(ledger))
     watch = Watch(ledger, plan, ledger.taken_s())
     while job.watch and state_of(ledger) == "running":
         runtime.show(progress_line(watch.snapshot(runtime.clock())))
         runtime.wait(WATCH_EVERY_S)
     now = watch.snapshot(runtime.clock())
     if report := ledger.report():
-        text = report_text(report) + ("\nundone    its buckets were brought back to what they were before" if ledger.is_undone() else "")
+        told = transfer_report_text(report) if isinstance(plan, StorePlan) else report_text(report)
+        text = told + ("\nundone    its buckets were brought back to what they were before" if ledger.is_undone() else "")
         return Outcome(exit_code=0, data={"run_id": plan.run_id, "state": state_of(ledger), "report": report}, text=text)
     data = {
         "run_id": plan.run_id,
@@ -42,7 +48,7 @@ def run(job: StatusJob, runtime: Runtime) -> Outcome:
         **now.to_data(),
         "write_dead_letters": undelivered(ledger),
     }
-    return Outcome(exit_code=IncompleteError.exit_code, data=data, text=_text(data, now, runtime.resume_command(job.work_dir, job.run_id)))
+    return Outcome(exit_code=IncompleteError.exit_code, data=data, text=_text(data, now, runtime.resume_command(job.work_dir, job.run_id, command_of(plan))))
 
 
 def _text(data: dict[str, Any], now: Snapshot, go_on: str) -> str:

@@ -2,18 +2,22 @@
 
 import re
 import threading
+from collections.abc import Callable
 from importlib import import_module
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from configs.jobs import BackfillJob
 from pipelines.runtime import Runtime
 from transforms.core import errors
 from transforms.core.errors import IncompleteError, RollupsError, UsageError
-from transforms.core.plan import Plan
+from transforms.core.transfer import AnyPlan, command_of
 from transforms.core.undelivered import Undelivered
 from transforms.steps.completion import missing_of, undelivered, undelivered_text
 from transforms.steps.ledger import Ledger
 from transforms.steps.pool import Crew, end_processes, start_processes
+
+if TYPE_CHECKING:
+    import apache_beam as beam
 
 LOCAL_RUNNERS: Final = ("FnApiRunner", "DirectRunner")
 """Both mean Beam's FnApiRunner in this process: the name DirectRunner would first look for, and download, another one."""
@@ -33,19 +37,47 @@ _NAMED: Final = re.compile(r"transforms\.core\.errors\.(\w+): (.*?)(?: \[while r
 
 def get_ready(job: BackfillJob, runtime: Runtime, object_bytes: int) -> None:
     """Begins beside what this thread does with what `submit` needs a second for: imports and worker processes."""
-    if processes := _crew(job, runtime, object_bytes).processes:
+    if processes := crew_of(job, runtime, object_bytes).processes:
         start_processes(processes)
     threading.Thread(target=lambda: [import_module(name) for name in _BEAM]).start()
 
 
-def _crew(job: BackfillJob, runtime: Runtime, object_bytes: int) -> Crew:
+def crew_of(job: "Execution", runtime: Runtime, object_bytes: int = 0) -> Crew:
     """Threads where a runner has workers of its own, and where worker processes would not pay: for one worker, and for little to read."""
     number = runtime.workers(job.workers)
     return Crew(number, number if job.runner in LOCAL_RUNNERS and number > 1 and object_bytes >= PROCESSES_FROM_BYTES else 0)
 
 
-def submit(job: BackfillJob, runtime: Runtime, ledger: Ledger, plan: Plan) -> None:
-    """Runs the pipeline until no group and no unit is missing.
+class Execution(Protocol):
+    """How a job says that its run is executed."""
+
+    @property
+    def max_attempts(self) -> int:
+        """How often missing work is submitted."""
+
+    @property
+    def workers(self) -> int:
+        """Elements worked on at once, 0 for the processors."""
+
+    @property
+    def work_dir(self) -> str:
+        """Where runs are kept, empty for the usual place."""
+
+    @property
+    def runner(self) -> str:
+        """The Beam runner."""
+
+    @property
+    def beam_options(self) -> tuple[str, ...]:
+        """Further options of Beam."""
+
+
+Build = Callable[["beam.Pipeline", int], None]
+"""Fills a pipeline; an element is up to so many groups or units."""
+
+
+def submit(job: Execution, runtime: Runtime, ledger: Ledger, plan: AnyPlan, build: Build) -> None:
+    """Runs the pipeline that `build` fills until no group and no unit is missing.
 
     Raises IncompleteError after `max_attempts`, and at once what is not worth another attempt.
     """
@@ -53,7 +85,7 @@ def submit(job: BackfillJob, runtime: Runtime, ledger: Ledger, plan: Plan) -> No
         if not missing_of(plan, ledger):
             return
         try:
-            _run_pipeline(job, runtime, ledger, plan)
+            _run_pipeline(job, build)
         except (RuntimeError, RollupsError, OSError) as error:
             cause = _cause(error)
             if not cause.retryable or attempt == job.max_attempts:
@@ -65,15 +97,15 @@ def submit(job: BackfillJob, runtime: Runtime, ledger: Ledger, plan: Plan) -> No
             end_processes()
     if found := missing_of(plan, ledger):
         what = f"{len(found.groups)} read groups and {len(found.units)} units are missing"
-        msg = f"after {job.max_attempts} attempts {what}: go on with `{runtime.resume_command(job.work_dir, plan.run_id)}`"
+        msg = f"after {job.max_attempts} attempts {what}: go on with `{runtime.resume_command(job.work_dir, plan.run_id, command_of(plan))}`"
         raise IncompleteError(msg)
 
 
-def _check_delivered(job: BackfillJob, runtime: Runtime, ledger: Ledger, plan: Plan) -> None:
+def _check_delivered(job: Execution, runtime: Runtime, ledger: Ledger, plan: AnyPlan) -> None:
     """Raises Undelivered if all that is missing after an attempt that went well is what a writer did not take: another attempt would hardly be luckier."""
     found = missing_of(plan, ledger)
     if found and not found.groups and ledger.undelivered_units() >= set(map(str, found.units)):
-        again = f"all else is written; to send them again, `{runtime.resume_command(job.work_dir, plan.run_id)}`"
+        again = f"all else is written; to send them again, `{runtime.resume_command(job.work_dir, plan.run_id, command_of(plan))}`"
         raise Undelivered(f"{undelivered_text(undelivered(ledger))}; {again}")
 
 
@@ -90,16 +122,14 @@ def check_runner(runner: str) -> None:
         raise UsageError(msg) from None
 
 
-def _run_pipeline(job: BackfillJob, runtime: Runtime, ledger: Ledger, plan: Plan) -> None:
+def _run_pipeline(job: Execution, build: Build) -> None:
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
-
-    from pipelines.backfill import build
 
     local = job.runner in LOCAL_RUNNERS
     options = PipelineOptions(["--runner", "FnApiRunner" if local else job.runner, *job.beam_options])
     pipeline = beam.Pipeline(options=options)
-    build(pipeline, plan, str(ledger.path), batch=_ALL if local else 1, crew=_crew(job, runtime, plan.object_bytes))
+    build(pipeline, _ALL if local else 1)
     pipeline.run().wait_until_finish()
 
 

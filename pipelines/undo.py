@@ -6,14 +6,18 @@ from configs.jobs import UndoJob
 from pipelines.outcome import Outcome, human_number, table
 from pipelines.runtime import Runtime
 from transforms.core.errors import UsageError
+from transforms.core.transfer import command_of
 
 
 def run(job: UndoJob, runtime: Runtime) -> Outcome:
     """Exit 0; killed and repeated it goes on, done twice the second time does nothing."""
     ledger = runtime.ledger(job.work_dir, job.run_id)
-    plan = ledger.plan()
+    plan = ledger.any_plan()
     if plan.request.dry_run:
         msg = f"the run {job.run_id!r} was a dry run: it wrote nothing that could be undone"
+        raise UsageError(msg)
+    if command_of(plan) == "copy":
+        msg = f"the run {job.run_id!r} was a copy: what it wrote has the generations of the source, so that nobody can tell it from other rollups and undo it"
         raise UsageError(msg)
     with ledger.lock():
         store = runtime.store(plan.request.store, plan.request.settings)

@@ -100,7 +100,7 @@ class TestTable:
 
     def test_every_option_is_a_field_of_the_job(self, command: Command) -> None:
         fields = {*inspect.signature(command.job).parameters}
-        assert {one.key for one in command.options} - {"config"} == fields - {command.argument, "beam_options"}
+        assert {one.field for one in command.options} - {"config"} == fields - {*command.arguments, "beam_options"}
 
     def test_defaults_told_in_the_help_are_the_defaults(self, command: Command) -> None:
         for one in command.options:

@@ -40,7 +40,7 @@ histograms = st.builds(
 @st.composite
 def points(draw: st.DrawFn) -> tuple[Point, int]:
     kind = draw(st.sampled_from(POINT_KINDS))
-    minute = draw(st.integers(-13, 13) | st.integers(-70, 70) | st.integers(-1440, 1439))
+    minute = draw(st.integers(-13, 13) | st.integers(-70, 70) | st.integers(-1439, 1439))
     time_us = (DAY_START_S + 60 * minute + draw(st.sampled_from((0, 20, 59)))) * US + draw(st.sampled_from((0, 999_999)))
     histogram = draw(histograms) if "histogram" in kind else None
     as_dict = histogram and histogram._asdict() | {"bounds": list(histogram.bounds), "bucket_counts": list(histogram.bucket_counts)}

@@ -379,7 +379,7 @@ def test_without_arguments_the_help_is_shown_and_it_is_wrong_usage() -> None:
     result = call([])
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith("usage: rollups")
-    assert all(f"    {one.name} " in result.err for one in COMMANDS)
+    assert all(f"\n    {one.name}" in result.err for one in COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda one: one.name)

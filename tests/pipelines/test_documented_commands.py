@@ -59,7 +59,7 @@ def run(command: str, data: Path) -> None:
 
 def test_the_commands_of_the_readme_work(data: Path) -> None:
     commands = shown_commands()
-    assert {shlex.split(command)[1] for command in commands} == {"plan", "backfill", "status", "export", "undo"}
+    assert {shlex.split(command)[1] for command in commands} == {"plan", "backfill", "status", "export", "undo", "recalculate", "copy", "compare"}
     for command in commands:
         run(command, data)
 

@@ -147,3 +147,33 @@ def test_what_the_function_does_not_take_is_told_and_sent_again_by_the_same_run(
         assert bits(remote.rows()) == bits(world.all_rows())
         assert list(Path(folder).iterdir()) == []
         assert "undelivered" not in call(["status", "november", *remote.work]).out
+
+
+def test_what_the_function_does_not_take_of_a_copy_is_told_and_sent_again_by_the_same_run(world: World, server: str) -> None:
+    assert world.backfill("--run-id", "files", period=PERIOD).code == 0
+    with endpoint(new_place(server)) as function:
+        remote = Remote(world.beside("copied"), function.place, "writer", function.url)
+        copying = (
+            "copy",
+            "--yes",
+            "--from",
+            f"parquet://{world.store}",
+            "--store",
+            remote.store,
+            "--period",
+            PERIOD,
+            "--metric-types",
+            TYPES,
+            *remote.work,
+            *FAST,
+        )
+        function.instead = lambda batch: function_error("poison") if any("h1" in one["series"] for one in batch["items"]) else None
+        result = call([*copying, "--run-id", "c", "--json"])
+        assert result.code == 3
+        assert "buckets of 1 units were not taken by the store's writer (function error RuntimeError: poison 219)" in result.err
+        assert f"`rollups copy --plan c --work-dir {remote.world.work}`" in result.err
+        assert call(["status", "c", *remote.work, "--json"]).data["write_dead_letters"]["total"] == 180 + 36 + 3
+        assert len(remote.rows()) == sum(BUCKETS.values()) - 219
+        function.instead = lambda _: None
+        assert call([*copying, "--run-id", "c", "--json"]).code == 0
+        assert bits(remote.rows()) == bits(world.all_rows())

@@ -317,7 +317,8 @@ class TestLimits:
 
         function.instead = one_at_a_time
         monkeypatch.setattr(lambda_delivery, "BATCH_ITEMS", 1)
-        store = store_of(function, tmp_path, Time().waiting(attempts=10_000), concurrency=4)
+        standing = replace(Time().waiting(attempts=10_000), clock=lambda: 0.0)
+        store = store_of(function, tmp_path, standing, concurrency=4)
         put(store, ROWS)
         assert crowded.is_set()
         assert (store.backend.function.pacer.refusals > 0) == slows  # type: ignore[attr-defined]

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from transforms.core.counts import Counts, add_counts, imbalances, total
-from transforms.core.plan import Plan
 from transforms.core.stopwatch import Steps
+from transforms.core.transfer import AnyPlan
 from transforms.core.units import Unit
 
 STORED: Final = ("stored", "superseded", "outside", "dropped", "refused")
@@ -95,7 +95,7 @@ class Missing:
         return bool(self.groups or self.units)
 
 
-def missing(plan: Plan, staged: Collection[int], recorded: Collection[str]) -> Missing:
+def missing(plan: AnyPlan, staged: Collection[int], recorded: Collection[str]) -> Missing:
     """Groups without a staging file and units (by name) without a record, in the plan's order."""
     units, groups = set(recorded), set(staged)
     return Missing(

@@ -43,8 +43,7 @@ def fold_gauges(tiles: Tiles, average: Average) -> dict[str, Buckets]:
     """1m: the value. 5m: over its present 1m values. 1h: over its present 5m rollups. No value is NaN: a sum that overflows stays at that infinity."""
     with np.errstate(over="ignore", invalid="ignore"):
         fives = _fold_values(tiles)
-        hours = _fold_fives(fives, average)
-    return {"1m": _minutes(tiles), "5m": fives, "1h": hours}
+    return {"1m": _minutes(tiles), "5m": fives, "1h": fold_fives(fives, average)}
 
 
 def _minutes(tiles: Tiles) -> Buckets:
@@ -68,11 +67,16 @@ def _fold_values(tiles: Tiles) -> Buckets:
     return _buckets(count.reshape(-1, 12), total, low, high, _mean(total, count), last)
 
 
-def _fold_fives(fives: Buckets, average: Average) -> Buckets:
+def fold_fives(fives: Buckets, average: Average) -> Buckets:
+    """Hours of gauges from their 5m buckets, of shape (tiles, 12).
+
+    Where no bucket is present the values are those which change nothing: 0.0, and infinities as min and max.
+    """
     count = fives.count.sum(axis=1)
     total, low, high, avg, last = (fives.values[name] for name in _GAUGE)
-    total = left_fold(total)
-    avg = _mean(total, count) if average == "flat" else _mean(left_fold(avg), fives.present.sum(axis=1))
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = left_fold(total)
+        avg = _mean(total, count) if average == "flat" else _mean(left_fold(avg), fives.present.sum(axis=1))
     last = last[np.arange(len(count)), 11 - fives.present[:, ::-1].argmax(axis=1)]
     return _buckets(count.reshape(-1, 1), total, low.min(axis=1), high.max(axis=1), avg, last)
 

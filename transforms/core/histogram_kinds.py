@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from transforms.core.fold import Buckets
-from transforms.core.granularity import WIDTH_S
+from transforms.core.granularity import MINUTE_S
 from transforms.core.histograms import Histograms, histograms_of, joined, merge
 from transforms.core.kinds import Folded, Gathered, Laid, Rules, count_minutes, followers, gather, is_young
 from transforms.core.model import Bools, Floats, Ints
@@ -25,9 +25,13 @@ class _Summands(NamedTuple):
     rebinned: Bools
 
 
-class _Rows(NamedTuple):
-    """Histograms of one granularity by series and bucket number, sorted by both; `minutes` and `points` that went into each, and whether one was rebinned."""
+class HistogramRows(NamedTuple):
+    """Histograms in buckets of `width` minutes by series and bucket number, sorted by both.
 
+    `minutes` and `points` went into each; `rebinned` tells whether a bucket of it became wider.
+    """
+
+    width: int
     series: Ints
     bucket: Ints
     histograms: Histograms
@@ -48,10 +52,10 @@ def fold_histogram_points(parts: Sequence[Part], series: int, rules: Rules) -> F
     ones = _minutes(points, summands)
     first = np.zeros(len(summands.at), bool)
     first[starts_of(points.series[summands.at], points.minute[summands.at])] = True
-    fives = _coarser(ones, 5)
-    laid = {"1m": ones, "5m": fives, "1h": _coarser(fives, 12)}
+    fives = coarser_histograms(ones, 5)
+    rows = {"1m": ones, "5m": fives, "1h": coarser_histograms(fives, 60)}
     counts = count_minutes(points.minute, superseded=np.concatenate([lost, also_lost]), merged=summands.at[~first], left_out=left_out)
-    return Folded({name: _laid(rows, WIDTH_S[name]) for name, rows in laid.items()}, counts)
+    return Folded({name: laid_histograms(one) for name, one in rows.items()}, counts)
 
 
 def _deltas(points: Gathered, histograms: Histograms, at: Ints) -> tuple[_Summands, Ints]:
@@ -127,21 +131,22 @@ def _in_order(points: Gathered, parts: Sequence[_Summands]) -> _Summands:
     return _Summands(whole.at[order], whole.histograms.take(order), whole.rebinned[order])
 
 
-def _minutes(points: Gathered, given: _Summands) -> _Rows:
+def _minutes(points: Gathered, given: _Summands) -> HistogramRows:
     series, minute = points.series[given.at], points.minute[given.at]
     starts = starts_of(series, minute)
     merged, rebinned = _merged(given.histograms, given.rebinned, starts)
     merged = replace(merged, total=_folded(given.histograms, starts))
-    return _Rows(series[starts], minute[starts], merged, np.ones(len(starts), np.int64), sizes_of(starts, len(given.at)), rebinned)
+    return HistogramRows(1, series[starts], minute[starts], merged, np.ones(len(starts), np.int64), sizes_of(starts, len(given.at)), rebinned)
 
 
-def _coarser(finer: _Rows, width: int) -> _Rows:
-    """Buckets of so many finer ones, merged. That is the merge of the 1m histograms: what overlaps, and its hull, does not depend on what is merged first."""
-    bucket = finer.bucket // width
+def coarser_histograms(finer: HistogramRows, minutes: int) -> HistogramRows:
+    """Buckets of so many minutes, merged. That is the merge of the 1m histograms: what overlaps, and its hull, does not depend on what is merged first."""
+    bucket = finer.bucket // (minutes // finer.width)
     starts = starts_of(finer.series, bucket)
     merged, rebinned = _merged(finer.histograms, finer.rebinned, starts)
-    minutes, points = (np.add.reduceat(column, starts) if len(starts) else column for column in (finer.minutes, finer.points))
-    return _Rows(finer.series[starts], bucket[starts], replace(merged, total=_folded(finer.histograms, starts)), minutes, points, rebinned)
+    present, points = (np.add.reduceat(column, starts) if len(starts) else column for column in (finer.minutes, finer.points))
+    merged = replace(merged, total=_folded(finer.histograms, starts))
+    return HistogramRows(minutes, finer.series[starts], bucket[starts], merged, present, points, rebinned)
 
 
 def _merged(given: Histograms, rebinned: Bools, starts: Ints) -> tuple[Histograms, Bools]:
@@ -159,7 +164,8 @@ def _folded(given: Histograms, starts: Ints) -> Floats:
     return folded
 
 
-def _laid(rows: _Rows, width_s: int) -> Laid:
+def laid_histograms(rows: HistogramRows) -> Laid:
+    """The rows as tiles of one bucket."""
     given = rows.histograms
     with np.errstate(invalid="ignore", divide="ignore"):
         average = np.where((given.count > 0) & (given.count < MOST), given.total / given.count, np.nan) + 0.0
@@ -174,4 +180,4 @@ def _laid(rows: _Rows, width_s: int) -> Laid:
         points=rows.points[:, None],
         rebinned=rows.rebinned[:, None],
     )
-    return Laid(buckets, rows.series, rows.bucket[:, None] * width_s)
+    return Laid(buckets, rows.series, rows.bucket[:, None] * (rows.width * MINUTE_S))

@@ -1,6 +1,7 @@
 """How the points of each kind become buckets: what is common to the kinds, gauges, counters and deltas (DESIGN §3, table of kinds)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -56,20 +57,15 @@ Fold = Callable[[Sequence[Part], int, Rules], Folded]
 def fold_gauge_points(parts: Sequence[Part], series: int, rules: Rules) -> Folded:
     """Last arrival per minute, then `fold_gauges`."""
     tiles, counts = lay(parts, series)
-    return Folded(_laid(fold_gauges(tiles, rules.average), tiles), counts)
+    return Folded(laid(fold_gauges(tiles, rules.average), tiles.series, tiles.hour), counts)
 
 
 def fold_counter_points(parts: Sequence[Part], series: int, rules: Rules) -> Folded:
     """As gauges on the cumulative value, and `increase`; the first and last value and the last known start are kept for a later recalculation."""
     tiles, counts = lay(parts, series, starts=True)
     start_us = np.zeros(tiles.values.shape, np.int64) if tiles.start_us is None else tiles.start_us
-    increase = increases(tiles, start_us, rules.lead_in_s)
-    buckets = fold_gauges(tiles, rules.average)
-    for name, one in buckets.items():
-        width = WIDTH_S[name] // WIDTH_S["1m"]
-        increase = _sums_of_present(increase, {1: 1, 5: 5, 60: 12}[width])
-        buckets[name] = _counter_buckets(one, tiles, start_us, width, increase)
-    return Folded(_laid(buckets, tiles), counts)
+    growth = Growth(tiles.present, increases(tiles, start_us, rules.lead_in_s), tiles.values, tiles.values, start_us)
+    return Folded(laid(fold_counters(tiles, growth, rules.average), tiles.series, tiles.hour), counts)
 
 
 def increases(tiles: Tiles, start_us: Ints, lead_in_s: int) -> Floats:
@@ -107,10 +103,43 @@ def is_young(minute: Ints, start_us: Ints, lead_in_s: int) -> Bools:
     return young
 
 
+class Growth(NamedTuple):
+    """What counters have beside gauges, in arrays of shape (tiles, buckets in an hour).
+
+    `increase` is NaN where nothing tells it; `first` and `last` are cumulative values, `start_us` the start of the last one's stream, 0 where unknown.
+    """
+
+    present: Bools
+    increase: Floats
+    first: Floats
+    last: Floats
+    start_us: Ints
+
+
+def fold_counters(tiles: Tiles, growth: Growth, average: Average) -> dict[str, Buckets]:
+    """As `fold_gauges` on the cumulative values; `growth` is that of the minutes."""
+    buckets = fold_gauges(tiles, average)
+    fives = coarser_growth(growth, 5)
+    growths = {"1m": growth, "5m": fives, "1h": coarser_growth(fives, 12)}
+    return {name: counter_buckets(one, growths[name]) for name, one in buckets.items()}
+
+
+def coarser_growth(given: Growth, size: int) -> Growth:
+    """Of every `size` consecutive buckets: left fold of the known increases, first value of the first present one, last value and start of the last one."""
+    present = given.present.reshape(-1, size)
+    row, first, last = np.arange(len(present)), present.argmax(axis=1), size - 1 - present[:, ::-1].argmax(axis=1)
+    shape = len(given.present), -1
+    return Growth(
+        present=present.any(axis=1).reshape(shape),
+        increase=_sums_of_present(given.increase, size),
+        first=given.first.reshape(-1, size)[row, first].reshape(shape),
+        last=given.last.reshape(-1, size)[row, last].reshape(shape),
+        start_us=given.start_us.reshape(-1, size)[row, last].reshape(shape),
+    )
+
+
 def _sums_of_present(values: Floats, size: int) -> Floats:
     """Left folds of what is no NaN in every `size` consecutive values of a row; NaN where nothing is."""
-    if size == 1:
-        return values
     rows = values.reshape(-1, size)
     known = ~np.isnan(rows)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -119,12 +148,10 @@ def _sums_of_present(values: Floats, size: int) -> Floats:
     return sums.reshape(len(values), -1)
 
 
-def _counter_buckets(gauge: Buckets, tiles: Tiles, start_us: Ints, width: int, increase: Floats) -> Buckets:
-    shape = gauge.count.shape
-    present = tiles.present.reshape(-1, width)
-    row, first, last = np.arange(len(present)), present.argmax(axis=1), width - 1 - present[:, ::-1].argmax(axis=1)
-    values, starts = tiles.values.reshape(-1, width), start_us.reshape(-1, width)[row, last]
-    more = {"increase": increase, "first_value": values[row, first].reshape(shape), "last_value": values[row, last].reshape(shape)}
+def counter_buckets(gauge: Buckets, growth: Growth) -> Buckets:
+    """The buckets of gauges with what counters have beside them."""
+    more = {"increase": growth.increase, "first_value": growth.first, "last_value": growth.last}
+    starts = growth.start_us.ravel()
     times = pa.array(starts // 1000, mask=starts == 0).cast(ROLLUP_SCHEMA.field("start_time").type)
     return Buckets(gauge.present, gauge.minutes, gauge.count, dict(gauge.values) | more, gaps=True, columns={"start_time": times})
 
@@ -138,13 +165,16 @@ def fold_delta_points(parts: Sequence[Part], series: int, rules: Rules) -> Folde
     starts = starts_of(points.series[kept], points.minute[kept])
     firsts = kept[starts]
     tiles, numbers = _tiles(points.series[firsts], points.minute[firsts], left_folds(points.value[kept], starts) + 0.0, sizes_of(starts, len(kept)))
-    buckets = fold_gauges(tiles, rules.average)
-    for name, one in buckets.items():
-        added = numbers.reshape(*one.count.shape, -1).sum(axis=2)
-        buckets[name] = Buckets(one.present, one.minutes, one.count, dict(one.values) | {"increase": one.values["sum"]}, points=added)
+    buckets = {name: delta_buckets(one) for name, one in fold_gauges(tiles, rules.average).items()}
+    buckets = {name: replace(one, points=numbers.reshape(*one.count.shape, -1).sum(axis=2)) for name, one in buckets.items()}
     is_first = np.zeros(len(kept), bool)
     is_first[starts] = True
-    return Folded(_laid(buckets, tiles), count_minutes(points.minute, superseded=order[~stands], merged=kept[~is_first]))
+    return Folded(laid(buckets, tiles.series, tiles.hour), count_minutes(points.minute, superseded=order[~stands], merged=kept[~is_first]))
+
+
+def delta_buckets(gauge: Buckets) -> Buckets:
+    """The buckets of gauges with the sum as `increase`."""
+    return replace(gauge, values=dict(gauge.values) | {"increase": gauge.values["sum"]})
 
 
 class Gathered(NamedTuple):
@@ -185,5 +215,6 @@ def _tiles(series: Ints, minute: Ints, value: Floats, numbers: Ints) -> tuple[Ti
     return Tiles(series[starts], hour[starts], values.reshape(shape), present.reshape(shape)), points.reshape(shape)
 
 
-def _laid(buckets: dict[str, Buckets], tiles: Tiles) -> dict[str, Laid]:
-    return {name: Laid(one, tiles.series, starts_s(tiles.hour, WIDTH_S[name]), tiles.hour) for name, one in buckets.items()}
+def laid(buckets: Mapping[str, Buckets], series: Ints, hour: Ints) -> dict[str, Laid]:
+    """Buckets by granularity in tiles of these series and hours."""
+    return {name: Laid(one, series, starts_s(hour, WIDTH_S[name]), hour) for name, one in buckets.items()}

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from transforms.core.accounts import BucketChange, Tally, UnitRecord
 from transforms.core.canonical import canonical, keys_of
-from transforms.core.counts import Counts, count
+from transforms.core.counts import Counts, add_counts, count
 from transforms.core.errors import ConservationError
 from transforms.core.granularity import WIDTH_S, within
 from transforms.core.model import ROLLUP_SCHEMA, SERIES_COLUMNS, Floats, Ints
@@ -188,3 +188,33 @@ def _starts_s(table: pa.Table) -> Ints:
 def _floats(table: pa.Table, at: Ints) -> Floats:
     values: Floats = table["avg"].to_numpy()[at]
     return values
+
+
+def copied_record(unit: Unit, tables: Mapping[str, pa.Table], merged: Mapping[str, Merged], selection: Selection) -> UnitRecord:
+    """The record of stored rows that were copied into a unit: as `unit_record`, but counting rows, each at its own granularity."""
+    counts: Counts = {}
+    refused = sum(int(np.count_nonzero(np.isin(one.verdicts, (Verdict.REFUSED, Verdict.LEFT)))) for one in merged.values())
+    count(counts, "refused", unit.metric_type, refused)
+    count(counts, "stored", unit.metric_type, sum(len(one.verdicts) for one in merged.values()) - refused)
+    lists = [_changes(name, table, merged[name]) for name, table in tables.items()]
+    return UnitRecord(
+        unit=unit,
+        counts=counts,
+        tallies={name: _tally(name, merged[name], selection, unit.metric_type) for name in tables},
+        changes=tuple(one for changed, _ in lists for one in changed),
+        refused=tuple(one for _, kept_back in lists for one in kept_back),
+    )
+
+
+def joined_records(unit: Unit, parts: Sequence[UnitRecord]) -> UnitRecord:
+    """What was done for one unit in parts."""
+    tallies: dict[str, Tally] = {}
+    for part in parts:
+        tallies |= {name: tallies.get(name, Tally()) + tally for name, tally in part.tallies.items()}
+    return UnitRecord(
+        unit=unit,
+        counts=add_counts(part.counts for part in parts),
+        tallies=tallies,
+        changes=tuple(one for part in parts for one in part.changes),
+        refused=tuple(one for part in parts for one in part.refused),
+    )

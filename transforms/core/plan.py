@@ -10,12 +10,11 @@ from transforms.core.coverage import HourCoverage
 from transforms.core.errors import UsageError
 from transforms.core.flat import FlatMapping, flat_mapping
 from transforms.core.granularity import Range
-from transforms.core.hash_slots import HashSlots, parse_slots
 from transforms.core.keys import PATTERN, KeyLayout
 from transforms.core.manifest import Manifest
-from transforms.core.selection import Edge, Reach, Selection, check_aligned, computed_ranges, edge_buckets
+from transforms.core.selection import Edge, Reach, Selection, Series, computed_for, edge_buckets
 from transforms.core.store_settings import StoreSettings, settings_from_json
-from transforms.core.time import format_period, unite
+from transforms.core.time import unite
 from transforms.core.units import Unit
 from transforms.core.windows import Windows
 
@@ -75,16 +74,9 @@ class Request:
 
     def selection(self, periods: tuple[Range, ...]) -> Selection:
         """The buckets and series of this request when its periods mean these times. Raises UsageError if no bucket is left."""
-        united = unite(periods)
-        if self.edge == "fail":
-            check_aligned(united, self.granularities)
-        computed = {one: computed_ranges(united, one, self.edge) for one in self.granularities}
-        if not any(computed.values()):
-            asked = f"{', '.join(self.granularities)} in {', '.join(map(format_period, united))}"
-            msg = f"--edge clip leaves no whole bucket of {asked}: ask for more or for --edge expand"
-            raise UsageError(msg)
-        slots = HashSlots(ranges=parse_slots(self.hash_slots), template=self.hash_key) if self.hash_slots else None
-        return Selection(metric_types=self.metric_types, computed=computed, orgs=self.orgs, series=self.series + self.file_globs, slots=slots)
+        computed = computed_for(periods, self.granularities, self.edge)
+        globs = self.series + self.file_globs
+        return Series(metric_types=self.metric_types, orgs=self.orgs, globs=globs, hash_slots=self.hash_slots, hash_key=self.hash_key).within(computed)
 
     def differences(self, other: "Request") -> tuple[str, ...]:
         """Names of the fields in which another request asks for something else."""

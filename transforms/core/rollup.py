@@ -115,12 +115,12 @@ def _roll_up(slices: Sequence[pa.RecordBatch], united: UnitedSeries, computed: C
     folded = [FOLDS[kind](parts, len(united), rules) for kind, parts in _parts_by_kind(slices, united)]
     tallies = [_tally(one.counts, computed) for one in folded]
     laid = {name: [(one.laid[name], one.laid[name].chosen(WIDTH_S[name], ranges)) for one in folded] for name, ranges in computed.items()}
-    tables = {name: _table(ones, united, generation) for name, ones in laid.items()}
+    tables = {name: table_of_kinds(ones, united, generation) for name, ones in laid.items()}
     return UnitRollups(
         tables={name: table for name, (table, _) in tables.items()},
         row_points={name: points for name, (_, points) in tables.items() if points is not None},
         survivors={name: sum(one.survivors[name] for one in tallies) for name in computed},
-        overflows=sum(_overflows(one.buckets, chosen) for ones in laid.values() for one, chosen in ones),
+        overflows=sum(overflows(one.buckets, chosen) for ones in laid.values() for one, chosen in ones),
         rebinned=sum(
             int(np.count_nonzero(one.buckets.rebinned & chosen)) for ones in laid.values() for one, chosen in ones if one.buckets.rebinned is not None
         ),
@@ -158,7 +158,7 @@ def _sizes(one: pa.RecordBatch) -> Ints:
     return sizes
 
 
-def _table(ones: Sequence[tuple[Laid, Bools]], united: UnitedSeries, generation: int) -> tuple[pa.Table, Ints | None]:
+def table_of_kinds(ones: Sequence[tuple[Laid, Bools]], united: UnitedSeries, generation: int) -> tuple[pa.Table, Ints | None]:
     """The chosen buckets of all kinds as one sorted table, and the points in each row, None if that is its minutes."""
     tables, series, points = [], [], []
     for laid, chosen in ones:
@@ -204,7 +204,7 @@ def _tally(counts: Counts, computed: Computed) -> _Tally:
     )
 
 
-def _overflows(buckets: Buckets, chosen: Bools) -> int:
+def overflows(buckets: Buckets, chosen: Bools) -> int:
     """Chosen buckets with an infinite sum, sum of averages or increase, or a histogram's count that stays at the largest."""
     beyond = [np.isinf(buckets.values[name]) for name in ("sum", "avg", "increase") if name in buckets.values]
     return int(np.count_nonzero(np.logical_or.reduce([*beyond, buckets.count == MOST]) & chosen))

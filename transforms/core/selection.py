@@ -8,7 +8,7 @@ from typing import Literal
 from transforms.core.errors import UsageError
 from transforms.core.globs import Matcher, matcher
 from transforms.core.granularity import DAY_S, HOUR_S, WIDTH_S, Range
-from transforms.core.hash_slots import HashSlots
+from transforms.core.hash_slots import HashSlots, parse_slots
 from transforms.core.time import format_period, unite
 
 Edge = Literal["expand", "clip", "fail"]
@@ -71,6 +71,35 @@ class Selection:
         if self.series and not self._matcher(f"{metric_type}/{org}/{entity}/{name}"):
             return False
         return self.slots is None or self.slots.holds(metric_type, org, entity, name, labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """Which series are asked for, as a request writes it: `hash_slots` as by `format_slots`, both empty for all."""
+
+    metric_types: tuple[str, ...]
+    orgs: tuple[str, ...] = ()
+    globs: tuple[str, ...] = ()
+    hash_slots: str = ""
+    hash_key: str = ""
+
+    def within(self, computed: Mapping[str, tuple[Range, ...]]) -> Selection:
+        """These series in the buckets of these ranges."""
+        slots = HashSlots(ranges=parse_slots(self.hash_slots), template=self.hash_key) if self.hash_slots else None
+        return Selection(metric_types=self.metric_types, computed=computed, orgs=self.orgs, series=self.globs, slots=slots)
+
+
+def computed_for(periods: Sequence[Range], granularities: Sequence[str], edge: Edge) -> dict[str, tuple[Range, ...]]:
+    """`computed_ranges` of each granularity for periods that may touch or overlap. Raises UsageError if no bucket is left."""
+    united = unite(periods)
+    if edge == "fail":
+        check_aligned(united, granularities)
+    computed = {one: computed_ranges(united, one, edge) for one in granularities}
+    if not any(computed.values()):
+        asked = f"{', '.join(granularities)} in {', '.join(map(format_period, united))}"
+        msg = f"--edge clip leaves no whole bucket of {asked}: ask for more or for --edge expand"
+        raise UsageError(msg)
+    return computed
 
 
 def _overlap(one: Range, other: Range) -> Range | None:

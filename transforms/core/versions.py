@@ -5,6 +5,7 @@ no honest run produces), the values decide by a fixed order, so that for one `al
 generation, a live writer's, counts as 0.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -169,3 +170,9 @@ def _signs_of_lists(left: pa.Array, right: pa.Array) -> Signs:
     lists, firsts = np.unique(owners[differing], return_index=True)
     signs[lists] = elements[differing[firsts]]
     return signs
+
+
+def differing(left: pa.Table, right: pa.Table, names: Sequence[str] = VALUES) -> Bools:
+    """Of parallel rows, which differ in one of these columns, bit for bit."""
+    differ: Bools = _first(*(_signs(_column(left, name), _column(right, name)) for name in names)) != 0
+    return differ

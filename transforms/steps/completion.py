@@ -11,12 +11,13 @@ from transforms.core.granularity import HOUR_S, Range
 from transforms.core.model import DeadLetter
 from transforms.core.plan import Plan
 from transforms.core.time import unite
+from transforms.core.transfer import AnyPlan
 from transforms.decode.causes import LOST, UNREADABLE
 from transforms.steps.ledger import Ledger
 from transforms.steps.staging import Footer, read_arrivals, read_footer
 
 
-def missing_of(plan: Plan, ledger: Ledger) -> Missing:
+def missing_of(plan: AnyPlan, ledger: Ledger) -> Missing:
     """Groups and units that are not finished."""
     return missing(plan, ledger.staged(), ledger.recorded_units())
 
@@ -27,7 +28,7 @@ def footers(plan: Plan, ledger: Ledger) -> Iterator[Footer]:
     return (read_footer(ledger.staging_file(group)) for group in range(len(plan.groups)) if group in staged)
 
 
-def records(plan: Plan, ledger: Ledger) -> Iterator[UnitRecord]:
+def records(plan: AnyPlan, ledger: Ledger) -> Iterator[UnitRecord]:
     """Records of the finished units, in the plan's order."""
     return (record for unit in plan.all_units() if (record := ledger.recorded(unit)))
 

@@ -7,6 +7,8 @@
     RUN_DIR/units/host-2025-11-01-0003.json    a unit rolled up and in the store
     RUN_DIR/restored/host-2025-11-01-0003.arrow    which buckets of the unit the store then had from this run
     RUN_DIR/write_dead_letters/host-2025-11-01-0003.jsonl    what of the unit a writer did not take, until the unit is recorded
+    RUN_DIR/followed.json       how far a copy has followed time
+    RUN_DIR/steps/001761955200/ the run directory of its step that begins then, until that has ended
     RUN_DIR/report.json         the run is finished; staging files may be gone
     RUN_DIR/lock                held while a driver works on the run
 
@@ -16,6 +18,7 @@ Every file is written beside its place, synced and renamed, so that it is whole 
 import fcntl
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -29,6 +32,7 @@ from transforms.core.errors import IncompleteError, UsageError
 from transforms.core.manifest import Manifest
 from transforms.core.plan import Plan, check_manifest, plan_from_json
 from transforms.core.roles import Membership
+from transforms.core.transfer import AnyPlan, StorePlan, Transfer, command_of, is_store_plan, store_plan_from_data
 from transforms.core.undelivered import WriteDeadLetter
 from transforms.core.units import Unit
 from transforms.steps.membership import membership_from_arrow
@@ -57,18 +61,41 @@ class Ledger:
             _write_arrow(self.path / "membership.arrow", membership)
         write_whole(self.path / "plan.json", plan.to_json().encode(), name="plan")
 
-    def update(self, plan: Plan) -> None:
+    def create_from_store(self, plan: StorePlan) -> None:
+        """Stores the plan of a run that reads no archive."""
+        (self.path / "units").mkdir(parents=True, exist_ok=True)
+        self.update(plan)
+
+    def update(self, plan: AnyPlan) -> None:
         """Replaces the plan by one whose shards are those that the store really has."""
         write_whole(self.path / "plan.json", plan.to_json().encode(), name="plan")
 
     def plan(self) -> Plan:
-        """The stored plan. Raises UsageError if there is none."""
+        """The stored plan of a backfill. Raises UsageError if there is none."""
+        plan = self.any_plan()
+        if isinstance(plan, StorePlan):
+            msg = f"the run {self.path.name!r} is not a backfill: go on with `rollups {plan.request.command} --plan {self.path.name}`"
+            raise UsageError(msg)
+        return plan
+
+    def store_plan(self, command: Transfer | None = None) -> StorePlan:
+        """The stored plan of a run from store to store. Raises UsageError if there is none, of that command if one is given."""
+        plan = self.any_plan()
+        made_by = command_of(plan)
+        if not isinstance(plan, StorePlan) or command not in (None, made_by):
+            msg = f"the run {self.path.name!r} was planned by `rollups {made_by}`: go on with `rollups {made_by} --plan {self.path.name}`"
+            raise UsageError(msg)
+        return plan
+
+    def any_plan(self) -> AnyPlan:
+        """The stored plan of whatever run. Raises UsageError if there is none."""
         try:
             text = (self.path / "plan.json").read_text("utf-8")
         except FileNotFoundError:
             msg = f"there is no run {self.path.name!r} in {str(self.path.parent)!r}: `rollups runs` lists those there are"
             raise UsageError(msg) from None
-        return plan_from_json(text)
+        data = json.loads(text)
+        return store_plan_from_data(data) if is_store_plan(data) else plan_from_json(text)
 
     def manifest(self, plan: Plan) -> Manifest:
         """The planned manifest, its digest checked."""
@@ -153,6 +180,11 @@ class Ledger:
 
         Files().replace(self.path / name, write, name="lines")
 
+    def append_lines(self, name: str, lines: Path) -> None:
+        """Adds the lines of another file to one beside the plan."""
+        with open(self.path / name, "ab") as file:
+            file.write(lines.read_bytes())
+
     def store_report(self, report: dict[str, Any]) -> None:
         """Stores what the run did; from then on nothing of it is missing."""
         write_whole(self.path / "report.json", json.dumps(report, indent=1).encode(), name="report")
@@ -166,6 +198,27 @@ class Ledger:
         """The report of a run that has nothing left to do."""
         path = self.path / "report.json"
         return json.loads(path.read_bytes()) if path.exists() else None
+
+    def note_followed(self, data: dict[str, Any]) -> None:
+        """Stores how far a copy has followed time."""
+        write_whole(self.path / "followed.json", json.dumps(data, indent=1).encode(), name="followed")
+
+    def followed(self) -> dict[str, Any] | None:
+        """How far a copy has followed time, None if it has not ended a step."""
+        path = self.path / "followed.json"
+        return json.loads(path.read_bytes()) if path.exists() else None
+
+    def steps(self) -> list["Ledger"]:
+        """Steps of a copy that follows time, begun and not yet added to what `note_followed` says, in order."""
+        return [Ledger(str(self.path / "steps" / name)) for name in _names(self.path / "steps")]
+
+    def step(self, from_s: int) -> "Ledger":
+        """The step that begins then."""
+        return Ledger(str(self.path / "steps" / f"{from_s:012d}"))
+
+    def remove(self) -> None:
+        """Deletes the directory with all that is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def mark_undone(self) -> None:
         """Notes that the run is or is being undone, so that nobody resumes it."""

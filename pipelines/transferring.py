@@ -1,0 +1,119 @@
+"""Runs from store to store: planned or resumed, executed, and reported from their ledger."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from configs.store_jobs import TransferJob
+from pipelines.asking import confirm_shown
+from pipelines.outcome import Outcome
+from pipelines.progress import watching
+from pipelines.runtime import Runtime
+from pipelines.submit import check_runner, crew_of, submit
+from pipelines.transfer_plan import make_transfer_plan, resolve, transfer_plan_data, transfer_plan_lines, transfer_plan_text
+from pipelines.transfer_report import finish_transfer, transfer_report_text
+from transforms.core.errors import UsageError
+from transforms.core.transfer import StorePlan, Transfer
+from transforms.steps.ledger import Ledger
+from transforms.stores.protocol import RollupStore
+
+if TYPE_CHECKING:
+    import apache_beam as beam
+
+    from transforms.steps.pool import Crew
+
+
+def run_transfer(job: TransferJob, runtime: Runtime, command: Transfer) -> Outcome:
+    """Plans or resumes a run, executes what is missing of it, and reports."""
+    check_runner(job.runner)
+    run_id = job.plan or job.run_id or runtime.new_run_id()
+    ledger = runtime.ledger(job.work_dir, run_id)
+    planned = None if job.plan or ledger.exists() else make_transfer_plan(*resolve(job, runtime), runtime, run_id, allow_empty=job.allow_empty)
+    if planned is None:
+        ledger.store_plan(command)
+    with ledger.lock():
+        if planned and not ledger.exists():
+            ledger.create_from_store(planned)
+        plan = stored_plan(job, runtime, ledger, command)
+        runtime.say(run_id)
+        if job.plan_only:
+            text = transfer_plan_text(plan, runtime.resume_command(job.work_dir, run_id, command))
+            return Outcome(exit_code=0, data=transfer_plan_data(plan), text=text)
+        confirm_transfer(job, runtime, ledger, plan)
+        report = execute(job, runtime, ledger, plan)
+    return Outcome(exit_code=report["exit_code"], data=report, text=transfer_report_text(report))
+
+
+def execute(job: TransferJob, runtime: Runtime, ledger: Ledger, plan: StorePlan) -> dict[str, Any]:
+    """Does what is missing of a stored plan. The report."""
+    started = runtime.clock()
+    if ledger.report() is None:
+        plan = _opened(plan, runtime, ledger)
+        crew = crew_of(job, runtime)
+        with watching(ledger, plan, runtime):
+            submit(job, runtime, ledger, plan, lambda pipeline, batch: build(pipeline, plan, str(ledger.path), batch=batch, crew=crew))
+    return finish_transfer(ledger, plan, skip_live=job.skip_live, duration_s=runtime.clock() - started)
+
+
+def confirm_transfer(job: TransferJob, runtime: Runtime, ledger: Ledger, plan: StorePlan) -> None:
+    """Asks before a run begins to write to a store that is not local. Raises RefusedError unless the answer is yes."""
+    if job.yes or plan.request.dry_run or ledger.recorded_units():
+        return
+    store = runtime.store(plan.request.store, plan.request.settings)
+    confirm_shown(plan, store, runtime, _shown(plan, store))
+
+
+def _shown(plan: StorePlan, store: RollupStore) -> Iterator[str]:
+    yield from (f"{name:11} {value}" for name, value in store.facts())
+    yield from transfer_plan_lines(plan)
+
+
+def build(pipeline: "beam.Pipeline", plan: StorePlan, run_dir: str, *, batch: int, crew: "Crew") -> None:
+    """Recalculates or copies the units of type after type.
+
+    An element is up to `batch` units, worked on by a `crew`. What is finished by the ledger is passed over.
+    """
+    import apache_beam as beam
+
+    from transforms.steps.pipeline import unit_batches
+    from transforms.steps.transfer_pipeline import TransferUnits
+
+    done: beam.PCollection[Any] | None = None
+    for metric_type in plan.request.metric_types:
+        batches = unit_batches(metric_type, len(plan.units(metric_type)), batch)
+        named = pipeline | f"Name {metric_type} units" >> beam.Create(batches)
+        done = named | f"{plan.request.command.capitalize()} {metric_type} units" >> TransferUnits(run_dir, crew, after=done)
+
+
+def stored_plan(job: TransferJob, runtime: Runtime, ledger: Ledger, command: Transfer) -> StorePlan:
+    """The stored plan, checked to be what the job asks for."""
+    plan = ledger.store_plan(command)
+    if ledger.is_undone():
+        msg = f"the run {plan.run_id!r} was undone: leave its id out to {command} the period again"
+        raise UsageError(msg)
+    if not job.plan:
+        _check_same(job, runtime, plan)
+    return plan
+
+
+def _check_same(job: TransferJob, runtime: Runtime, plan: StorePlan) -> None:
+    asked, _ = resolve(job, runtime)
+    if asked != plan.request:
+        told = "; ".join(f"{name} was {getattr(plan.request, name)!r}, now {getattr(asked, name)!r}" for name in asked.differences(plan.request))
+        msg = f"the run {plan.run_id!r} was planned otherwise ({told}): repeat its command to resume it, or leave --run-id out for a new run"
+        raise UsageError(msg)
+
+
+def _opened(plan: StorePlan, runtime: Runtime, ledger: Ledger) -> StorePlan:
+    """The plan with the shards that the target really has, whose partitions are made unless they exist."""
+    if plan.request.dry_run or ledger.recorded_units():
+        return plan
+    store = runtime.store(plan.request.store, plan.request.settings)
+    shards = {
+        metric_type: {window: store.open_partition(metric_type, window, number) for window, number in by_window.items()}
+        for metric_type, by_window in plan.target_shards.items()
+    }
+    opened = replace(plan, target_shards=shards)
+    if opened != plan:
+        ledger.update(opened)
+    return opened
