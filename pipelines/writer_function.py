@@ -1,7 +1,8 @@
 """The reference writer as a Lambda function: `handler` takes a batch of `lambda://` and answers what became of each item (`transforms.stores.lambda_batch`).
 
 `scripts/package_writer` makes the zip file of it, `scripts/writer.yaml` is its SAM template. The environment variable ROLLUPS_TABLES names the tables that it
-may write, with commas; `*` stands for anything. Logs are JSON lines: the key of each batch and how many of its items had which outcome.
+may write, with commas; `*` stands for anything. Its log
+tells the key of each batch and how many of its items had which outcome, as JSON.
 """
 
 import json
@@ -17,7 +18,7 @@ from transforms.stores.dynamodb_place import Place
 from transforms.stores.lambda_writer import BatchWriter
 
 BACKOFF: Final = Backoff(most_s=5.0, attempts=6)
-"""Patience with DynamoDB, 8 s on average: what is still throttled then is rejected, and the caller sends it again, later and in smaller batches."""
+"""Patience with DynamoDB, 3 s on average: what is still throttled then is rejected, and the caller sends it again, later and in smaller batches."""
 
 _log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """What writing through a function costs, beside what DynamoDB does: invocations, bytes sent, and at most so many GB-s, per million rollups.
 
-    python scripts/lambda_cost.py          prints the table of docs/stores/lambda.md
+    python -m scripts.lambda_cost          prints the table of docs/stores/lambda.md
 
 The load is that of `dynamodb_cost`. Invocations are counted by cutting it into batches as a run does. What a function takes of time depends on DynamoDB's
 answers; but a run sends no more than its write request units a second, so it can't be running for longer than the writing takes with every invocation that may

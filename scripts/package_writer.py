@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Packages the reference writer function: its handler and the modules that it imports, which need nothing but the boto3 of Lambda's Python runtimes.
 
-    scripts/package_writer build/writer.zip      prints the size; scripts/writer.yaml deploys it
+    scripts/package_writer writer.zip      prints the size; scripts/writer.yaml deploys it
 
 The zip file is the same, byte by byte, whenever the modules are.
 """

@@ -21,7 +21,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -134,7 +134,8 @@ class Ledger:
     def write_dead_letters(self) -> Iterator[dict[str, Any]]:
         """What writers did not take, of units without a record, in the units' order: as `WriteDeadLetter.to_data`."""
         for unit in sorted(self.undelivered_units()):
-            yield from map(json.loads, self._write_dead_letters_file(unit).read_bytes().splitlines())
+            with suppress(FileNotFoundError):  # the unit is recorded at this moment
+                yield from map(json.loads, self._write_dead_letters_file(unit).read_bytes().splitlines())
 
     def undelivered_units(self) -> frozenset[str]:
         """Names of the units of which something was not taken by a writer."""
