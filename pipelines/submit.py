@@ -15,7 +15,8 @@ from transforms.core import errors
 from transforms.core.errors import IncompleteError, RollupsError, UsageError
 from transforms.core.plan import Plan
 from transforms.core.transfer import AnyPlan, command_of
-from transforms.steps.completion import missing_of
+from transforms.core.undelivered import Undelivered
+from transforms.steps.completion import missing_of, undelivered, undelivered_text
 from transforms.steps.ledger import Ledger
 from transforms.steps.pool import Crew, begin, end_processes, start_processes
 from transforms.steps.worker import Worker
@@ -105,12 +106,22 @@ def submit(job: Execution, runtime: Runtime, ledger: Ledger, plan: AnyPlan, buil
             if not cause.retryable or attempt == job.max_attempts:
                 raise cause from error
             runtime.say(f"attempt {attempt} of {job.max_attempts} ended early, going on with what is missing: {cause}")
+        else:
+            _check_delivered(job, runtime, ledger, plan)
         finally:
             end_processes()
     if found := missing_of(plan, ledger):
         what = f"{len(found.groups)} read groups and {len(found.units)} units are missing"
         msg = f"after {job.max_attempts} attempts {what}: go on with `{runtime.resume_command(job.work_dir, plan.run_id, command_of(plan))}`"
         raise IncompleteError(msg)
+
+
+def _check_delivered(job: Execution, runtime: Runtime, ledger: Ledger, plan: AnyPlan) -> None:
+    """Raises Undelivered if all that is missing after an attempt that went well is what a writer did not take: another attempt would hardly be luckier."""
+    found = missing_of(plan, ledger)
+    if found and not found.groups and ledger.undelivered_units() >= set(map(str, found.units)):
+        again = f"all else is written; to send them again, `{runtime.resume_command(job.work_dir, plan.run_id, command_of(plan))}`"
+        raise Undelivered(f"{undelivered_text(undelivered(ledger))}; {again}")
 
 
 def staging_begun(ledger: Ledger, plan: Plan, crew: Crew) -> Callable[[], None]:
