@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
@@ -12,21 +13,24 @@ from configs.jobs import BackfillJob
 from pipelines.runtime import Runtime
 from transforms.archive import Archive
 from transforms.core.errors import ObjectUnreadable, RefusedError, UsageError
-from transforms.core.granularity import HOUR_S, Range
+from transforms.core.granularity import HOUR_S, MINUTE_S, Range
 from transforms.core.manifest import ArchiveObject, Manifest
-from transforms.core.model import DeadLetter
+from transforms.core.model import POINT_KINDS, DeadLetter
 from transforms.core.plan import Plan, Request
 from transforms.core.time import format_period, unite
 from transforms.decode.objects import decode_object, rules_of
 from transforms.steps.completion import dead_letters
 from transforms.steps.ledger import Ledger
 
+_ACCUMULATING: Final = [POINT_KINDS.index(one) for one in ("counter", "cumulative histogram")]
+
 
 def narrowed(job: BackfillJob, runtime: Runtime) -> BackfillJob:
-    """The job with the hours that the dead letters' points lie in for its periods.
+    """The job with the hours that the dead letters' points touch for its periods.
 
     The dead letters are decoded by the job's rules, and each hour with a point of theirs is computed again from the whole archive, as far as it belongs to
-    the periods of the run that kept them: so the store ends as if that run had read them in the first place. Raises UsageError if the run has none, and
+    the periods of the run that kept them. So are the hours of the minutes after it, within the lead-in, whose increase or difference is to that point. So the
+    store ends as if that run had read them in the first place. Raises UsageError if the run has none, and
     RefusedError if no point of them lies in its periods: then there is nothing to be gained.
     """
     ledger = runtime.ledger(job.work_dir, job.dead_letters)
@@ -40,7 +44,7 @@ def narrowed(job: BackfillJob, runtime: Runtime) -> BackfillJob:
         raise UsageError(msg)
     request = job.request(membership_digest="", dry_run=False)
     bodies = _bodies(letters, ledger.manifest(plan), runtime.archive(job.archive, request.keys))
-    periods = _within(unite(hour for one, body in bodies for hour in _hours(one, body, request)), plan.periods)
+    periods = _within(unite(hour for one, body in bodies for hour in _touched(one, body, request)), plan.periods)
     if not periods:
         msg = (
             f"of the {len(letters)} dead letters of run {plan.run_id!r} none gives a point in {', '.join(map(format_period, plan.periods))}: "
@@ -70,11 +74,13 @@ def _bodies(letters: Iterable[DeadLetter], manifest: Manifest, archive: Archive)
             yield planned[letter.object], letter.raw or archive.read(planned[letter.object])
 
 
-def _hours(of: ArchiveObject, body: bytes, request: Request) -> Iterable[Range]:
-    """The hours that the points of a dead letter lie in."""
+def _touched(of: ArchiveObject, body: bytes, request: Request) -> list[Range]:
+    """Hours that a dead letter's points change: those of their minutes and, where values accumulate, of the minutes whose predecessor they may be."""
     points = decode_object(body, key=of.key, arrival_us=of.arrival_in(request.keys), rules=rules_of(request)).points
-    hours: list[int] = np.unique(points.time_s // HOUR_S * HOUR_S).tolist()
-    return [(hour, hour + HOUR_S) for hour in hours]
+    first_s = points.time_s // MINUTE_S * MINUTE_S
+    last_s = first_s if points.kind is None else first_s + np.isin(points.kind, _ACCUMULATING) * (request.reach.lead_in_s // MINUTE_S * MINUTE_S)
+    hours = np.unique(np.stack([first_s, last_s]) // HOUR_S * HOUR_S, axis=1)
+    return [(from_s, to_s + HOUR_S) for from_s, to_s in hours.T.tolist()]
 
 
 def _within(ranges: Iterable[Range], periods: Iterable[Range]) -> tuple[Range, ...]:
