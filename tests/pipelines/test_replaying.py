@@ -9,11 +9,15 @@ import pytest
 
 from tests.builders import NOON_S
 from tests.pipelines.worlds import World, call, gauge, key
+from transforms.archive.local import LocalArchive
 
 HOUR_S = 3_600
 DAY = "2025-11-01T11:30Z/2025-11-01T16:10Z"
 NOW_S = 1_762_100_000.0
 SMALL = "--max-object-bytes", "5000"
+
+
+CUT = gzip.compress(gauge("cpu", [7.0, 8.0]), mtime=0)[:-20]
 
 
 @pytest.fixture
@@ -82,6 +86,55 @@ def test_a_run_without_dead_letters_or_without_a_plan_is_refused(world: World) -
     assert "the run 'clean' has no dead letters" in replay(world, "clean").err
     assert replay(world, "clean").code == 2
     assert "there is no run 'none'" in replay(world, "none").err
+
+
+# --- objects that were mended in the archive --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("over", [False, True])
+@pytest.mark.parametrize("broken", [b"", b"no gzip at all {", CUT])
+def test_an_object_that_was_put_back_whole_is_read_again(world: World, broken: bytes, over: bool) -> None:
+    """What was kept of the broken one is of no use. The staging files of a run whose dead letters were accepted are gone."""
+    name = key(NOON_S + 60, "b", ".gz")
+    whole = gzip.compress(gauge("mem", {0: 7.0, 3_601: 8.0}, at=3_700), mtime=0)
+    world.put(name, broken or whole[: len(whole) // 2])
+    accepted = ("--max-dead-letters", "9") if over else ()
+    assert world.backfill("--run-id", "r", *accepted, period=DAY, now_s=NOW_S).code == (0 if over else 3)
+    assert replay(world, "r").code == 5
+    world.put(name, whole)
+    result = replay(world, "r", "--run-id", "again")
+    assert result.code == 0, result.err
+    assert result.data["periods"] == ["2025-11-01T12:00:00Z/2025-11-01T14:00:00Z"]
+    clean = world.beside("clean")
+    assert clean.backfill(period=DAY, now_s=NOW_S).code == 0
+    assert but_generations(world) == but_generations(clean)
+
+
+def test_an_object_of_which_only_records_were_mended_is_read_again(world: World) -> None:
+    name = world.put(key(NOON_S + 60, "b"), b'{"type":"host","org":5,"hostId":"h9","metrics":[]}')
+    assert world.backfill("--run-id", "r", period=DAY, now_s=NOW_S).code == 3
+    assert replay(world, "r").code == 5
+    world.put(name, gauge("mem", [7.0], at=70))
+    assert replay(world, "r").data["periods"] == ["2025-11-01T12:00:00Z/2025-11-01T13:00:00Z"]
+    assert world.column("mem") == {0: 7.0}
+
+
+def test_an_object_that_is_gone_gives_what_was_kept_of_it(world: World) -> None:
+    name = world.put(key(NOON_S + 60, "b"), b'[{"hostId":"h2","name":"cpu","time":1761998400,"value":1}, {"hostId":"h2"}]')
+    assert world.backfill("--run-id", "r", period=DAY, now_s=NOW_S).code == 3
+    (world.archive / name).unlink()
+    result = replay(world, "r")
+    assert result.code == 5
+    assert "(another version, --default-org, --flat, --max-object-bytes, --read-firehose-errors, or the objects put back whole)" in result.err
+
+
+def test_only_the_folders_of_the_dead_letters_are_listed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    objects = LocalArchive.objects
+    monkeypatch.setattr(LocalArchive, "objects", lambda self, times=None: (asked.append(times), objects(self, times))[1])
+    world.backfill("--run-id", "small", *SMALL, period=DAY, now_s=NOW_S)
+    assert replay(world, "small").code == 5
+    assert asked[1:] == [((NOON_S + 2 * HOUR_S, NOON_S + 3 * HOUR_S),)]
 
 
 # --- what a repaired point does to those after it ---------------------------------------------------------------------
