@@ -262,7 +262,8 @@ def _job(command: Command, given: argparse.Namespace, rest: list[str]) -> Any:  
     typed = {one.key: parse_value(one, written[one.key], f"--{one.name}") for one in command.options if one.key in written}
     beam_options = _beam_options(command, rest)
     config = load_config(str(typed["config"]), command.options) if typed.get("config") else {}
-    values = {**defaults(command.options), **_values_of_run({**config, **typed}), **config, **typed}
+    said = {**config, **typed}
+    values = {**defaults(command.options), **_values_of_run(said), **said, **_plan_of_run(command, said)}
     del values["config"]
     _check_required(command, values, typed)
     extra: dict[str, Any] = {name: getattr(given, name) for name in command.arguments}
@@ -278,6 +279,15 @@ def _values_of_run(given: dict[str, Any]) -> dict[str, Any]:
         return {}
     check_run_id(run_id)
     return values_of(_runtime().ledger(given.get("work_dir", ""), run_id).plan().request)
+
+
+def _plan_of_run(command: Command, given: dict[str, Any]) -> dict[str, Any]:
+    """The `plan` of a run that is named by its id, if nothing is said that decides what is computed: then it is what was planned."""
+    run_id = given.get("run_id")
+    if not run_id or given.get("plan") or not given.keys() <= {*_WITH_PLAN} or all(one.key != "plan" for one in command.options):
+        return {}
+    check_run_id(run_id)
+    return {"plan": run_id} if _runtime().ledger(given.get("work_dir", ""), run_id).exists() else {}
 
 
 def _check_required(command: Command, values: dict[str, Any], typed: dict[str, Any]) -> None:
