@@ -41,8 +41,8 @@ def account_of(plan: Plan, ledger: Ledger) -> Account:
 def coverage_of(plan: Plan, ledger: Ledger) -> Coverage:
     """The planned coverage less what was not there when it was read: objects, as a whole or from some byte on, records, and records of some shards."""
     broken = {letter.object for letter in dead_letters(plan, ledger) if letter.cause in {*LOST, *UNREADABLE}}
-    unreadable_s = [span[0] for key in broken if (span := plan.request.keys.times(key))]
     arrivals = united(read_arrivals(ledger.staging_file(group)) for group in sorted(ledger.staged()))
+    unreadable_s = [span[0] for key in broken | arrivals.undecoded if (span := plan.request.keys.times(key))]
     return when_read(plan.coverage, unreadable_s, arrivals, over_by(plan.selection.needed(), plan.created_s))
 
 
