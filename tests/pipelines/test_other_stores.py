@@ -5,13 +5,12 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
 from tests.archive import s3_servers
 from tests.builders import DAY_START_S, NOON_S, host_record
-from tests.pipelines.test_kinds_runs import PERIOD_S, archived, with_kinds
+from tests.pipelines.test_kinds_runs import PERIOD_S, archived
 from tests.pipelines.worlds import GRANULARITIES, Result, World, call, gauge, key, period_of, service_gauge
 
 NOW_S = DAY_START_S + 30 * 86_400.0
@@ -30,7 +29,7 @@ class Runs:
 
     def backfill(self, *more: str) -> Result:
         archive = f"file://{self.world.archive}"
-        return self.command("backfill", "--archive", archive, "--store", self.url, *PERIODS, "--metric-types", "service,role,host", "--yes", *more)
+        return self.command("backfill", "--archive", archive, "--store", self.url, *PERIODS, "--metric-types", "labeled,service,role,host", "--yes", *more)
 
     def exports(self) -> list[str]:
         """The CSV of every granularity."""
@@ -41,12 +40,11 @@ class Runs:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path) -> World:
     """Points of all kinds around midnight, and gauges of hosts and a service at noon."""
-    with mock.patch("transforms.steps.worker.decode_object", with_kinds), mock.patch("pipelines.planning.decode_object", with_kinds):
-        world = World(tmp_path)
-        archived(world)
-        yield world
+    world = World(tmp_path)
+    archived(world)
+    return world
 
 
 def fill_noon(world: World, value: float) -> None:

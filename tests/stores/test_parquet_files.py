@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.contracts.harness import PATIENCE_S, UNIT, put, put_all, three_granularities
+from tests.contracts.harness import PATIENCE_S, UNIT, every_granularity, put, put_all
 from tests.core.rollup_tables import DAY_S, row, rows_of, table
 from transforms.core.canonical import canonical
 from transforms.core.errors import UsageError
+from transforms.core.granularity import GRANULARITIES
 from transforms.core.model import EXPORT_COLUMNS, ROLLUP_SCHEMA
 from transforms.core.restoring import with_generation
 from transforms.core.units import Unit
@@ -170,7 +171,7 @@ def test_a_file_goes_to_disk_while_the_next_one_is_written(tmp_path: Path) -> No
                 writing.set()
 
     store = ParquetStore(tmp_path / "root", failpoint=failpoint)
-    put_all(store, three_granularities(7), "run")
+    put_all(store, every_granularity(GRANULARITIES, 7), "run")
     assert len(seen) == 3
     assert [store.read_unit(UNIT, name).num_rows for name in ("1m", "5m", "1h")] == [4, 4, 4]
 
@@ -181,5 +182,5 @@ def test_a_file_that_can_not_be_placed_is_an_error(tmp_path: Path) -> None:
             raise OSError(name)
 
     with pytest.raises(OSError, match=r"before shard\.rename"):
-        put_all(ParquetStore(tmp_path / "root", failpoint=failpoint), three_granularities(7), "run")
+        put_all(ParquetStore(tmp_path / "root", failpoint=failpoint), every_granularity(GRANULARITIES, 7), "run")
     assert not list((tmp_path / "root").rglob("*.tmp"))

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.harness import UNIT, in_processes, put, put_all, read, three_granularities
+from tests.contracts.harness import UNIT, every_granularity, in_processes, put, put_all, read
 from tests.contracts.sqlite_place import SqlitePlace
 from tests.core.rollup_tables import DAY, DAY_S, Row, row, rows_of, table
 from transforms.core.errors import IncompleteError, RefusedError, RollupsError, UsageError
+from transforms.core.granularity import GRANULARITIES
 from transforms.core.model import SeriesKey
 from transforms.core.units import Unit, shard_of
 from transforms.stores import open_store, sqlite_database, sqlite_rows
@@ -157,7 +158,7 @@ def test_a_scan_comes_in_pieces_of_bounded_size(store: SqliteStore, monkeypatch:
 
 def test_the_view_finds_a_series_by_index(store: SqliteStore, shell: Shell) -> None:
     """No table is read from end to end, whichever the granularity."""
-    put_all(store, three_granularities(7), "a")
+    put_all(store, every_granularity(GRANULARITIES, 7), "a")
     query = "SELECT bucket_start, avg FROM rollups WHERE entity = 'h1' AND name = 'cpu' AND granularity = '1m' AND day = '2025-11-01' ORDER BY bucket_start"
     assert shell.execute(query) == [("2025-11-01T00:00:00Z", 1.0), ("2025-11-01T00:01:00Z", 1.0)]
     plan = [detail for *_, detail in shell.execute(f"EXPLAIN QUERY PLAN {query}")]
