@@ -38,6 +38,20 @@ STORE_OPTIONS: Final[tuple[Option, ...]] = (
         help="a worker process writes into a DynamoDB table with at most so many write request units a second (default: 500)",
     ),
     Option(
+        name="lambda-concurrency",
+        parse=whole_number(1),
+        default=4,
+        metavar="N",
+        help="so many invocations of the function of a lambda:// store are in flight at once, of all processes on this machine together (default: 4)",
+    ),
+    Option(
+        name="lambda-invoke-per-s",
+        parse=whole_number(1),
+        default=20,
+        metavar="N",
+        help="a worker process invokes the function of a lambda:// store at most so many times a second (default: 20)",
+    ),
+    Option(
         name="s3-put-per-s",
         parse=whole_number(1),
         default=875,

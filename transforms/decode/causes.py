@@ -19,6 +19,9 @@ UNSUPPORTED_CONTAINER: Final = "unsupported container"
 LOST: Final = (TRUNCATED, CORRUPT, TOO_LARGE, EXPANSION)
 """Causes by which an object is lost from some byte on."""
 
+OF_CONTAINERS: Final = (*LOST, TRAILING, UNSUPPORTED_CONTAINER)
+"""Causes by which the bytes that a dead letter kept mean nothing without the rest of the object."""
+
 UNKNOWN_TYPE: Final = "unknown type"
 UNSUPPORTED_PAYLOAD: Final = "unsupported payload"
 ERROR_OUTPUT: Final = "Firehose error output"

@@ -5,7 +5,9 @@ system that supports it).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -95,13 +97,16 @@ class ParquetFolder:
                 return ROLLUP_SCHEMA.empty_table()
 
     def update(self, unit: Unit, changes: Mapping[str, Change], run_id: str) -> None:
-        """As the protocol says. No rows, no file."""
-        with self.files.lock(self.layout.lock(str(unit))):
+        """As the protocol says. No rows, no file. Files go to disk in turn, while later ones are made and written; all are there on return."""
+        with self.files.lock(self.layout.lock(str(unit))), ThreadPoolExecutor(1) as disk:
             self._sweep(unit)
+            placed = []
             for granularity, change in changes.items():
                 table = change.make(self.read(unit, granularity))
                 if table is not None:
-                    self._replace(unit, granularity, table, run_id)
+                    placed.append(disk.submit(self._written(unit, granularity, table, run_id)))
+            for one in placed:
+                one.result()
 
     def restore(self, unit: Unit, granularity: str, change: Change, *, of_run: str, run_id: str) -> None:  # noqa: ARG002 - a file is near all of a unit
         """As the protocol says."""
@@ -138,14 +143,16 @@ class ParquetFolder:
         for granularity in GRANULARITIES:
             temporary(self.layout.shard(unit, granularity)).unlink(missing_ok=True)
 
-    def _replace(self, unit: Unit, granularity: str, table: pa.Table, run_id: str) -> None:
-        """Store these rows instead, and what was there as a before-image of the run; needs the lock."""
+    def _written(self, unit: Unit, granularity: str, table: pa.Table, run_id: str) -> Callable[[], None]:
+        """Writes these rows beside what is stored. What it returns puts them there, under the lock too, and keeps what was as a before-image of the run."""
         path = self.layout.shard(unit, granularity)
-        if table.num_rows:
-            self.files.replace(path, lambda temp: write_table(table, temp), name="shard", prepare=lambda: self._keep(unit, granularity, run_id))
-        else:
-            self._keep(unit, granularity, run_id)
-            self.files.remove(path, name="shard")
+        if not table.num_rows:
+            return partial(self._remove, unit, granularity, run_id)
+        return self.files.written(path, lambda temp: write_table(table, temp), name="shard", prepare=lambda: self._keep(unit, granularity, run_id))
+
+    def _remove(self, unit: Unit, granularity: str, run_id: str) -> None:
+        self._keep(unit, granularity, run_id)
+        self.files.remove(self.layout.shard(unit, granularity), name="shard")
 
     def _keep(self, unit: Unit, granularity: str, run_id: str) -> None:
         """The next before-image, unless a run killed before its rename left the very same one."""
