@@ -110,7 +110,7 @@ def _column(rows: pa.Table, stored: str, field: pa.Field) -> pa.Array:
     if stored == "NULL":
         return pa.nulls(rows.num_rows, field.type)
     if stored == "1":
-        return pa.array(np.ones(rows.num_rows, field.type.to_pandas_dtype()))
+        return pa.array(np.ones(rows.num_rows, np.int64)).cast(field.type)
     column = one_chunk(rows.column(stored))
     if column.null_count == len(column):  # of no known type
         return pa.nulls(len(column), field.type)
