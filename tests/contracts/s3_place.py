@@ -7,7 +7,6 @@ import pyarrow.parquet as pq
 from pyarrow import BufferReader
 
 from tests.archive import s3_servers
-from tests.contracts.harness import NewPlace
 from transforms.calls.aws import AwsCalls, Waiting
 from transforms.calls.s3_client import new_client
 from transforms.calls.s3_folder import S3Location
@@ -35,18 +34,18 @@ class Server:
 class S3Place:
     """Seen beside the store by a client of its own."""
 
-    def __init__(self, server: Server) -> None:
-        self.server, self.prefix = server, f"place{next(NUMBERS)}/"
+    def __init__(self, server: Server, make: type[ParquetS3Store] = ParquetS3Store) -> None:
+        self.server, self.make, self.prefix = server, make, f"place{next(NUMBERS)}/"
 
     @property
     def granularities(self) -> tuple[str, ...]:
         return GRANULARITIES
 
     def open(self, failpoint: Failpoint = no_failpoint) -> ParquetS3Store:
-        return ParquetS3Store(Objects(self.server.location(self.prefix), self.server.calls, Unlimited(), failpoint))
+        return self.make(Objects(self.server.location(self.prefix), self.server.calls, Unlimited(), failpoint))
 
     def copy(self) -> "S3Place":
-        place = S3Place(self.server)
+        place = S3Place(self.server, self.make)
         for key, body in self.objects().items():
             self.server.client.put_object(Bucket=BUCKET, Key=place.prefix + key, Body=body)
         return place
@@ -72,9 +71,3 @@ class Unlimited:
 
     def refused(self, reason: str) -> None:
         pass
-
-
-def s3_places(url: str) -> NewPlace:
-    """Places on the server there; makes the bucket."""
-    server = Server(url)
-    return lambda: S3Place(server)

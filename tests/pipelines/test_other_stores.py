@@ -29,7 +29,7 @@ class Runs:
 
     def backfill(self, *more: str) -> Result:
         archive = f"file://{self.world.archive}"
-        return self.command("backfill", "--archive", archive, "--store", self.url, *PERIODS, "--metric-types", "labeled,service,role,host", "--yes", *more)
+        return self.command("backfill", "--archive", archive, "--store", self.url, *PERIODS, "--metric-types", "service,labeled,role,host", "--yes", *more)
 
     def exports(self) -> list[str]:
         """The CSV of every granularity."""
@@ -41,17 +41,17 @@ class Runs:
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    """Points of all kinds around midnight, and gauges of hosts and a service at noon."""
+    """Points of all kinds around midnight; gauges of hosts and a service at noon come with `fill_noon`."""
     world = World(tmp_path)
     archived(world)
     return world
 
 
 def fill_noon(world: World, value: float) -> None:
-    metrics = [("gauge", NOON_S + 60 * place, value + place / 7) for place in range(50)]
+    metrics = [("cpu", NOON_S + 60 * place, value + place / 7) for place in range(50)]
     for host in ("h1", "h2", "日本"):
         world.put(key(NOON_S + 3000, host), host_record(host, NOON_S + 3000, metrics, roles=["web:app"]))
-    world.put(key(NOON_S + 60, "s"), service_gauge("gauge", {0: value, 60: -0.0, 3000: 1e300}, at=61))
+    world.put(key(NOON_S + 60, "s"), service_gauge("cpu", {0: value, 60: -0.0, 3000: 1e300}, at=61))
 
 
 @pytest.fixture(params=["sqlite", "parquet+s3"])
@@ -91,15 +91,13 @@ def test_the_same_commands_export_the_same_bytes(world: World, local: Runs, othe
 
 
 def test_worker_processes_write_into_one_store(world: World, local: Runs, other: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of gauges alone: what the decoder says of other kinds is not known to other processes."""
+    """Units of several types and days."""
     monkeypatch.setattr("pipelines.submit.PROCESSES_FROM_BYTES", 0)
-    for path in world.archive.rglob("metrics-*"):
-        path.unlink()
     for number in range(8):
         world.put(
             key(NOON_S + number, "a"),
-            gauge("gauge", [float(number)] * 20, at=1300, host=f"h{number}"),
-            service_gauge("gauge", {0: number}, service=f"s{number}"),
+            gauge("cpu", [float(number)] * 20, at=1300, host=f"h{number}"),
+            service_gauge("cpu", {0: number}, service=f"s{number}"),
         )
     for runs in (local, other):
         result = runs.backfill("--run-id", "many", "--workers", "2")

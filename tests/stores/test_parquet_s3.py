@@ -13,7 +13,6 @@ from tests.contracts.harness import UNIT, Steps, every_granularity, put, put_all
 from tests.contracts.s3_place import BUCKET, S3Place, Server
 from tests.core.rollup_tables import DAY_S, row, rows_of
 from transforms.core.errors import RefusedError, ServiceUnavailable, UsageError
-from transforms.core.granularity import GRANULARITIES
 from transforms.core.store_settings import StoreSettings
 from transforms.core.throttle import Pacer
 from transforms.stores import open_store, s3_objects, scanning
@@ -54,8 +53,8 @@ def test_objects_are_the_files_of_a_local_store(place: S3Place, tmp_path: Path) 
     """Names and bytes, of the rollups and of what a run replaced."""
     local = ParquetStore(tmp_path)
     for store in (local, place.open()):
-        put_all(store, every_granularity(GRANULARITIES, 1), "first")
-        put_all(store, every_granularity(GRANULARITIES, 2, 5.0), "second")
+        put_all(store, every_granularity(place, 1), "first")
+        put_all(store, every_granularity(place, 2, 5.0), "second")
         store.issue_generation(7)
     names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file() and "_locks" not in path.parts}
     assert place.objects() == {name: (tmp_path / name).read_bytes() for name in names}
@@ -88,7 +87,7 @@ def test_what_a_unit_costs_is_what_the_document_says(place: S3Place, recorder: R
     store = place.open()
     store.open_partition("host", "2025-11-01", 3)
     recorder.requests.clear()
-    store.upsert(UNIT, every_granularity(GRANULARITIES, 1), run_id="a", allow_fewer=False)
+    store.upsert(UNIT, every_granularity(place, 1), run_id="a", allow_fewer=False)
     calls = {"writes": len(recorder.requests) - recorder.operations()["GetObject"], "reads": recorder.operations()["GetObject"] - 1}  # 1: the partition's text
     assert calls == {"writes": 6, "reads": 3}
     rollups = 600 * (1440 + 288 + 24)
@@ -234,8 +233,8 @@ def test_objects_of_another_writer_tell_the_shards(place: S3Place, tmp_path: Pat
 
 def test_pandas_and_duckdb_read_it(place: S3Place, tmp_path: Path) -> None:
     """By our own frame, and by DuckDB on the same objects as they lie in the bucket; one of them was emptied."""
-    put_all(place.open(), every_granularity(GRANULARITIES, 1), "a")
-    put(place.open(), [row("h9", generation=2)], run_id="b", unit=UNIT._replace(shard=1))
+    put_all(place.open(), every_granularity(place, 1), "a")
+    put(place.open(), [row("h9", generation=2)], run_id="b", unit=UNIT._replace(metric_type="service"))
     place.open().undo("b", generation=2, now_generation=3)
     frame = load(url_of(place), "1m")
     assert frame[["entity", "avg"]].to_numpy().tolist() == [["h1", 1.0], ["h1", 1.0], ["h2", 1.0], ["h2", 1.0]]

@@ -15,7 +15,6 @@ from tests.contracts.harness import UNIT, every_granularity, in_processes, put, 
 from tests.contracts.sqlite_place import SqlitePlace
 from tests.core.rollup_tables import DAY, DAY_S, Row, row, rows_of, table
 from transforms.core.errors import IncompleteError, RefusedError, RollupsError, UsageError
-from transforms.core.granularity import GRANULARITIES
 from transforms.core.model import SeriesKey
 from transforms.core.units import Unit, shard_of
 from transforms.stores import open_store, sqlite_database, sqlite_rows
@@ -156,9 +155,9 @@ def test_a_scan_comes_in_pieces_of_bounded_size(store: SqliteStore, monkeypatch:
 # --- people who query it ----------------------------------------------------------------------------------------------
 
 
-def test_the_view_finds_a_series_by_index(store: SqliteStore, shell: Shell) -> None:
+def test_the_view_finds_a_series_by_index(store: SqliteStore, shell: Shell, tmp_path: Path) -> None:
     """No table is read from end to end, whichever the granularity."""
-    put_all(store, every_granularity(GRANULARITIES, 7), "a")
+    put_all(store, every_granularity(SqlitePlace(tmp_path), 7), "a")
     query = "SELECT bucket_start, avg FROM rollups WHERE entity = 'h1' AND name = 'cpu' AND granularity = '1m' AND day = '2025-11-01' ORDER BY bucket_start"
     assert shell.execute(query) == [("2025-11-01T00:00:00Z", 1.0), ("2025-11-01T00:01:00Z", 1.0)]
     plan = [detail for *_, detail in shell.execute(f"EXPLAIN QUERY PLAN {query}")]
@@ -201,7 +200,7 @@ def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
         for step in range(4):
             put(place.open(), [row(f"h{number}", 60 * step, generation=number + 1)], run_id=f"r{number}")
             put(place.open(), [row("all", 60 * step, generation=number + 1)], run_id=f"r{number}")
-            put(place.open(), [row("own", 9 * 86_400)], unit=UNIT._replace(window="2025-11-10", shard=number % 3))
+            put(place.open(), [row("own", 9 * 86_400)], unit=UNIT._replace(window="2025-11-10", shard=number % 3), shards=3)
 
     in_processes(6, work)
     assert read(place.open()) == {(f"h{number}", 60 * step): (1, 1.0, number + 1) for number in range(6) for step in range(4)} | {

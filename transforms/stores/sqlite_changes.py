@@ -78,11 +78,13 @@ class UnitChanges:
             table, here = shape.table(granularity), new_shapes == number
             self._many(f"DELETE FROM {table} WHERE id = ?", pa.table({"id": old_ids[differences.gone & (old_shapes == number)]}))
             rows = np.flatnonzero(differences.changed & here)
-            written = parameters(pick(new, rows), new_ids[rows], shape)
+            written = parameters(new, new_ids, rows, shape)
             verb = "INSERT OR REPLACE" if stored.num_rows else "INSERT"  # quicker by a tenth
             self._many(f"{verb} INTO {table} VALUES ({', '.join('?' * written.num_columns)})", written)
             rows = np.flatnonzero(differences.newer & here)
-            self._many(f"UPDATE {table} SET generation = ? WHERE id BETWEEN ? AND ?", _stretches(new_ids[rows], pick(new, rows).column("generation")))
+            self._many(
+                f"UPDATE {table} SET generation = ? WHERE id BETWEEN ? AND ?", _stretches(new_ids[rows], pick(new.select(["generation"]), rows).column(0))
+            )
         if differences.gone.any():
             self._forget()
 

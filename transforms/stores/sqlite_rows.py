@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.core.canonical import Identity, bucket_ms, canonical, one_chunk, series_runs
+from transforms.core.canonical import Identity, bucket_ms, canonical, one_chunk, pick, series_runs
 from transforms.core.errors import RollupsError
 from transforms.core.granularity import DAY_S, MINUTE_S, WIDTH_S, Range
 from transforms.core.model import ROLLUP_SCHEMA, Bools, Floats, Ints
@@ -110,7 +110,7 @@ def _column(rows: pa.Table, stored: str, field: pa.Field) -> pa.Array:
     if stored == "NULL":
         return pa.nulls(rows.num_rows, field.type)
     if stored == "1":
-        return pa.array(np.ones(rows.num_rows, field.type.to_pandas_dtype()))
+        return pa.array(np.ones(rows.num_rows, np.int64)).cast(field.type)
     column = one_chunk(rows.column(stored))
     if column.null_count == len(column):  # of no known type
         return pa.nulls(len(column), field.type)
@@ -188,10 +188,11 @@ def _bits(column: pa.ChunkedArray) -> Ints:
     return values.view(np.int64)
 
 
-def parameters(table: pa.Table, ids: Ints, shape: Shape) -> pa.Table:
-    """Rows for the table of that shape."""
+def parameters(table: pa.Table, ids: Ints, rows: Ints, shape: Shape) -> pa.Table:
+    """These rows, with these ids of all rows, for the table of that shape."""
     named = ["sum" if name == "value" else name for name in shape.columns]
-    return pa.table([pa.array(ids), *(_parameter(one_chunk(table.column(name))) for name in named)], names=["id", *shape.columns])
+    picked = pick(table.select(named), rows)
+    return pa.table([pa.array(ids[rows]), *(_parameter(one_chunk(column)) for column in picked.columns)], names=["id", *shape.columns])
 
 
 def _parameter(column: pa.Array) -> pa.Array:
