@@ -16,6 +16,7 @@ from pipelines.listing import Listed, list_archive, say_retries
 from pipelines.outcome import human_bytes
 from pipelines.runtime import Runtime, check_granularities
 from transforms.archive import Archive
+from transforms.archive.reading import Reader
 from transforms.core.counts import total
 from transforms.core.coverage import HourCoverage, coverage, over_by
 from transforms.core.errors import ObjectUnreadable, RefusedError
@@ -163,7 +164,7 @@ def take_sample(request: Request, selection: Selection, archive: Archive, manife
     cpu_s: list[float] = []
     object_bytes = 0
     read: list[ArchiveObject] = []
-    for planned, body, stored_bytes in _beginnings(archive, chosen, rules):
+    for planned, body, stored_bytes in _beginnings(Reader(archive, manifest.objects), chosen, rules):
         object_bytes += stored_bytes
         started = runtime.cpu_clock()
         columns.add(decode_object(body, key=planned.key, arrival_us=planned.arrival_in(request.keys), rules=rules))
@@ -187,23 +188,23 @@ def take_sample(request: Request, selection: Selection, archive: Archive, manife
     )
 
 
-def _beginnings(archive: Archive, chosen: Sequence[ArchiveObject], rules: DecodeRules) -> Iterator[tuple[ArchiveObject, bytes, int]]:
+def _beginnings(reader: Reader, chosen: Sequence[ArchiveObject], rules: DecodeRules) -> Iterator[tuple[ArchiveObject, bytes, int]]:
     """The objects with as much of them as is decoded, and how many stored bytes that is. Those that can't be had are left to the run."""
     for planned in chosen:
         with suppress(ObjectUnreadable):
-            yield (planned, *_beginning(archive, planned, rules))
+            yield (planned, *_beginning(reader, planned, rules))
 
 
-def _beginning(archive: Archive, planned: ArchiveObject, rules: DecodeRules) -> tuple[bytes, int]:
+def _beginning(reader: Reader, planned: ArchiveObject, rules: DecodeRules) -> tuple[bytes, int]:
     """An object's first SAMPLE_BYTES, of those that are longer inflated and without the record that was cut; all of it if nothing can be read of a part."""
-    body = archive.read(planned, first_bytes=SAMPLE_BYTES)
+    body = reader.read(planned, first_bytes=SAMPLE_BYTES)
     if planned.size_bytes <= SAMPLE_BYTES:
         return body, len(body)
     unpacked = unpack(body, UnpackLimits(max_bytes=rules.max_object_bytes, max_expansion=rules.max_expansion))
     records = whole_records(unpacked.data)
     is_one_envelope = len(records) == len(unpacked.data) and seems_envelope(records, 0)
     if unpacked.container in WHOLE_ONLY or is_one_envelope:
-        return archive.read(planned), planned.size_bytes
+        return reader.read(planned), planned.size_bytes
     return records, len(body)
 
 

@@ -287,7 +287,8 @@ def _unread_lines(report: dict[str, Any]) -> Iterator[str]:
     if len(objects) > SHOWN_UNREADABLE:
         yield f"          and more: {report['dead_letters']['file']} lists every object that was not read, with its cause"
     if objects:
-        yield "          when these objects can be read, run the same again under another run id; --max-dead-letters accepts that they are missing"
+        again = f"`rollups backfill --dead-letters {report['run_id']}` restores what they hold, or the same again under another run id"
+        yield f"          when these objects can be read, {again}; --max-dead-letters accepts that they are missing"
 
 
 def _dropped(report: dict[str, Any]) -> Counter[str]:

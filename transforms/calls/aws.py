@@ -14,12 +14,16 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectionError as NotConnected,
+    ConnectTimeoutError,
     CredentialRetrievalError,
+    EndpointConnectionError,
     FlexibleChecksumError,
     HTTPClientError,
     IncompleteReadError,
     LoginError,
+    ProxyConnectionError,
     ResponseStreamingError,
+    SSLError,
     SSOError,
     TokenRetrievalError,
 )
@@ -44,6 +48,7 @@ _BROKEN: Final[Mapping[tuple[type[BotoCoreError], ...], str]] = {
     (FlexibleChecksumError,): "checksum",
     (HTTPClientError, NotConnected): "connection",
 }
+_UNREACHED: Final = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError, SSLError)
 _NO_SESSION: Final = (SSOError, TokenRetrievalError, CredentialRetrievalError, LoginError)
 
 _log = logging.getLogger(__name__)
@@ -174,6 +179,11 @@ def is_throttled(error: Exception) -> bool:
     code = error_code(error)
     is_named = code == "SlowDown" or "Throttl" in code or "ThroughputExceeded" in code or code.endswith("LimitExceeded") or code == "TooManyRequestsException"
     return is_named or (isinstance(error, ClientError) and http_status(error) == 429)
+
+
+def is_of_service(error: Exception) -> bool:
+    """Whether a call failed for what concerns every call: the service was not reached, or said that it gets too much or has a rest (429, 503)."""
+    return isinstance(error, _UNREACHED) or is_throttled(error) or (isinstance(error, ClientError) and http_status(error) == 503)
 
 
 def error_code(error: Exception) -> str:
