@@ -250,6 +250,36 @@ def test_expired_credentials_pause_until_they_are_renewed(server: Server, monkey
     assert archive.retried() == {code: 2}
 
 
+def test_a_token_that_never_worked_is_wrong_usage(server: Server) -> None:
+    archive = server.archive(fault(400, "InvalidToken"))
+    with pytest.raises(UsageError, match=r"reading the archive object .*: InvalidToken: said by a test; .* AWS_SESSION_TOKEN"):
+        archive.read(PLANNED)
+    assert (len(server.requests), server.slept_s, server.said) == (1, [], [])
+
+
+def test_a_token_that_worked_is_waited_for(server: Server) -> None:
+    archive = server.archive(body(), fault(400, "InvalidToken"), body())
+    assert [archive.read(PLANNED), archive.read(PLANNED)] == [BODY, BODY]
+    assert (server.slept_s, archive.retried()) == ([RENEWAL_CHECK_S], {"InvalidToken": 1})
+
+
+def test_retries_that_take_long_are_told_while_they_go_on(server: Server) -> None:
+    archive = server.archive(fault(500, "InternalError"), attempts=10)
+    for _ in range(2):
+        with pytest.raises(ServiceUnavailable):
+            archive.read(PLANNED)
+    assert len(server.slept_s) == 18
+    first = server.said[0]
+    assert first.startswith("reading the archive object '2025/11/01/00/a b': 3 attempts of 10 ended with InternalError (An error occurred")
+    assert first.endswith("said by a test); trying again")
+    assert [line.split(": ")[1].split(" of ")[0] for line in server.said] == ["3 attempts", "9 attempts", "8 attempts"]
+
+
+def test_a_call_that_goes_well_soon_is_not_worth_a_line(server: Server) -> None:
+    archive = server.archive(fault(500, "InternalError"), fault(500, "InternalError"), body())
+    assert (archive.read(PLANNED), server.said) == (BODY, [])
+
+
 def test_credentials_that_nobody_renews_end_the_attempt_after_a_while(server: Server) -> None:
     archive = server.archive(fault(400, "ExpiredToken"))
     with pytest.raises(CredentialsExpired, match="nobody renewed the credentials for 600 s: renew them and repeat the command to go on") as caught:
