@@ -22,6 +22,7 @@ from configs.store_jobs import CompareJob, CopyJob, RecalculateJob
 from pipelines.outcome import Outcome
 from pipelines.runtime import Runtime
 from transforms.core.errors import RollupsError, UsageError
+from transforms.core.unneeded import do_without_unneeded
 
 INTERRUPTED: Final = 3
 
@@ -167,6 +168,7 @@ def run(argv: Sequence[str] | None = None) -> NoReturn:
     An orderly end of the interpreter takes a quarter of a second after Beam was imported, and under load the native threads of its packages were seen to
     abort there, after the work was done.
     """
+    do_without_unneeded()
     try:
         code = main(argv)
     except SystemExit as end:  # after --help

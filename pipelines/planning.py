@@ -253,14 +253,19 @@ def _check_room(plan: Plan, work_dir: Path) -> None:
 
 
 def _shards(plan: Plan, sample: Sample, store: RollupStore) -> dict[str, dict[str, int]]:
-    """What the store has, or else SERIES_PER_SHARD of them, a day each."""
+    """What the store has, or else as many as the sample's series need, each as many times as a window has days."""
     return {
         metric_type: {
-            window: store.shard_count(metric_type, window) or max(1, -(-sample.series.get(metric_type, 0) * plan.window_days // SERIES_PER_SHARD))
+            window: store.shard_count(metric_type, window) or _shard_count(sample.series.get(metric_type, 0) * plan.window_days)
             for window in plan.touched_windows()
         }
         for metric_type in plan.request.metric_types
     }
+
+
+def _shard_count(series: int) -> int:
+    """With at most SERIES_PER_SHARD series each. An even number, if not one: the next type waits for this one's last unit, and workers are mostly even."""
+    return 1 if series <= SERIES_PER_SHARD else 2 * -(-series // (2 * SERIES_PER_SHARD))
 
 
 def _generation(store: RollupStore, runtime: Runtime, *, dry_run: bool) -> int:

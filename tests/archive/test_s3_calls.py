@@ -10,8 +10,8 @@ import pytest
 
 from tests.archive import s3_servers
 from transforms.archive.s3 import S3Archive
-from transforms.archive.s3_location import S3Location
 from transforms.calls.aws import RENEWAL_CHECK_S, RENEWAL_WAIT_S, Waiting
+from transforms.calls.s3_folder import S3Location
 from transforms.core.backoff import Backoff
 from transforms.core.errors import CredentialsExpired, ObjectUndelivered, ObjectUnreadable, ServiceUnavailable, UsageError
 from transforms.core.manifest import ArchiveObject

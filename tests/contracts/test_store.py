@@ -1,15 +1,18 @@
 """The behaviour suite over every store, and over a wrong one, for which it has to fail."""
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from tests.archive import s3_servers
 from tests.contracts import behaviours, kind_behaviours, undo_behaviours
 from tests.contracts.harness import FolderPlace, NewPlace
+from tests.contracts.s3_place import s3_places
+from tests.contracts.sqlite_place import sqlite_places
 from transforms.core.units import Unit
 from transforms.core.versions import Merged, merge
 from transforms.stores.backend import Change
@@ -23,7 +26,16 @@ BEHAVIOURS = [
     if callable(one) and getattr(one, "__module__", "") == module.__name__ and not name.startswith("_")
 ]
 
-STORES: dict[str, Callable[..., RollupStore]] = {"parquet": ParquetStore}
+STORES: dict[str, Callable[[Path], NewPlace]] = {
+    "parquet": lambda folder: places(ParquetStore, folder),
+    "sqlite": sqlite_places,
+}
+
+
+@pytest.fixture(scope="session")
+def s3_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewPlace]:
+    with s3_servers.aws_environment(), s3_servers.served(request.param, tmp_path_factory.mktemp("s3")) as url:
+        yield s3_places(url)
 
 
 class UnconditionalStore(ParquetStore):
@@ -63,7 +75,21 @@ def places(make: Callable[..., RollupStore], folder: Path) -> NewPlace:
 @pytest.mark.parametrize("store", STORES)
 @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda behaviour: behaviour.__name__)
 def test_behaviour(behaviour: Callable[[NewPlace], None], store: str, tmp_path: Path) -> None:
-    behaviour(places(STORES[store], tmp_path))
+    behaviour(STORES[store](tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("s3_server", ["versitygw"], indirect=True)
+@pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda behaviour: behaviour.__name__)
+def test_behaviour_in_s3(behaviour: Callable[[NewPlace], None], s3_server: NewPlace) -> None:
+    behaviour(s3_server)
+
+
+@pytest.mark.parametrize("s3_server", ["moto"], indirect=True)
+@pytest.mark.parametrize("behaviour", [one for one in BEHAVIOURS if "killed" not in one.__name__], ids=lambda behaviour: behaviour.__name__)
+def test_behaviour_in_s3_of_another_server(behaviour: Callable[[NewPlace], None], s3_server: NewPlace) -> None:
+    """Without what takes hundreds of calls."""
+    behaviour(s3_server)
 
 
 @pytest.mark.parametrize("behaviour", [one for one in BEHAVIOURS if one.__name__ in CAUGHT], ids=lambda behaviour: behaviour.__name__)

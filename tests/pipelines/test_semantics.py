@@ -487,7 +487,7 @@ def test_series_are_told_apart_byte_by_byte(world: World) -> None:
     assert [(row["name"], row["last"]) for row in done.rows["1m"]] == sorted((name, float(place)) for place, name in enumerate(names))
 
 
-@pytest.mark.parametrize("shards", [1, 2, 7])
+@pytest.mark.parametrize("shards", [1, 2, 8])
 def test_shards_come_from_crc32_of_the_series_key(world: World, shards: int, monkeypatch: pytest.MonkeyPatch) -> None:
     import zlib
 

@@ -7,10 +7,10 @@ from typing import Any, Final, NoReturn
 
 from botocore.exceptions import ClientError, IncompleteReadError
 
-from transforms.archive.s3_client import new_client
 from transforms.archive.s3_listing import Page, PageRequest, walk
-from transforms.archive.s3_location import S3Location
 from transforms.calls.aws import AwsCalls, Waiting, error_code, http_status, is_of_service, retry_reason
+from transforms.calls.s3_client import new_client
+from transforms.calls.s3_folder import S3Location
 from transforms.core.errors import (
     ACCESS_DENIED,
     OBJECT_ARCHIVED,

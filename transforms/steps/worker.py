@@ -27,6 +27,7 @@ from transforms.core.rows import joined
 from transforms.core.selection import Selection
 from transforms.core.slices import GroupColumns
 from transforms.core.stopwatch import Stopwatch
+from transforms.core.undelivered import Undelivered
 from transforms.core.units import Unit
 from transforms.core.versions import Merged
 from transforms.decode.objects import decode_object, rules_of, unreadable_object
@@ -51,6 +52,14 @@ class Worker:
         _keep_memory()
         self.ledger = Ledger(run_dir)
         self._stages = True
+
+    def __eq__(self, other: object) -> bool:
+        """Those of one run are equal: what one began another may take over."""
+        return isinstance(other, Worker) and other.ledger.path == self.ledger.path
+
+    def __hash__(self) -> int:
+        """As equality asks."""
+        return hash(self.ledger.path)
 
     def __reduce__(self) -> tuple[Callable[[str], "Worker"], tuple[str]]:
         """Travels as its run directory; a process that gets it many times opens it once."""
@@ -144,8 +153,11 @@ class Worker:
         except ObjectUnreadable as problem:
             return problem
 
-    def roll_up(self, unit: Unit, slices: Iterable[Slice]) -> UnitRecord:
-        """The unit's record; unless there is one, its slices are rolled up, merged into the store and noted as done first."""
+    def roll_up(self, unit: Unit, slices: Iterable[Slice]) -> UnitRecord | None:
+        """The unit's record; unless there is one, its slices are rolled up, merged into the store and noted as done first.
+
+        None if the store did not take all of it: what it did not take is noted, and the unit is to be done again.
+        """
         if record := self.ledger.recorded(unit):
             return record
         if self._stages:
@@ -155,7 +167,11 @@ class Worker:
         rollups = self._rolled_up(unit, slices, watch)
         with watch.step("upsert"):
             tables = {name: joined([one.tables[name] for one in rollups]) for name in self._selection.computed}
-            merged = self._merge(unit, tables)
+            try:
+                merged = self._merge(unit, tables)
+            except Undelivered as problem:
+                self.ledger.keep_write_dead_letters(unit, problem.letters)
+                return None
         record = unit_record(unit, rollups, tables, merged, self._selection)
         if not self.plan.request.dry_run:
             self.ledger.keep_restored(unit, restored(tables, merged, self.plan.windows.range_of(unit.window)))
