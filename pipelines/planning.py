@@ -76,7 +76,8 @@ class Sample:
     """What a few decoded objects show.
 
     They are of those named in the computed times, which hold `near_bytes` in all. `object_bytes` of them were decoded, in `decode_s` CPU seconds if the median
-    object stands for all: the first one also warms up. `series` is the largest number of series seen in one store window, by type.
+    object stands for all: the first one also warms up. `series` is the largest number of series seen in one store window, by type; `others` are points of the
+    computed times whose series were not asked for.
     """
 
     objects: int
@@ -89,6 +90,7 @@ class Sample:
     records: int
     dead_records: int
     shards: int
+    others: int
 
 
 def resolve(job: PlanJob, runtime: Runtime, *, dry_run: bool) -> tuple[Request, tuple[Range, ...], pa.Table | None]:
@@ -184,6 +186,7 @@ def take_sample(request: Request, selection: Selection, archive: Archive, manife
         decode_s=median(cpu_s) * len(read) if read else 0.0,
         records=total(staged.counts, "records"),
         dead_records=total(staged.counts, "dead_records"),
+        others=total(staged.counts, "outside.series"),
         shards=len(staged.arrivals.shards["shard"].unique()),
     )
 
@@ -229,6 +232,7 @@ def _estimate(sample: Sample, manifest: Manifest, workers: int, work_dir: Path) 
         sampled_records=sample.records,
         sampled_dead_records=sample.dead_records,
         sampled_shards=sample.shards,
+        sampled_others=sample.others,
     )
 
 
