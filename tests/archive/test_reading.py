@@ -59,6 +59,16 @@ def test_the_service_is_to_blame_when_that_one_is_not_handed_out_either() -> Non
             reader.read(OBJECTS[number])
 
 
+def test_when_that_one_is_gone_another_is_asked_for() -> None:
+    archive = PartlyBroken(())
+    reader = Reader(archive, OBJECTS)
+    reader.read(OBJECTS[2])
+    archive.broken = {"02", "03"}
+    with pytest.raises(ObjectUnreadable):
+        reader.read(OBJECTS[3])
+    assert archive.asked[2:] == [("02", 1), ("04", 1)]
+
+
 @pytest.mark.parametrize(("broken", "is_of_object"), [({0}, True), ({0, 4}, True), ({0, 4, 8}, False), (range(16), False)])
 def test_before_anything_was_read_two_far_apart_are_asked_for(broken: Collection[int], is_of_object: bool) -> None:
     archive = PartlyBroken(broken)

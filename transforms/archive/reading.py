@@ -13,10 +13,10 @@ _PROBED: Final = 2
 class Reader:
     """Reads these objects of an archive; any number of threads may use one.
 
-    An object that was not handed out whole in any attempt is unreadable if, after its last attempt, another object is: then the service is there. The other one
-    is the last that was read, of which one byte is asked for as often as for any; before anything was read, one of two that lie far apart in the manifest. If
-    they aren't handed out either, the service does not answer, and neither object is to blame. What a service says of itself (429 and 503), and that it can't
-    be reached, is no object's fault, whatever becomes of others.
+    An object that was not handed out whole in any attempt is unreadable if, after its last attempt, another object is: then the service is there. One byte is
+    asked for, as often as of any object, first of the last one that was read, then of objects that lie far apart in the manifest, two in all. If these aren't
+    handed out either, the service does not answer, and no object is to blame. What a service says of itself (429 and 503), and that it can't be reached, is no
+    object's fault, whatever becomes of others.
     """
 
     def __init__(self, archive: Archive, objects: Sequence[ArchiveObject]) -> None:
@@ -40,11 +40,9 @@ class Reader:
         return body
 
     def _others(self, planned: ArchiveObject) -> list[ArchiveObject]:
-        if self._read not in (None, planned):
-            return [self._read]
         number = len(self._objects)
-        spread = dict.fromkeys(self._objects[number * quarter // 4] for quarter in (1, 2, 3)) if number else {}
-        return [one for one in spread if one != planned][:_PROBED]
+        spread = [self._objects[number * quarter // 4] for quarter in (1, 2, 3) if number]
+        return [one for one in dict.fromkeys((self._read, *spread)) if one is not None and one != planned][:_PROBED]
 
     def _is_handed_out(self, other: ArchiveObject) -> bool:
         try:
