@@ -16,6 +16,7 @@ from pipelines.listing import Listed, list_archive, say_retries
 from pipelines.outcome import human_bytes
 from pipelines.runtime import Runtime, check_granularities
 from transforms.archive import Archive
+from transforms.archive.reading import Reader
 from transforms.core.counts import total
 from transforms.core.coverage import HourCoverage, coverage, over_by
 from transforms.core.errors import ObjectUnreadable, RefusedError
@@ -75,7 +76,8 @@ class Sample:
     """What a few decoded objects show.
 
     They are of those named in the computed times, which hold `near_bytes` in all. `object_bytes` of them were decoded, in `decode_s` CPU seconds if the median
-    object stands for all: the first one also warms up. `series` is the largest number of series seen in one store window, by type.
+    object stands for all: the first one also warms up. `series` is the largest number of series seen in one store window, by type; `others` are points of the
+    computed times whose series were not asked for.
     """
 
     objects: int
@@ -88,6 +90,7 @@ class Sample:
     records: int
     dead_records: int
     shards: int
+    others: int
 
 
 def resolve(job: PlanJob, runtime: Runtime, *, dry_run: bool) -> tuple[Request, tuple[Range, ...], pa.Table | None]:
@@ -163,7 +166,7 @@ def take_sample(request: Request, selection: Selection, archive: Archive, manife
     cpu_s: list[float] = []
     object_bytes = 0
     read: list[ArchiveObject] = []
-    for planned, body, stored_bytes in _beginnings(archive, chosen, rules):
+    for planned, body, stored_bytes in _beginnings(Reader(archive, manifest.objects), chosen, rules):
         object_bytes += stored_bytes
         started = runtime.cpu_clock()
         columns.add(decode_object(body, key=planned.key, arrival_us=planned.arrival_in(request.keys), rules=rules))
@@ -183,27 +186,28 @@ def take_sample(request: Request, selection: Selection, archive: Archive, manife
         decode_s=median(cpu_s) * len(read) if read else 0.0,
         records=total(staged.counts, "records"),
         dead_records=total(staged.counts, "dead_records"),
+        others=total(staged.counts, "outside.series"),
         shards=len(staged.arrivals.shards["shard"].unique()),
     )
 
 
-def _beginnings(archive: Archive, chosen: Sequence[ArchiveObject], rules: DecodeRules) -> Iterator[tuple[ArchiveObject, bytes, int]]:
+def _beginnings(reader: Reader, chosen: Sequence[ArchiveObject], rules: DecodeRules) -> Iterator[tuple[ArchiveObject, bytes, int]]:
     """The objects with as much of them as is decoded, and how many stored bytes that is. Those that can't be had are left to the run."""
     for planned in chosen:
         with suppress(ObjectUnreadable):
-            yield (planned, *_beginning(archive, planned, rules))
+            yield (planned, *_beginning(reader, planned, rules))
 
 
-def _beginning(archive: Archive, planned: ArchiveObject, rules: DecodeRules) -> tuple[bytes, int]:
+def _beginning(reader: Reader, planned: ArchiveObject, rules: DecodeRules) -> tuple[bytes, int]:
     """An object's first SAMPLE_BYTES, of those that are longer inflated and without the record that was cut; all of it if nothing can be read of a part."""
-    body = archive.read(planned, first_bytes=SAMPLE_BYTES)
+    body = reader.read(planned, first_bytes=SAMPLE_BYTES)
     if planned.size_bytes <= SAMPLE_BYTES:
         return body, len(body)
     unpacked = unpack(body, UnpackLimits(max_bytes=rules.max_object_bytes, max_expansion=rules.max_expansion))
     records = whole_records(unpacked.data)
     is_one_envelope = len(records) == len(unpacked.data) and seems_envelope(records, 0)
     if unpacked.container in WHOLE_ONLY or is_one_envelope:
-        return archive.read(planned), planned.size_bytes
+        return reader.read(planned), planned.size_bytes
     return records, len(body)
 
 
@@ -228,6 +232,7 @@ def _estimate(sample: Sample, manifest: Manifest, workers: int, work_dir: Path) 
         sampled_records=sample.records,
         sampled_dead_records=sample.dead_records,
         sampled_shards=sample.shards,
+        sampled_others=sample.others,
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from configs.jobs import BackfillJob
 from pipelines.runtime import Runtime
 from transforms.archive import Archive
+from transforms.archive.reading import Reader
 from transforms.core.errors import ObjectUnreadable, RefusedError, UsageError
 from transforms.core.granularity import HOUR_S, MINUTE_S, Range
 from transforms.core.keys import KeyLayout
@@ -85,9 +86,10 @@ def _points(letters: Sequence[DeadLetter], manifest: Manifest, archive: Archive,
             whole.setdefault(there, set()).add(one)
         elif one.raw:
             yield _decoded(before[one.object], one.raw, request).points
+    reader = Reader(archive, manifest.objects)
     for there, kept in whole.items():
         with suppress(ObjectUnreadable):
-            decoded = _decoded(there, archive.read(there), request)
+            decoded = _decoded(there, reader.read(there), request)
             if there != before[there.key] or not kept <= {*decoded.dead_letters}:
                 yield decoded.points
 

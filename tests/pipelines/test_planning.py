@@ -314,16 +314,15 @@ def test_roles_of_the_membership_count_in_the_estimate(world: World) -> None:
 # --- executing it later -----------------------------------------------------------------------------------------------
 
 
-def test_an_object_that_changed_since_it_was_planned_ends_the_run_incomplete(world: World) -> None:
+def test_an_object_that_changed_since_it_was_planned_is_listed(world: World) -> None:
     changed = world.archive / world.put(key(NOON_S), gauge("cpu", [1.0]))
     os.utime(changed, ns=(0, 5))
     plan(world, "--run-id", "r1")
     os.utime(changed, ns=(0, 6))
     result = world.execute("r1")
     size = changed.stat().st_size
-    assert refused(result, 3) == (
-        f"the archive object '{key(NOON_S)}' changed since it was planned ({size}-5 then, {size}-6 now, as bytes-modification time): plan a new run"
-    )
+    detail = f"{size}-5 when planned, {size}-6 now, as bytes-modification time"
+    assert (result.code, result.data["unreadable_objects"]) == (3, [{"object": key(NOON_S), "cause": "object changed", "detail": detail}])
     assert "attempt 1" not in result.err, "trying again would find the same"
     assert world.stored() == {}
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from transforms.core.errors import ACCESS_DENIED, OBJECT_ARCHIVED, OBJECT_MISSING, OBJECT_REFUSED
+from transforms.core.errors import ACCESS_DENIED, OBJECT_ARCHIVED, OBJECT_CHANGED, OBJECT_MISSING, OBJECT_REFUSED
 
 BAD_JSON: Final = "bad JSON"
 TOO_DEEP: Final = "nested too deep"
@@ -55,7 +55,7 @@ BAD_ENTITY: Final = _POINT + "entity"
 BAD_POINT_ORG: Final = _POINT + "org"
 BAD_POINT_TYPE: Final = _POINT + "type"
 
-UNREADABLE: Final = (OBJECT_MISSING, OBJECT_ARCHIVED, ACCESS_DENIED, OBJECT_REFUSED)
+UNREADABLE: Final = (OBJECT_MISSING, OBJECT_ARCHIVED, ACCESS_DENIED, OBJECT_REFUSED, OBJECT_CHANGED)
 """Of objects that the archive did not hand out. Such a dead letter has no bytes."""
 
 CAUSES: Final = (

@@ -12,6 +12,7 @@ from typing import Final
 import pyarrow as pa
 
 from transforms.archive import Archive, open_archive
+from transforms.archive.reading import Reader
 from transforms.core.accounts import UnitRecord
 from transforms.core.counts import RECORDS, count
 from transforms.core.errors import IncompleteError, ObjectUnreadable
@@ -76,6 +77,10 @@ class Worker:
     @cached_property
     def _archive(self) -> Archive:
         return open_archive(self.plan.request.archive, self.plan.request.keys)
+
+    @cached_property
+    def _reader(self) -> Reader:
+        return Reader(self._archive, self._objects)
 
     @cached_property
     def _store(self) -> RollupStore:
@@ -144,7 +149,7 @@ class Worker:
     def _body(self, planned: ArchiveObject) -> bytes | ObjectUnreadable:
         """What is wrong with this one object takes its place; anything else that is wrong ends the group."""
         try:
-            return self._archive.read(planned)
+            return self._reader.read(planned)
         except ObjectUnreadable as problem:
             return problem
 
