@@ -7,14 +7,14 @@ import pytest
 from tests.archive.s3_servers import aws_environment
 from tests.contracts.harness import NewPlace
 from tests.contracts.test_dynamodb import behaviours
-from tests.contracts.test_store import BEHAVIOURS, CAUGHT, UnconditionalStore
+from tests.contracts.test_store import BEHAVIOURS, CAUGHT, Unconditional
 from tests.stores.dynamodb_servers import ministack
 from tests.stores.lambda_servers import deploy, places
 from transforms.stores.lambda_store import LambdaStore
 
 
-class UnconditionalLambda(LambdaStore):
-    upsert = UnconditionalStore.upsert
+class UnconditionalLambda(Unconditional, LambdaStore):
+    pass
 
 
 @pytest.fixture(scope="module")

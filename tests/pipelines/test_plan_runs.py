@@ -5,12 +5,14 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pytest
 
 import pipelines.planning
 import pipelines.submit
 from scripts.archive_maker.archive import make_archive
 from scripts.archive_maker.options import ArchiveOptions
+from scripts.encoders import otlp
 from tests.builders import NOON_S
 from tests.pipelines.worlds import GRANULARITIES, Result, World, gauge, key, service_gauge, tree
 from transforms.archive.local import LocalArchive
@@ -183,6 +185,22 @@ def test_a_short_period_of_a_long_archive_has_an_estimate_too(tmp_path: Path) ->
     assert planned["points_estimated"] > 0
     assert 25 <= planned["series_estimated"] <= 100
     assert planned["staging_bytes_estimated"] > 0
+
+
+@pytest.mark.parametrize(("is_histogram", "shards"), [(False, 5), (True, 25)])
+def test_units_of_histograms_have_fewer_series(tmp_path: Path, *, is_histogram: bool, shards: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """50 series: ten gauges a unit, or as many histograms as weigh that. One of 16 buckets weighs five."""
+    monkeypatch.setattr(pipelines.planning, "SERIES_PER_SHARD", 10)
+    counts = np.full((otlp.SERIES, len(otlp.BOUNDS) + 1), 3)
+    if is_histogram:
+        request = otlp.Histograms("shop", is_cumulative=False).export(NOON_S - 60, NOON_S, counts)
+    else:
+        request = otlp.Gauges("shop").export(NOON_S, np.zeros(otlp.SERIES))
+    world = World(tmp_path, types="labeled")
+    world.put(key(NOON_S), otlp.labeled_posting(request.SerializeToString(), org="acme", receivedAt=NOON_S + 1))
+    planned = done(world.plan())
+    assert planned["series_estimated"] == otlp.SERIES
+    assert planned["units"] == {"labeled": shards}
 
 
 # --- the order of types -----------------------------------------------------------------------------------------------
