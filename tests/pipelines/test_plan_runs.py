@@ -187,9 +187,9 @@ def test_a_short_period_of_a_long_archive_has_an_estimate_too(tmp_path: Path) ->
     assert planned["staging_bytes_estimated"] > 0
 
 
-@pytest.mark.parametrize(("is_histogram", "shards"), [(False, 5), (True, 25)])
+@pytest.mark.parametrize(("is_histogram", "shards"), [(False, 6), (True, 26)])
 def test_units_of_histograms_have_fewer_series(tmp_path: Path, *, is_histogram: bool, shards: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """50 series: ten gauges a unit, or as many histograms as weigh that. One of 16 buckets weighs five."""
+    """50 series: ten gauges a unit, or as many histograms as weigh that. One of 16 buckets weighs five. Units are even in number."""
     monkeypatch.setattr(pipelines.planning, "SERIES_PER_SHARD", 10)
     counts = np.full((otlp.SERIES, len(otlp.BOUNDS) + 1), 3)
     if is_histogram:
