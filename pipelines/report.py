@@ -24,6 +24,7 @@ from transforms.core.plan import Plan
 from transforms.core.stopwatch import add_steps
 from transforms.core.time import format_period, format_time
 from transforms.decode.causes import UNREADABLE
+from transforms.decode.flat import NO_FIELD
 from transforms.steps.completion import coverage_of, dead_letters, footers, records
 from transforms.steps.ledger import Ledger
 
@@ -256,6 +257,8 @@ def _notes(report: dict[str, Any]) -> Iterator[str]:
     """What was read and is not quite as it came."""
     if reasons := _dropped(report):
         yield "dropped   " + ", ".join(f"{reason} {human_number(number)}" for reason, number in sorted(reasons.items()))
+    if reasons[NO_FIELD] and reasons[NO_FIELD] == sum(of_type["points"] for of_type in report["points"].values()):
+        yield f"warning   none of {human_number(reasons[NO_FIELD])} rows has the field of the value that the mapping names: is `value` in --flat right?"
     if report["firehose_error_records"]:
         yield f"of these, {human_number(report['firehose_error_records'])} are what Firehose could not deliver"
     for what, key in (

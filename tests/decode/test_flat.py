@@ -23,6 +23,7 @@ from transforms.decode.strict import Source
 
 MAPPING = FlatMapping(time="ts", time_unit="ms", value="v", name="metric", labels="tags", entity="host", type="kind", org="org")
 LISTED = replace(MAPPING, labels=("site", "room"))
+INNER = replace(MAPPING, labels=("tags.a", "site"), value="tags.c")
 SOURCE = Source(key="key", arrival_us=ARRIVAL_US, org="acme", flat=MAPPING)
 ROW = {"ts": 1762000000123, "v": 1.5, "metric": "m"}
 KEPT = ("m", "{}", "gauge", 0, 1762000000123000, 1762000000, (1.5).hex(), None)
@@ -117,6 +118,131 @@ def test_units_of_time(unit: str, written: str, time_us: int) -> None:
     assert found == strictly(raw, mapping)
 
 
+@pytest.mark.parametrize(
+    ("written", "time_us"),
+    [
+        ("2025-11-01T12:26:40Z", 1762000000000000),
+        ("2025-11-01T21:26:40+09:00", 1762000000000000),
+        ("2025-11-01T21:26:40+0900", 1762000000000000),
+        ("2025-11-01T21:26:40+09", 1762000000000000),
+        ("2025-11-01 12:26:40", 1762000000000000),
+        ("2025-11-01 12:26:40.123456789", 1762000000123456),
+        ("2025-11-01T12:26:40,5-00:30", 1762001800500000),
+        ("2025-11-01T12:26Z", 1761999960000000),
+        ("2025-11-01", 1761955200000000),
+        ("2024-02-29T00:00:00Z", 1709164800000000),
+        ("1999-12-31T23:59:59Z", None),
+        ("2101-01-01T00:00:00Z", None),
+        ("2100-12-31T23:59:59.999999Z", 4133980799999999),
+        ("2025-02-29T00:00:00Z", None),
+        ("2025-11-01T24:00:00Z", None),
+        ("2025-11-01T12:26:60Z", None),
+        ("2025-11-01T12:26:40+24:00", None),
+        ("2025-11-01T12:26:40 Z", None),
+        ("2025-11-01T12:26:40Z\n", None),
+        ("2025-11-01T12", None),
+        ("20251101T122640Z", None),
+        ("٢٠٢٥-11-01", None),
+        ("noon", None),
+    ],
+)
+def test_times_of_iso_8601(written: str, time_us: int | None) -> None:
+    """Without an offset they are UTC, as timestamps of tables without a time zone are."""
+    raw = row(ts=written)
+    found = whole(raw)
+    assert [one[5] for one in found.points] == ([] if time_us is None else [time_us])
+    assert [letter[2] for letter in found.dead] == ([BAD_TIME] if time_us is None else [])
+    assert found == strictly(raw)
+    assert by_columns(raw) in (None, found)
+    table = plain(flat_tables.read_table(pa.table({"ts": [written], "v": [1.5], "metric": ["m"]}), SOURCE))
+    assert (table.points, table.tally) == (found.points, found.tally)
+
+
+@pytest.mark.parametrize("end", ["Z", "+09:00", "", ".25Z"])
+def test_ordinary_times_of_iso_8601_are_read_by_columns(end: str) -> None:
+    body = b"\n".join(row(ts=f"2025-11-01T12:{one:02}:40{end}") for one in range(60))
+    assert by_columns(body) == strictly(body)
+
+
+NESTED = FlatMapping(time="at.time", time_unit="ms", value="value.sum", name="metric", labels="at.tags", entity="host")
+DEEP = {"at": {"time": 1762000000123, "tags": {"a": "x"}}, "value": {"sum": 1.5, "count": 2}, "metric": "m", "host": "h"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({}, ""),
+        ({"value.sum": 1.5, "value": 5}, ""),
+        ({"at": {"time": 1762000000123}}, ""),
+        ({"value": {"sum": None}}, "null"),
+        ({"value": {"summ": 1}}, "no value field"),
+        ({"value": None}, "no value field"),
+        ({"value": [{"sum": 1}]}, "no value field"),
+        ({"value": {"sum": "x"}}, BAD_VALUE),
+        ({"at": {}}, BAD_TIME),
+        ({"at": None}, BAD_TIME),
+    ],
+)
+def test_fields_within_fields(changed: dict[str, Any], what: str) -> None:
+    """A field of exactly the name goes first."""
+    body = json.dumps(DEEP | changed).encode()
+    found = whole(body, NESTED)
+    is_dead = what.startswith("broken")
+    assert len(found.points) == (not what)
+    assert [letter[2] for letter in found.dead] == ([what] if is_dead else [])
+    assert found.tally.dropped == ({what: {"labeled": 1}} if what and not is_dead else {})
+    assert found == strictly(body, NESTED)
+    assert by_columns(body, NESTED) in (None, found)
+    table = plain(flat_tables.read_table(pa.Table.from_pylist([DEEP | changed]), replace(SOURCE, flat=NESTED)))
+    assert (table.postings, table.points, table.tally) == (found.postings, found.points, found.tally)
+
+
+def test_ordinary_fields_within_fields_are_read_by_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [DEEP | {"value": {"sum": one / 2, "count": 1}} for one in range(300)]
+    body = "\n".join(map(json.dumps, rows)).encode()
+    truth = strictly(body, NESTED)
+    assert by_columns(body, NESTED) == truth
+    monkeypatch.setattr(flat_tables, "_one_by_one", None)
+    assert plain(flat_tables.read_table(pa.Table.from_pylist(rows), replace(SOURCE, flat=NESTED))).points == truth.points
+
+
+def test_cloudwatch_records_that_firehose_converted() -> None:
+    """A stream's JSON as a table, of which `dimensions` is a map."""
+    fields = [("timestamp", pa.int64()), ("metric_name", pa.string()), ("namespace", pa.string()), ("dimensions", pa.map_(pa.string(), pa.string()))]
+    schema = pa.schema([*fields, ("value", pa.struct([("sum", pa.float64()), ("count", pa.float64())]))])
+    table = pa.Table.from_pylist([CLOUDWATCH | {"dimensions": [*CLOUDWATCH["dimensions"].items()]}], schema)
+    mapping = FlatMapping(time="timestamp", time_unit="ms", value="value.sum", name="metric_name", labels="dimensions", entity="namespace")
+    found = plain(flat_tables.read_table(table, replace(SOURCE, flat=mapping)))
+    assert [(one[1], one[7]) for one in found.points] == [(CLOUDWATCH["metric_name"], float(CLOUDWATCH["value"]["sum"]).hex())]
+    labels = FlatMapping(time="timestamp", time_unit="ms", value="value.sum", name="metric_name", labels=("dimensions.InstanceId",))
+    found = plain(flat_tables.read_table(table, replace(SOURCE, flat=labels)))
+    assert [one[2] for one in found.points] == [json.dumps({"dimensions.InstanceId": CLOUDWATCH["dimensions"]["InstanceId"]}, separators=(",", ":"))]
+
+
+def test_times_and_decimals_within_fields_of_tables() -> None:
+    inner = pa.struct([("time", pa.timestamp("ms")), ("tags", pa.struct([("a", pa.string())]))])
+    schema = pa.schema([("at", inner), ("value", pa.struct([("sum", pa.decimal128(5, 2))])), ("metric", pa.string())])
+    moment = {"time": datetime(2025, 11, 1, 12, 26, 40, 123000), "tags": {"a": "x"}}  # noqa: DTZ001
+    rows = [{"at": moment, "value": {"sum": Decimal("1.5")}, "metric": "m"}] * 3
+    for broken in ([], [{"at": None, "value": None, "metric": "m"}]):  # of which the second is read row by row
+        found = plain(flat_tables.read_table(pa.Table.from_pylist(rows + broken, schema), replace(SOURCE, flat=NESTED)))
+        assert [one[1:] for one in found.points] == [("m", '{"a":"x"}', *KEPT[2:])] * 3
+        assert [letter[2] for letter in found.dead] == [BAD_TIME] * len(broken)
+
+
+def test_a_value_field_that_no_row_has_is_told_apart_from_nulls() -> None:
+    mapping = replace(MAPPING, value="valeu")
+    rows = [ROW] * 5
+    found = whole("\n".join(map(json.dumps, rows)).encode(), mapping)
+    assert found.tally.dropped == {"no value field": {"labeled": 5}}
+    assert by_columns("\n".join(map(json.dumps, rows)).encode(), mapping) == found
+    table = plain(flat_tables.read_table(pa.Table.from_pylist(rows), replace(SOURCE, flat=mapping)))
+    assert table.tally == found.tally
+    mixed = "\n".join(map(json.dumps, [ROW, {"ts": ROW["ts"], "metric": "m"}, ROW | {"v": None}])).encode()
+    assert whole(mixed).tally.dropped == {"no value field": {"labeled": 1}, "null": {"labeled": 1}}
+    assert by_columns(mixed) == strictly(mixed)
+
+
 def test_arrays_of_rows_and_constants() -> None:
     body = b"[" + row(host="a") + b", 5 ," + row(host="b") + b"]" + row(host="a")
     mapping = replace(MAPPING, name="=temperature", type="=service")
@@ -127,7 +253,7 @@ def test_arrays_of_rows_and_constants() -> None:
 
 
 _TEXTS = st.sampled_from(["h", "", "日本", 'q"', "\U0001f600", "1.5"])
-_ODD = st.sampled_from([None, True, 5, 1.5, "x", [], {}, {"a": None}, {"a": "b", "c": 5}, "\ud800", -1, 10**30])
+_ODD = st.sampled_from(["2025-11-01T12:26:40Z", None, True, 5, 1.5, "x", [], {}, {"a": None}, {"a": "b", "c": 5}, "\ud800", -1, 10**30])
 _FIELDS = st.fixed_dictionaries(
     {
         "ts": st.one_of(st.integers(1762000000000, 1762000100000), st.floats(1762000000000, 1762000100000)),
@@ -154,7 +280,7 @@ def _rows(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 
 @settings(max_examples=300, deadline=None)
-@given(_rows(), st.sampled_from([MAPPING, LISTED]))
+@given(_rows(), st.sampled_from([MAPPING, LISTED, INNER]))
 def test_columns_say_what_the_strict_reader_says(rows: list[dict[str, Any]], mapping: FlatMapping) -> None:
     body = "\n".join(map(json.dumps, rows)).encode()
     truth = strictly(body, mapping)
@@ -170,7 +296,7 @@ def test_ordinary_rows_are_read_by_columns() -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.one_of(st.just([]), _rows()), min_size=1, max_size=4), st.sampled_from(["", "\n", " \r\n"]), st.sampled_from([MAPPING, LISTED]))
+@given(st.lists(st.one_of(st.just([]), _rows()), min_size=1, max_size=4), st.sampled_from(["", "\n", " \r\n"]), st.sampled_from([MAPPING, LISTED, INNER]))
 def test_columns_of_arrays_say_what_the_strict_reader_says(arrays: list[list[dict[str, Any]]], between: str, mapping: FlatMapping) -> None:
     body = (between + between.join(map(json.dumps, arrays))).encode()
     truth = strictly(body, mapping)
@@ -244,7 +370,7 @@ def _table(rows: list[dict[str, Any]]) -> pa.Table | None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(_rows(), st.sampled_from([MAPPING, LISTED]))
+@given(_rows(), st.sampled_from([MAPPING, LISTED, INNER]))
 def test_tables_say_what_rows_of_json_say(rows: list[dict[str, Any]], mapping: FlatMapping) -> None:
     table = _table(rows)
     if table is None or not table.num_columns:

@@ -13,7 +13,7 @@ from scripts.encoders.aggregates import aggregate
 from scripts.encoders.containers import framed_snappy, hadoop_snappy, orc, parquet, zipped
 from scripts.encoders.envelopes import as_lines, error_record, firehose_record, lambda_event, lambda_record
 from tests.builders import NOON_S, host_record
-from tests.pipelines.worlds import World, key
+from tests.pipelines.worlds import World, call, key
 
 RECORDS = [host_record(f"h{one % 3}", NOON_S + 60 * one, [("cpu", NOON_S + 60 * one, one / 7), ("mem", NOON_S + 60 * one, one)]) for one in range(40)]
 
@@ -32,6 +32,8 @@ FORMS: dict[str, Callable[[], bytes]] = {
     "Firehose's records": lambda: gzip.compress(as_lines(*map(firehose_record, RECORDS))),
     "KPL in events": lambda: lambda_event(aggregate(*RECORDS[:20]), aggregate(*map(gzip.compress, RECORDS[20:]))),
     "KPL": lambda: aggregate(*RECORDS),
+    "an array": lambda: b"[" + b",\n".join(RECORDS) + b"]",
+    "arrays in events": lambda: lambda_event(*(b"[" + b",".join(RECORDS[at : at + 4]) + b"]" for at in range(0, 40, 4))),
     "Parquet": lambda: parquet(table()),
     "ORC": lambda: orc(table()),
 }
@@ -60,3 +62,13 @@ def test_what_firehose_could_not_deliver_is_read_on_request(tmp_path: Path) -> N
     found = world.backfill("--read-firehose-errors")
     assert (found.code, found.data["firehose_error_records"]) == (0, 10)
     assert found.data["records"] == {"read": 40, "decoded": 40, "dead_letters": 0}
+
+
+@pytest.mark.parametrize(("value", "warned"), [("v", False), ("value", True)])
+def test_a_value_field_that_no_row_has_is_warned_of(value: str, warned: bool, tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.put(key(NOON_S), as_lines(*({"ts": f"2025-11-01T12:{one:02}:00Z", "metric": "m", "v": one} for one in range(40))))
+    result = world.backfill("--flat", f"time=ts,value={value},name=metric", "--run-id", "flat", types="labeled")
+    assert result.code == 0, result.err
+    shown = call(["status", "flat", "--work-dir", str(world.work)]).out
+    assert ("warning   none of 40 rows has the field of the value that the mapping names: is `value` in --flat right?" in shown) is warned

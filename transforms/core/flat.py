@@ -15,7 +15,7 @@ CONSTANT: Final = "="
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlatMapping:
-    """Names of the fields that hold a row's parts; `=text` stands for this text in every row.
+    """Names of the fields that hold a row's parts, with dots between the names of fields within fields; `=text` stands for this text in every row.
 
     `time_unit` is that of numbers; a table's timestamps have their own. `labels` is a field that holds an object, or a tuple of fields that are labels by
     their own names. Empty: no labels, the entity "", the type `labeled`, the org of records that name none.
@@ -34,6 +34,12 @@ class FlatMapping:
     def label_fields(self) -> tuple[str, ...]:
         """The fields that are labels, if they are named one by one."""
         return () if isinstance(self.labels, str) else self.labels
+
+    @property
+    def field_names(self) -> tuple[str, ...]:
+        """All fields that are named, each once."""
+        names = (self.time, self.value, self.name, self.entity, self.type, self.org, *((self.labels,) if isinstance(self.labels, str) else self.labels))
+        return tuple(dict.fromkeys(name for name in names if name and not name.startswith(CONSTANT)))
 
 
 _KEYS: Final = tuple(one.name for one in fields(FlatMapping))

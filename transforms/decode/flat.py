@@ -2,12 +2,14 @@
 
 A row is broken before it is dropped; what is looked at, in this order: object, org, type, entity, name, labels, time, value. Types are service, labeled and
 host; hosts and services need an entity. Labels that are not strings become compact JSON, null and missing ones are none.
-Times are numbers of the mapping's unit, exact if they are integers; values are numbers; numeric strings count as numbers, as in postings.
+Times are numbers of the mapping's unit, exact if they are integers, or texts of ISO 8601 (`iso_us`); values are numbers; numeric strings count as numbers, as
+in postings. A row without the field of the value is dropped for another reason than one of which it is null: a name in the mapping may be wrong.
 """
 
 import json
 import math
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from transforms.core.errors import DecodeError
@@ -19,11 +21,19 @@ from transforms.decode.locating import Locator
 from transforms.decode.otlp_rules import GAUGE, Row, valued
 from transforms.decode.scalars import TIME_FROM_S, TIME_TO_S, is_numeric, is_text
 
+NO_FIELD: Final = "no value field"
+"""Why a row is dropped that hasn't the field of the value."""
+
 TYPES: Final = ("service", "labeled", "host")
 """What a row may be; role series are made from hosts."""
 
 _INTEGER: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 _US_PER_S: Final = 1_000_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_ISO: Final = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2}(?::[0-9]{2})?)(?:(?<=:[0-9]{2}:[0-9]{2})[.,]([0-9]{1,9}))?(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?)?",
+    re.ASCII,
+)
 
 
 def exact(raw: bytes) -> Any:  # noqa: ANN401 - any JSON
@@ -61,8 +71,9 @@ def read_row(row: object, mapping: FlatMapping, default_org: str) -> tuple[tuple
     name = _text(row, mapping.name, BAD_NAME, None)
     labels = _labels(row, mapping)
     time_us = _time_us(_found(row, mapping.time), mapping.time_unit)
-    blank = Row(name, labels, GAUGE, 0, time_us, 0.0)
-    return (metric_type, org, entity), valued(blank, _value(_found(row, mapping.value)))
+    has_value, value = reached(row, mapping.value)
+    point = valued(Row(name, labels, GAUGE, 0, time_us, 0.0), _value(value))
+    return (metric_type, org, entity), point if has_value else point._replace(dropped=NO_FIELD)
 
 
 def has_time(row: dict[str, Any], mapping: FlatMapping) -> bool:
@@ -78,8 +89,38 @@ def time_us_of(units: float, unit: str) -> int | None:
     return units * _US_PER_S // per_s if isinstance(units, int) else math.floor(units * (_US_PER_S / per_s))
 
 
+def iso_us(text: str) -> int | None:
+    """Microseconds of `YYYY-MM-DD`, perhaps with `T` or a blank and `HH:MM[:SS[.fraction]]`, perhaps with `Z` or an offset; None for anything else.
+
+    Without an offset it is UTC, as timestamps of tables without a time zone are. Digits beyond the microsecond are cut off.
+    """
+    found = _ISO.fullmatch(text)
+    if not found:
+        return None
+    day, clock, fraction, offset = found.groups(default="")
+    try:
+        moment = datetime.fromisoformat(f"{day}T{clock or '00:00'}{offset or 'Z'}")
+    except ValueError:
+        return None
+    return (moment - _EPOCH) // timedelta(seconds=1) * _US_PER_S + int(fraction[:6].ljust(6, "0"))
+
+
+def reached(row: dict[str, Any], field: str) -> tuple[bool, Any]:
+    """Whether the row has the field, and its value: a constant, the field of exactly this name, or the one that names with dots between them lead to."""
+    if field.startswith(CONSTANT):
+        return True, field.removeprefix(CONSTANT)
+    if field in row:
+        return True, row[field]
+    found: Any = row
+    for name in field.split("."):
+        if not isinstance(found, dict) or name not in found:
+            return False, None
+        found = found[name]
+    return True, found
+
+
 def _found(row: dict[str, Any], field: str) -> Any:  # noqa: ANN401 - any JSON
-    return field.removeprefix(CONSTANT) if field.startswith(CONSTANT) else row.get(field)
+    return reached(row, field)[1]
 
 
 def _text(row: dict[str, Any], field: str, cause: str, default: str | None) -> str:
@@ -92,7 +133,7 @@ def _text(row: dict[str, Any], field: str, cause: str, default: str | None) -> s
 
 
 def _labels(row: dict[str, Any], mapping: FlatMapping) -> str:
-    pairs = _found(row, mapping.labels) if isinstance(mapping.labels, str) else {name: row.get(name) for name in mapping.labels}
+    pairs = _found(row, mapping.labels) if isinstance(mapping.labels, str) else {name: _found(row, name) for name in mapping.labels}
     if pairs is None:
         return "{}"
     if not isinstance(pairs, dict):
@@ -118,9 +159,10 @@ def _number(value: object) -> float | None:
 
 def _time_us(value: object, unit: str) -> int:
     units = _number(value)
-    time_us = None if units is None else time_us_of(units, unit)
+    written_us = iso_us(value) if units is None and isinstance(value, str) else None
+    time_us = time_us_of(written_us, "us") if written_us is not None else None if units is None else time_us_of(units, unit)
     if time_us is None:
-        raise DecodeError(BAD_TIME, f"time {value!a:.80} is not a time in {unit} between the years 2000 and 2100")
+        raise DecodeError(BAD_TIME, f"time {value!a:.80} is not a time in {unit}, or of ISO 8601, between the years 2000 and 2100")
     return time_us
 
 

@@ -7,7 +7,7 @@ number and `raw` the row as JSON.
 
 import json
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 
 from transforms.core.errors import DecodeError
 from transforms.core.flat import CONSTANT, UNITS, FlatMapping
-from transforms.core.model import DecodedObject, DecodeTally, Ints, Points, Postings, labels_text
+from transforms.core.model import Bools, DecodedObject, DecodeTally, Ints, Points, Postings, labels_text
 from transforms.decode.collecting import Collected, Record
-from transforms.decode.flat import TYPES, read_row
+from transforms.decode.flat import NO_FIELD, TYPES, read_row
 from transforms.decode.grouping import first_appearances
 from transforms.decode.joining import NOTHING, joined
 from transforms.decode.otlp_labels import dense
@@ -29,6 +29,8 @@ BATCH_ROWS: Final = 1 << 14
 
 _TEXT: Final = pa.string()
 _US_PER_S: Final = 1_000_000
+_CLOCK: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
+_OFFSET: Final = r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
 
 
 class Doubt(Exception):
@@ -46,22 +48,54 @@ def read_rows(batch: pa.RecordBatch, first_row: int, source: Source) -> DecodedO
     """Rows by `source.flat`, which must be there; `first_row` is the number of the first."""
     mapping = source.flat
     assert mapping is not None  # noqa: S101 - the caller looked
-    columns = {name: _plain(column) for name, column in zip(batch.schema.names, batch.columns, strict=True)}
+    own = {name: _plain(column) for name, column in zip(batch.schema.names, batch.columns, strict=True)}
+    inner = {field: found for field in mapping.field_names if field not in own and (found := _inner(own, field))}
+    columns = own | {field: found.column for field, found in inner.items()}
     if mapping.time in columns and pa.types.is_timestamp(columns[mapping.time].type):
         columns[mapping.time] = _microseconds(columns[mapping.time])
         mapping = replace(mapping, time_unit="us")
+    has_value = inner[mapping.value].is_there if mapping.value in inner else np.full(batch.num_rows, mapping.value in own)
     try:
-        return read_columns(columns, np.full(batch.num_rows, source.arrival_us, np.int64), mapping, source)
+        _require(not any(_leads_through_map(own, field) for field in mapping.field_names))
+        return read_columns(columns, np.full(batch.num_rows, source.arrival_us, np.int64), mapping, source, has_value=has_value)
     except (Doubt, pa.ArrowInvalid):
-        return _one_by_one(columns, batch.num_rows, first_row, mapping, source)
+        are_there = {field: found.is_there for field, found in inner.items()}
+        return _one_by_one(columns, are_there, batch.num_rows, first_row, mapping, source)
 
 
-def read_columns(columns: dict[str, pa.Array], arrivals: Ints, mapping: FlatMapping, source: Source, lengths: Ints | None = None) -> DecodedObject:
+class _Inner(NamedTuple):
+    """A field of structures, and which rows have it: those whose structures are not null."""
+
+    column: pa.Array
+    is_there: Bools
+
+
+def _inner(columns: dict[str, pa.Array], field: str) -> _Inner | None:
+    """The field that names with dots between them lead to; None if there is none."""
+    first, *names = field.split(".")
+    column, is_there = columns.get(first), np.ones(0, np.bool_)
+    for name in names:
+        if column is None or not pa.types.is_struct(column.type) or [one.name for one in column.type].count(name) != 1:
+            return None
+        is_valid = column.is_valid().to_numpy(zero_copy_only=False)
+        is_there = is_valid & is_there if len(is_there) else is_valid
+        column = _plain(column.flatten()[column.type.get_field_index(name)])
+    return None if column is None else _Inner(column, is_there)
+
+
+def _leads_through_map(columns: dict[str, pa.Array], field: str) -> bool:
+    first, *names = field.split(".")
+    return bool(names) and field not in columns and first in columns and bool(pa.types.is_map(columns[first].type))
+
+
+def read_columns(
+    columns: dict[str, pa.Array], arrivals: Ints, mapping: FlatMapping, source: Source, *, has_value: Bools | None, lengths: Ints | None = None
+) -> DecodedObject:
     """Rows of records with their arrivals by the mapping; `lengths` are the rows of each record, one if not given.
 
-    Raises Doubt, or Arrow's own error, unless every row is good.
+    `has_value` are the rows that have the field of the value, perhaps null; None if all do. Raises Doubt, or Arrow's own error, unless every row is good.
     """
-    return _Columns(columns, arrivals, mapping, source, np.ones(len(arrivals), np.int64) if lengths is None else lengths).decoded()
+    return _Columns(columns, arrivals, mapping, source, np.ones(len(arrivals), np.int64) if lengths is None else lengths).decoded(has_value)
 
 
 def _plain(column: pa.Array) -> pa.Array:
@@ -97,7 +131,7 @@ class _Columns:
         self._columns, self._arrivals, self._mapping, self._source, self._lengths = columns, arrivals, mapping, source, lengths
         self._rows = int(lengths.sum())
 
-    def decoded(self) -> DecodedObject:
+    def decoded(self, has_value: Bools | None) -> DecodedObject:
         mapping, records = self._mapping, len(self._lengths)
         org = self._text(mapping.org, self._source.org)
         metric_type = self._text(mapping.type, "labeled")
@@ -124,7 +158,8 @@ class _Columns:
             start_us=np.zeros(len(kept), np.int64),
             time_us=time_us[is_kept],
         )
-        reasons = {"null": is_null, "nan": np.isnan(value) & ~is_null, "infinite": np.isinf(value) & ~is_null}
+        is_absent = np.zeros(self._rows, np.bool_) if has_value is None else ~has_value
+        reasons = {NO_FIELD: is_absent, "null": is_null & ~is_absent, "nan": np.isnan(value) & ~is_null, "infinite": np.isinf(value) & ~is_null}
         tally = DecodeTally(
             records=records,
             decoded_records=records,
@@ -171,6 +206,9 @@ class _Columns:
         return column
 
     def _time_us(self) -> Ints:
+        written = self._columns.get(self._mapping.time)
+        if written is not None and written.type == _TEXT:
+            return _iso_us(written)
         column, per_s = self._number(self._mapping.time), UNITS[self._mapping.time_unit]
         _require(column.null_count == 0 and column.type != pa.uint64())
         values = (column.cast(pa.int64()) if pa.types.is_integer(column.type) else column.cast(pa.float64())).to_numpy()
@@ -183,7 +221,7 @@ class _Columns:
 
     def _value(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
         column = self._columns.get(self._mapping.value)
-        if column is not None and pa.types.is_null(column.type):
+        if (column is None and not self._mapping.value.startswith(CONSTANT)) or (column is not None and pa.types.is_null(column.type)):
             return np.zeros(self._rows), np.ones(self._rows, np.bool_)
         column = self._number(self._mapping.value)
         is_null = column.is_null().to_numpy(zero_copy_only=False)
@@ -203,6 +241,16 @@ class _Columns:
             parts = tuple(part.take(pa.array(at)) for part in parts)
         types, orgs, entities = parts
         return Postings(types, orgs, entities, pa.nulls(len(at), pa.list_(_TEXT)), self._arrivals[record[at]]), posting
+
+
+def _iso_us(column: pa.StringArray) -> Ints:
+    """Times of ISO 8601 to the second, all with an offset or all without. Raises Doubt for what is written in any other way (flat.iso_us reads more)."""
+    _require(column.null_count == 0)
+    is_zoned = pc.all(pc.match_substring_regex(column, _CLOCK + _OFFSET)).as_py()
+    _require(is_zoned or pc.all(pc.match_substring_regex(column, _CLOCK + "$")).as_py())
+    time_us: Ints = column.cast(pa.timestamp("us", "UTC" if is_zoned else None)).cast(pa.int64()).to_numpy()
+    _require(bool(((time_us >= TIME_FROM_S * _US_PER_S) & (time_us < TIME_TO_S * _US_PER_S)).all()))
+    return time_us
 
 
 def label_column(fields: dict[str, pa.Array], rows: int) -> pa.DictionaryArray:
@@ -245,23 +293,26 @@ def _by_type(types: npt.NDArray[Any]) -> dict[str, int]:
     return dict(zip(names.tolist(), counts.tolist(), strict=True))
 
 
-def _one_by_one(columns: dict[str, pa.Array], rows: int, first_row: int, mapping: FlatMapping, source: Source) -> DecodedObject:
+def _one_by_one(columns: dict[str, pa.Array], are_there: dict[str, Bools], rows: int, first_row: int, mapping: FlatMapping, source: Source) -> DecodedObject:
+    """`are_there` are the columns that are fields of others, and which rows have them."""
     values = {name: column.to_pylist() for name, column in columns.items()}
     maps = [name for name, column in columns.items() if pa.types.is_map(column.type)]
     collected = Collected()
     for place in range(rows):
         row = {name: _value(column[place]) for name, column in values.items()}
         row |= {name: None if row[name] is None else dict(row[name]) for name in maps}
-        collected.add_record(place, source.key, first_row + place, _record(row, mapping, source))
+        own = {name: value for name, value in row.items() if name not in are_there}
+        row = own | {name: row[name] for name, is_there in are_there.items() if is_there[place]}
+        collected.add_record(place, source.key, first_row + place, _record(row, own, mapping, source))
     return collected.part().decoded
 
 
-def _record(row: dict[str, Any], mapping: FlatMapping, source: Source) -> Record:
+def _record(row: dict[str, Any], own: dict[str, Any], mapping: FlatMapping, source: Source) -> Record:
     record = Record()
     try:
         identity, found = read_row(row, mapping, source.org)
     except DecodeError as error:
-        record.bury(error, json.dumps(row, separators=(",", ":"), default=str).encode())
+        record.bury(error, json.dumps(own, separators=(",", ":"), default=str).encode())
     else:
         record.rows.append((record.add_posting(*identity, source.arrival_us), found))
     return record

@@ -1,5 +1,6 @@
 """Flat rows and CloudWatch's records in JSON as columns at once, by msgspec's parser; the strict readers have the word where anything is unusual."""
 
+from collections.abc import Iterable
 from itertools import chain
 from typing import Any, Final
 
@@ -8,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from transforms.core.errors import DecodeError
-from transforms.core.flat import CONSTANT, FlatMapping
+from transforms.core.flat import FlatMapping
 from transforms.core.model import HISTOGRAM, DecodedObject, DecodeTally, Floats, Ints, Points, Postings
 from transforms.decode.cloudwatch import PLACE
+from transforms.decode.flat import reached
 from transforms.decode.flat_tables import Doubt, label_column, read_columns, structure
 from transforms.decode.framing import MAX_DEPTH, are_too_deep
 from transforms.decode.otlp_rules import HISTOGRAM as HISTOGRAM_KIND
@@ -58,7 +60,7 @@ def read(text: bytes, arrivals: Ints, source: Source) -> DecodedObject:
         rows = _OBJECTS.decode_lines(text)
         _require(len(rows) == len(arrivals))
         if source.flat and not is_cloudwatch(text):
-            _require_simple(text, rows, source.flat.labels, arrays=0)
+            _require_simple(text, rows, _holders(source.flat), arrays=0)
             _require(not _OTHERS & set().union(*rows) and all(rows))
             return _flat(rows, arrivals, source.flat, source)
         _require_simple(text, rows, ("dimensions", "value"), arrays=0)
@@ -72,18 +74,26 @@ def _require(condition: object) -> None:
         raise Doubt
 
 
-def _require_simple(text: bytes, rows: list[dict[str, Any]], fields: str | tuple[str, ...], *, arrays: int) -> None:
+def _require_simple(text: bytes, rows: list[dict[str, Any]], fields: Iterable[str], *, arrays: int) -> None:
     """No arrays but these, and no objects but rows and what these fields hold, or none nested too deep."""
     _require(text.count(b"[") == arrays)
     unknown = text.count(b"{") - len(rows) - (MAX_DEPTH - _KNOWN_DEPTH)
     if unknown > 0:
-        names = (fields,) if isinstance(fields, str) else fields
-        known = sum([type(row.get(name)) for row in rows].count(dict) for name in names)
+        known = sum([type(row.get(name)) for row in rows].count(dict) for name in fields)
         _require(unknown <= known or not are_too_deep(text))
+
+
+def _holders(mapping: FlatMapping) -> set[str]:
+    """Fields of rows that may hold objects."""
+    return {name.partition(".")[0] for name in mapping.field_names}
 
 
 def _column(rows: list[dict[str, Any]], name: str) -> pa.Array:
     return _array([row.get(name) for row in rows])
+
+
+def _field(rows: list[dict[str, Any]], field: str) -> pa.Array:
+    return _array([reached(row, field)[1] for row in rows]) if "." in field else _column(rows, field)
 
 
 def _array(values: list[Any]) -> pa.Array:
@@ -99,15 +109,15 @@ def _flat_arrays(text: bytes, arrivals: Ints, mapping: FlatMapping, source: Sour
     lengths = np.array([len(one) for one in arrays], np.int64)
     rows = list(chain.from_iterable(arrays))
     _require(len(arrays) == len(arrivals))
-    _require_simple(text, rows, mapping.labels, arrays=len(arrays))
+    _require_simple(text, rows, _holders(mapping), arrays=len(arrays))
     return _flat(rows, arrivals, mapping, source, lengths)
 
 
 def _flat(rows: list[dict[str, Any]], arrivals: Ints, mapping: FlatMapping, source: Source, lengths: Ints | None = None) -> DecodedObject:
-    labels = (mapping.labels,) if isinstance(mapping.labels, str) else mapping.labels
-    fields = {mapping.time, mapping.value, mapping.name, mapping.entity, mapping.type, mapping.org, *labels}
-    columns = {name: _column(rows, name) for name in fields if name and not name.startswith(CONSTANT)}
-    return read_columns(columns, arrivals, mapping, source, lengths)
+    columns = {name: _field(rows, name) for name in mapping.field_names}
+    values = columns.get(mapping.value)
+    has_value = np.array([reached(row, mapping.value)[0] for row in rows], np.bool_) if values is not None and values.null_count else None
+    return read_columns(columns, arrivals, mapping, source, has_value=has_value, lengths=lengths)
 
 
 def _cloudwatch(rows: list[dict[str, Any]], arrivals: Ints, source: Source) -> DecodedObject:
