@@ -88,6 +88,8 @@ class Sample:
     records: int
     dead_records: int
     shards: int
+    late: int
+    early: int
 
 
 def resolve(job: PlanJob, runtime: Runtime, *, dry_run: bool) -> tuple[Request, tuple[Range, ...], pa.Table | None]:
@@ -184,6 +186,8 @@ def take_sample(request: Request, selection: Selection, archive: Archive, manife
         records=total(staged.counts, "records"),
         dead_records=total(staged.counts, "dead_records"),
         shards=len(staged.arrivals.shards["shard"].unique()),
+        late=total(staged.counts, "dropped.late"),
+        early=total(staged.counts, "dropped.early"),
     )
 
 
@@ -228,6 +232,9 @@ def _estimate(sample: Sample, manifest: Manifest, workers: int, work_dir: Path) 
         sampled_records=sample.records,
         sampled_dead_records=sample.dead_records,
         sampled_shards=sample.shards,
+        sampled_points=sample.points,
+        sampled_late=sample.late,
+        sampled_early=sample.early,
     )
 
 
