@@ -8,6 +8,7 @@ from pipelines.coverage import coverage_data, coverage_lines
 from pipelines.outcome import Outcome, human_bytes, human_duration, human_number
 from pipelines.planning import make_plan
 from pipelines.runtime import Runtime
+from pipelines.sample_warnings import sample_warnings
 from transforms.core.errors import UsageError
 from transforms.core.plan import Estimate, Plan
 from transforms.core.time import format_period, format_time
@@ -24,7 +25,8 @@ def run(job: PlanJob, runtime: Runtime) -> Outcome:
     planned = make_plan(job, runtime, run_id, dry_run=False)
     estimate = planned.plan.estimate
     unmatched = unmatched_warnings(planned.plan, "sampled", estimate.series, estimate.sampled_others)
-    warnings = [*runtime.store(job.store, planned.plan.request.settings).warnings(), *unmatched]
+    store_warnings = runtime.store(job.store, planned.plan.request.settings).warnings()
+    warnings = [*store_warnings, *unmatched, *sample_warnings(planned.plan, planned.manifest.objects)]
     with ledger.lock():
         if ledger.exists():
             raise UsageError(taken)

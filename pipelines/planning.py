@@ -92,6 +92,8 @@ class Sample:
     dead_records: int
     shards: int
     others: int
+    late: int
+    early: int
 
 
 def resolve(job: PlanJob, runtime: Runtime, *, dry_run: bool) -> tuple[Request, tuple[Range, ...], pa.Table | None]:
@@ -188,6 +190,8 @@ def take_sample(request: Request, selection: Selection, archive: Archive, manife
         dead_records=total(staged.counts, "dead_records"),
         others=total(staged.counts, "outside.series"),
         shards=len(staged.arrivals.shards["shard"].unique()),
+        late=total(staged.counts, "dropped.late"),
+        early=total(staged.counts, "dropped.early"),
     )
 
 
@@ -245,6 +249,9 @@ def _estimate(sample: Sample, manifest: Manifest, workers: int, work_dir: Path) 
         sampled_dead_records=sample.dead_records,
         sampled_shards=sample.shards,
         sampled_others=sample.others,
+        sampled_points=sample.points,
+        sampled_late=sample.late,
+        sampled_early=sample.early,
     )
 
 
