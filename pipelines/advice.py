@@ -11,6 +11,7 @@ from pipelines.outcome import human_duration, human_number
 from pipelines.sampling import Listing
 from transforms.core.flat import FlatMapping, written
 from transforms.core.granularity import HOUR_S, Range
+from transforms.core.keys import FIREHOSE, KeyLayout
 from transforms.core.survey import Survey
 from transforms.core.time import format_period
 from transforms.decode.causes import TOO_LARGE, TRUNCATED
@@ -31,7 +32,7 @@ class AdvisedOption(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
-    """`words` are the command and its options with their values, empty if no point counts for any run."""
+    """`words` are the command and its options with their values, empty if there is no point for any run."""
 
     words: tuple[str, ...]
     options: tuple[AdvisedOption, ...]
@@ -49,9 +50,12 @@ def _value(value: object) -> str:
     return shlex.quote(text) if text else ""
 
 
-def advice(survey: Survey, listing: Listing, archive: str, *, sampled: int, given: tuple[str, ...] = ()) -> Advice:
-    """What to type next for the archive of this URL, of which `sampled` objects were decoded; `given` as by `given_options`."""
-    options = tuple(_options(survey))
+def advice(survey: Survey, listing: Listing, archive: str, *, sampled: int, given: tuple[str, ...] = (), keys: KeyLayout = FIREHOSE) -> Advice:
+    """What to type next for the archive of this URL, of which `sampled` objects were decoded; `given` as by `given_options`.
+
+    `keys` is the layout that the user named, which the listing's may differ from.
+    """
+    options = (*_key_options(listing, keys), *_options(survey))
     period = _period(survey, listing, is_whole=sampled == listing.objects)
     if period is None:
         return Advice(words=(), options=options, notes=tuple(_notes(survey, listing)))
@@ -62,10 +66,14 @@ def advice(survey: Survey, listing: Listing, archive: str, *, sampled: int, give
 
 
 def _period(survey: Survey, listing: Listing, *, is_whole: bool) -> Range | None:
-    """Whole hours with the points that count and, unless every object was decoded, the times by which objects are named."""
-    if survey.counted is None:
+    """Whole hours with the points that count and, unless every object was decoded, the times by which objects are named.
+
+    If none counts, those that come too late or too early: the command accepts them.
+    """
+    times = survey.counted or survey.times
+    if times is None:
         return None
-    first, last = survey.counted.first, survey.counted.last + 1
+    first, last = times.first, times.last + 1
     if listing.named and not is_whole:
         first, last = min(first, listing.named[0]), max(last, listing.named[1])
     return first // HOUR_S * HOUR_S, _up_to_hour(last)
@@ -75,8 +83,17 @@ def _up_to_hour(number: int) -> int:
     return -(-number // HOUR_S) * HOUR_S
 
 
+def _key_options(listing: Listing, keys: KeyLayout) -> Iterator[AdvisedOption]:
+    layout = listing.layout
+    if layout.pattern != keys.pattern:
+        yield AdvisedOption(f"--key-pattern {shlex.quote(layout.pattern)}", "so the folders show when records arrived", needed=True)
+    if layout.time_zone != keys.time_zone:
+        why = "by when records arrived; if it has daylight saving, name the zone itself, such as Europe/Paris"
+        yield AdvisedOption(f"--key-time-zone {layout.time_zone}", why, needed=True)
+
+
 def _options(survey: Survey) -> Iterator[AdvisedOption]:
-    reach = survey.reach
+    reach, is_all_outside = survey.reach, survey.counted is None
     if survey.unsaid_orgs:
         yield AdvisedOption("--default-org NAME", f"{human_number(survey.unsaid_orgs)} points name no organisation", needed=True)
     if survey.unsaid_roles:
@@ -88,10 +105,10 @@ def _options(survey: Survey) -> Iterator[AdvisedOption]:
         yield AdvisedOption(f"--object-span-s {_up_to_hour(delay_s)}", why, needed=True)
     if survey.late:
         why = f"{human_number(survey.late)} points came more than {human_duration(reach.late_s)} after their time and are dropped, the last after "
-        yield AdvisedOption(f"--late-s {_up_to_hour(max(survey.lateness) + 1)}", why + human_duration(max(survey.lateness)), needed=False)
+        yield AdvisedOption(f"--late-s {_up_to_hour(max(survey.lateness) + 1)}", why + human_duration(max(survey.lateness)), needed=is_all_outside)
     if survey.early:
         why = f"{human_number(survey.early)} points came more than {human_duration(reach.early_s)} before their time and are dropped, the first "
-        yield AdvisedOption(f"--early-s {_up_to_hour(-min(survey.lateness))}", why + f"{human_duration(-min(survey.lateness))} before", needed=False)
+        yield AdvisedOption(f"--early-s {_up_to_hour(-min(survey.lateness))}", why + f"{human_duration(-min(survey.lateness))} before", needed=is_all_outside)
     if TOO_LARGE in survey.causes:
         yield AdvisedOption("--max-object-bytes BYTES", f"{survey.causes[TOO_LARGE]} objects are larger, decompressed", needed=True)
 

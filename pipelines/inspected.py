@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from pipelines.advice import Advice, advice
 from pipelines.sampling import Listing
+from transforms.core.granularity import Range
+from transforms.core.keys import FIREHOSE, KeyLayout
 from transforms.core.model import DeadLetter, SeriesKey
 from transforms.core.survey import Span, Survey, quantile
 from transforms.core.time import format_time
@@ -32,7 +34,9 @@ class FormTally:
 class Inspection:
     """All that was found. `archive` is the URL for a run, `is_object` whether one object was asked for, `given` the options that a run needs, too.
 
-    `sampled` are the keys of the objects that were decoded; `unreadable` tells what is wrong with those of the sample that could not be had, by key.
+    `keys` is how the user said that keys show times; `listing.layout` is how they do. `sampled` are the keys of the objects that were decoded;
+    `unreadable` tells what is wrong with those of the sample that could not be had, by key.
+    `firsts` are of those whose records tell their arrival: the first of these (µs), and the seconds that the key shows.
     """
 
     target: str
@@ -44,11 +48,13 @@ class Inspection:
     forms: dict[Form, FormTally] = field(default_factory=dict)
     sampled: list[str] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
+    keys: KeyLayout = FIREHOSE
+    firsts: list[tuple[int, Range]] = field(default_factory=list)
 
     @property
     def advice(self) -> Advice:
         """What to type next."""
-        return advice(self.survey, self.listing, self.archive, sampled=len(self.sampled), given=self.given)
+        return advice(self.survey, self.listing, self.archive, sampled=len(self.sampled), given=self.given, keys=self.keys)
 
 
 def inspection_data(found: Inspection) -> dict[str, Any]:

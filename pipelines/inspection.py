@@ -1,6 +1,7 @@
 """`rollups inspect OBJECT|PREFIX`: what an unknown archive, or one object of it, holds, and how to restore it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -12,9 +13,11 @@ from pipelines.inspection_text import inspection_text
 from pipelines.outcome import Outcome, human_number
 from pipelines.runtime import Runtime
 from pipelines.sampling import Listing
+from pipelines.zones import zone_of
 from transforms.archive import Archive
-from transforms.core.errors import IncompleteError, RefusedError, UsageError
-from transforms.core.keys import KeyLayout
+from transforms.archive.reading import Reader
+from transforms.core.errors import ObjectUnreadable, RefusedError, UsageError
+from transforms.core.keys import FIREHOSE, KeyLayout
 from transforms.core.manifest import ArchiveObject
 from transforms.core.model import DecodedObject
 from transforms.core.selection import Reach
@@ -41,20 +44,39 @@ def run(job: InspectJob, runtime: Runtime) -> Outcome:
     return Outcome(exit_code=code, data=inspection_data(found), text=inspection_text(found))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Target:
+    """What is looked at: its listing, its objects' bodies (those that can't be had are noted in the inspection), and the archive's URL by a key layout."""
+
+    is_object: bool
+    listing: Listing
+    bodies: Callable[[Inspection], Iterable[tuple[ArchiveObject, bytes]]]
+    archive: Callable[[KeyLayout], str]
+
+
 def _inspect(job: InspectJob, runtime: Runtime) -> Inspection:
+    """By the layout of keys that the job names, else by the one that most keys have; in the time zone that arrivals tell, if the job names none."""
+    target = _target(job, runtime)
+    listing = target.listing.dated()
+    found = _decoded(job, target, listing)
+    if job.key_time_zone == FIREHOSE.time_zone and (zone := zone_of(found.firsts)):
+        found = _decoded(job, target, listing.in_zone(zone))
+    return found
+
+
+def _target(job: InspectJob, runtime: Runtime) -> _Target:
     path = local_path(job.object)
     if path is not None and not _is_there(path):
         msg = f"{job.object!r} is not there: name a file, a folder, or an archive's URL such as file:///data/archive"
         raise UsageError(msg)
     if path is not None and not path.is_dir():
-        return _inspect_file(job, runtime, path)
+        return _file(job, runtime, path)
     url = job.object if path is None else path.absolute().as_uri()
     archive = runtime.archive(url, job.keys)
     listing = Listing(job.objects, job.keys).add_all(_shown(archive.objects(), runtime))
     if not listing.objects:
         raise RefusedError(f"{job.object!r} holds no object: name a file, or the folder above the {job.key_pattern} folders")
-    found = Inspection(target=job.object, archive=url, is_object=False, listing=listing, survey=_survey(job), given=given_options(job))
-    return _decoded(job, _bodies(archive, found, runtime), found)
+    return _Target(is_object=False, listing=listing, bodies=lambda found: _bodies(archive, found, runtime), archive=lambda _: url)
 
 
 def _survey(job: InspectJob) -> Survey:
@@ -77,15 +99,14 @@ def _is_there(path: Path) -> bool:
         raise UsageError(msg) from None
 
 
-def _inspect_file(job: InspectJob, runtime: Runtime, path: Path) -> Inspection:
+def _file(job: InspectJob, runtime: Runtime, path: Path) -> _Target:
     body = runtime.read_file(str(path), "object")
     if not body:
         raise RefusedError(f"{job.object!r} is empty (0 bytes): there is nothing to inspect; was the download cut?")
     runtime.show(f"decoding {path}")
     one = ArchiveObject(path.absolute().as_posix().lstrip("/"), len(body), "", int(path.stat().st_mtime))
-    listing, archive = Listing(1, job.keys).add_all([one]), _archive_above(path.absolute(), job.keys)
-    found = Inspection(target=job.object, archive=archive, is_object=True, listing=listing, survey=_survey(job), given=given_options(job))
-    return _decoded(job, [(one, body)], found)
+    listing = Listing(1, job.keys).add_all([one])
+    return _Target(is_object=True, listing=listing, bodies=lambda _: [(one, body)], archive=lambda keys: _archive_above(path.absolute(), keys))
 
 
 def _archive_above(path: Path, keys: KeyLayout) -> str:
@@ -104,26 +125,32 @@ def _shown(objects: Iterator[ArchiveObject], runtime: Runtime) -> Iterator[Archi
 def _bodies(archive: Archive, found: Inspection, runtime: Runtime) -> Iterator[tuple[ArchiveObject, bytes]]:
     """The listing's chosen objects; one that can't be had, now or later, is noted in `found.unreadable`, and the others follow."""
     chosen = found.listing.chosen()
+    reader = Reader(archive, chosen)
     for number, one in enumerate(chosen, 1):
         runtime.show(f"object {number} of {len(chosen)}: {one.key}")
         try:
-            body = archive.read(one)
-        except IncompleteError as error:
-            if error.retryable:
-                raise
+            body = reader.read(one)
+        except ObjectUnreadable as error:
             found.unreadable[one.key] = str(error)
         else:
             yield one, body
 
 
-def _decoded(job: InspectJob, bodies: Iterable[tuple[ArchiveObject, bytes]], found: Inspection) -> Inspection:
-    """The inspection with what the objects hold."""
+def _decoded(job: InspectJob, target: _Target, listing: Listing) -> Inspection:
+    """What the listing's chosen objects hold."""
+    keys, given = listing.layout, given_options(job)
+    found = Inspection(
+        target=job.object, archive=target.archive(keys), is_object=target.is_object, listing=listing, survey=_survey(job), given=given, keys=job.keys
+    )
     rules = DecodeRules(org=job.default_org, flat=job.flat, max_object_bytes=job.max_object_bytes, read_error_output=job.read_firehose_errors)
-    for one, body in bodies:
+    for one, body in target.bodies(found):
         form, inflated_bytes = _form(body, rules)
-        decoded = decode_object(body, key=one.key, arrival_us=one.arrival_in(job.keys), rules=rules)
-        span = job.keys.times(one.key)
+        arrival_us, span = one.arrival_in(keys), keys.times(one.key)
+        decoded = decode_object(body, key=one.key, arrival_us=arrival_us, rules=rules)
         found.survey.add(decoded, named_us=None if span is None else span[0] * 1_000_000)
+        told_us = decoded.postings.arrival_us[decoded.postings.arrival_us != arrival_us]
+        if span and len(told_us):
+            found.firsts.append((int(told_us.min()), span))
         _count(found.forms.setdefault(form, FormTally(one.key)), len(body), inflated_bytes, decoded)
         found.sampled.append(one.key)
     return found

@@ -16,6 +16,7 @@ from pipelines.listing import Listed, list_archive, say_retries
 from pipelines.outcome import human_bytes
 from pipelines.runtime import Runtime, check_granularities
 from transforms.archive import Archive
+from transforms.archive.reading import Reader
 from transforms.core.counts import total
 from transforms.core.coverage import HourCoverage, coverage, over_by
 from transforms.core.errors import ObjectUnreadable, RefusedError
@@ -26,8 +27,9 @@ from transforms.core.live import left_to_live_writer
 from transforms.core.manifest import ArchiveObject, Manifest, cut_groups
 from transforms.core.plan import Estimate, Plan, Request, object_times
 from transforms.core.selection import Selection
-from transforms.core.slices import GroupColumns
+from transforms.core.slices import GroupColumns, GroupSlices
 from transforms.core.time import format_period, format_time, parse_period, unite
+from transforms.core.weights import points_bytes, row_weights
 from transforms.decode.containers import WHOLE_ONLY, unpack
 from transforms.decode.envelopes import seems_envelope
 from transforms.decode.framing import whole_records
@@ -46,13 +48,12 @@ MANY_GROUPS: Final = 512
 
 GROUPS_PER_WORKER: Final = 4
 SERIES_PER_SHARD: Final = 600
-"""With a day of points for each of them, a unit takes as much memory as a read group; where store windows are longer, so many series-days."""
+"""With a day of points for each of so many gauges, or of as many histograms as weigh the same (core.weights), a unit takes as much memory as a read group;
+where store windows are longer, so many series-days."""
 
 SAMPLE_OBJECTS: Final = 6
 SAMPLE_BYTES: Final = 1 << 18
 """Of each sampled object so many stored bytes are decoded."""
-
-STAGED_POINT_BYTES: Final = 20
 
 START_S: Final = 2.0
 """Start of interpreter and Beam, seconds."""
@@ -75,19 +76,24 @@ class Sample:
     """What a few decoded objects show.
 
     They are of those named in the computed times, which hold `near_bytes` in all. `object_bytes` of them were decoded, in `decode_s` CPU seconds if the median
-    object stands for all: the first one also warms up. `series` is the largest number of series seen in one store window, by type.
+    object stands for all: the first one also warms up. `series` is the largest number of series seen in one store window, by type; `weights` the same in
+    gauges, of which a series of histograms weighs several; `others` are points of the computed times whose series were not asked for.
     """
 
     objects: int
     object_bytes: int
     near_bytes: int
     points: int
-    staged: int
+    staged_bytes: int
     series: dict[str, int]
+    weights: dict[str, int]
     decode_s: float
     records: int
     dead_records: int
     shards: int
+    others: int
+    late: int
+    early: int
 
 
 def resolve(job: PlanJob, runtime: Runtime, *, dry_run: bool) -> tuple[Request, tuple[Range, ...], pa.Table | None]:
@@ -163,47 +169,61 @@ def take_sample(request: Request, selection: Selection, archive: Archive, manife
     cpu_s: list[float] = []
     object_bytes = 0
     read: list[ArchiveObject] = []
-    for planned, body, stored_bytes in _beginnings(archive, chosen, rules):
+    for planned, body, stored_bytes in _beginnings(Reader(archive, manifest.objects), chosen, rules):
         object_bytes += stored_bytes
         started = runtime.cpu_clock()
         columns.add(decode_object(body, key=planned.key, arrival_us=planned.arrival_in(request.keys), rules=rules))
         cpu_s.append(runtime.cpu_clock() - started)
         read.append(planned)
     staged = columns.slices()
-    series: dict[str, int] = {}
-    for one in staged.index:
-        series[one.unit.metric_type] = max(series.get(one.unit.metric_type, 0), one.rows)
+    series, weights = _series(staged)
     return Sample(
         objects=len(read),
         object_bytes=object_bytes,
         near_bytes=sum(one.size_bytes for one in near),
         points=total(staged.counts, "points"),
-        staged=total(staged.counts, "staged"),
+        staged_bytes=points_bytes(staged.batch),
         series=series,
+        weights=weights,
         decode_s=median(cpu_s) * len(read) if read else 0.0,
         records=total(staged.counts, "records"),
         dead_records=total(staged.counts, "dead_records"),
+        others=total(staged.counts, "outside.series"),
         shards=len(staged.arrivals.shards["shard"].unique()),
+        late=total(staged.counts, "dropped.late"),
+        early=total(staged.counts, "dropped.early"),
     )
 
 
-def _beginnings(archive: Archive, chosen: Sequence[ArchiveObject], rules: DecodeRules) -> Iterator[tuple[ArchiveObject, bytes, int]]:
+def _series(staged: GroupSlices) -> tuple[dict[str, int], dict[str, int]]:
+    """`series` and `weights` of a Sample."""
+    series: dict[str, int] = {}
+    weights: dict[str, int] = {}
+    weight_of_row = row_weights(staged.batch)
+    for one in staged.index:
+        of_points = int(weight_of_row[one.first_row : one.first_row + one.rows].sum())
+        series[one.unit.metric_type] = max(series.get(one.unit.metric_type, 0), one.rows)
+        weights[one.unit.metric_type] = max(weights.get(one.unit.metric_type, 0), one.rows * of_points // one.points)
+    return series, weights
+
+
+def _beginnings(reader: Reader, chosen: Sequence[ArchiveObject], rules: DecodeRules) -> Iterator[tuple[ArchiveObject, bytes, int]]:
     """The objects with as much of them as is decoded, and how many stored bytes that is. Those that can't be had are left to the run."""
     for planned in chosen:
         with suppress(ObjectUnreadable):
-            yield (planned, *_beginning(archive, planned, rules))
+            yield (planned, *_beginning(reader, planned, rules))
 
 
-def _beginning(archive: Archive, planned: ArchiveObject, rules: DecodeRules) -> tuple[bytes, int]:
+def _beginning(reader: Reader, planned: ArchiveObject, rules: DecodeRules) -> tuple[bytes, int]:
     """An object's first SAMPLE_BYTES, of those that are longer inflated and without the record that was cut; all of it if nothing can be read of a part."""
-    body = archive.read(planned, first_bytes=SAMPLE_BYTES)
+    body = reader.read(planned, first_bytes=SAMPLE_BYTES)
     if planned.size_bytes <= SAMPLE_BYTES:
         return body, len(body)
     unpacked = unpack(body, UnpackLimits(max_bytes=rules.max_object_bytes, max_expansion=rules.max_expansion))
     records = whole_records(unpacked.data)
     is_one_envelope = len(records) == len(unpacked.data) and seems_envelope(records, 0)
     if unpacked.container in WHOLE_ONLY or is_one_envelope:
-        return archive.read(planned), planned.size_bytes
+        return reader.read(planned), planned.size_bytes
     return records, len(body)
 
 
@@ -221,13 +241,17 @@ def _estimate(sample: Sample, manifest: Manifest, workers: int, work_dir: Path) 
         sampled_objects=sample.objects,
         points=points,
         series=sum(sample.series.values()),
-        staging_bytes=round(sample.staged * sample.near_bytes / max(1, sample.object_bytes) * STAGED_POINT_BYTES),
+        staging_bytes=round(sample.staged_bytes * sample.near_bytes / max(1, sample.object_bytes)),
         free_bytes=_free_bytes(work_dir),
         duration_s=duration_s,
         points_per_s=points / duration_s,
         sampled_records=sample.records,
         sampled_dead_records=sample.dead_records,
         sampled_shards=sample.shards,
+        sampled_others=sample.others,
+        sampled_points=sample.points,
+        sampled_late=sample.late,
+        sampled_early=sample.early,
     )
 
 
@@ -252,14 +276,19 @@ def _check_room(plan: Plan, work_dir: Path) -> None:
 
 
 def _shards(plan: Plan, sample: Sample, store: RollupStore) -> dict[str, dict[str, int]]:
-    """What the store has, or else SERIES_PER_SHARD of them, a day each."""
+    """What the store has, or else as many as the sample's series need by their weight, each as many times as a window has days."""
     return {
         metric_type: {
-            window: store.shard_count(metric_type, window) or max(1, -(-sample.series.get(metric_type, 0) * plan.window_days // SERIES_PER_SHARD))
+            window: store.shard_count(metric_type, window) or _shard_count(sample.weights.get(metric_type, 0) * plan.window_days)
             for window in plan.touched_windows()
         }
         for metric_type in plan.request.metric_types
     }
+
+
+def _shard_count(series: int) -> int:
+    """With at most SERIES_PER_SHARD series each. An even number, if not one: the next type waits for this one's last unit, and workers are mostly even."""
+    return 1 if series <= SERIES_PER_SHARD else 2 * -(-series // (2 * SERIES_PER_SHARD))
 
 
 def _generation(store: RollupStore, runtime: Runtime, *, dry_run: bool) -> int:

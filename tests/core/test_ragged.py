@@ -1,13 +1,14 @@
 """Columns in groups, against loops."""
 
 import math
+import random
 
 import numpy as np
 import pytest
 from hypothesis import example, given, strategies as st
 
 from tests.core.kind_slices import bits
-from transforms.core.ragged import concatenated_ranges, latest, left_folds, sizes_of, starts_of, taken
+from transforms.core.ragged import MOST, concatenated_ranges, is_all, latest, left_folds, saturated_sums, sizes_of, starts_of, taken
 
 ODD = (0.1, 0.2, 1e16, -1e16, 1.7e308, -1.7e308, 1.0)
 rows = st.tuples(st.integers(0, 2), st.integers(0, 2) | st.sampled_from((-(2**61), 2**61)), st.integers(0, 1), st.integers(0, 2))
@@ -57,3 +58,21 @@ def test_lists_are_taken(lists: list[list[float]]) -> None:
 
 def test_ranges_one_after_another() -> None:
     assert concatenated_ranges(np.array([5, 0, 9]), np.array([2, 0, 3])).tolist() == [5, 6, 9, 10, 11]
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=8), st.sampled_from((9, MOST // 3)), st.randoms(use_true_random=False))
+@example([3, 3, 3], 9, random.Random(1))
+@example([1, 3, 3, 2], 9, random.Random(2))
+def test_sums_of_rows_are_those_of_python(sizes: list[int], largest: int, chance: random.Random) -> None:
+    """Groups of one size, of several, and with sums beyond 64 bits."""
+    rows = [[chance.randint(-1, largest) for _ in range(3)] for _ in range(sum(sizes))]
+    starts = np.cumsum([0, *sizes])[:-1]
+    groups = [rows[start : start + size] for start, size in zip(starts.tolist(), sizes, strict=True)]
+    wanted = [[min(MOST, sum(column)) for column in zip(*group, strict=True)] for group in groups]
+    assert saturated_sums(np.array(rows), starts).tolist() == wanted
+    assert saturated_sums(np.array(rows)[:, 1].copy(), starts).tolist() == [one[1] for one in wanted]
+
+
+@pytest.mark.parametrize(("at", "number", "wanted"), [([0, 1, 2], 3, True), ([0, 2, 1], 3, False), ([0, 1], 3, False), ([1, 2, 3], 3, False), ([], 0, True)])
+def test_all_places(at: list[int], number: int, *, wanted: bool) -> None:
+    assert is_all(np.array(at, np.int64), number) is wanted

@@ -41,15 +41,15 @@ def test_a_seed_gives_the_same_mutations() -> None:
 
 
 def test_a_planted_bug_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    arrival_of = strict.arrival_of
+    number = strict.number
 
-    def planted(value: Any) -> int | None:
-        return {}[value] if value == "1.5" else arrival_of(value)  # type: ignore[index, no-any-return]
+    def planted(value: Any) -> float | None:
+        return {}[value] if value is True else number(value)  # type: ignore[index, no-any-return]
 
-    monkeypatch.setattr(strict, "arrival_of", planted)
+    monkeypatch.setattr(strict, "number", planted)
     found = hunt(SEEDS["postings"](), rounds=20_000, seed=3)
     assert found
-    assert all("raised KeyError: '1.5'" in one.problem for one in found)
+    assert all("raised KeyError: True" in one.problem for one in found)
 
 
 def test_points_that_vanish_are_found(monkeypatch: pytest.MonkeyPatch) -> None:

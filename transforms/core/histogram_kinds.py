@@ -91,6 +91,28 @@ def _growths(points: Gathered, histograms: Histograms, at: Ints, lead_in_s: int)
 
 def _differences(histograms: Histograms, later: Ints, earlier: Ints) -> tuple[Histograms, Bools]:
     """Each later histogram less the earlier one, by the rule of `merge` with negative counts."""
+    is_alike = histograms.shape[later] == histograms.shape[earlier]
+    if is_alike.all():
+        return _subtracted(histograms.take(later), histograms.take(earlier)), np.zeros(len(later), bool)
+    alike, mixed = np.flatnonzero(is_alike), np.flatnonzero(~is_alike)
+    united, rebinned = _subtracted_across(histograms, later[mixed], earlier[mixed])
+    back, wider = np.empty(len(later), np.int64), np.zeros(len(later), bool)
+    back[np.concatenate([alike, mixed])] = np.arange(len(later))
+    wider[mixed] = rebinned
+    return joined([_subtracted(histograms.take(later[alike]), histograms.take(earlier[alike])), united]).take(back), wider
+
+
+def _subtracted(later: Histograms, earlier: Histograms) -> Histograms:
+    """Of histograms with the same bounds, row by row."""
+    totals = _known_totals(later)
+    with np.errstate(over="ignore"):
+        totals -= _known_totals(earlier)
+    unknown = np.full(len(later), np.nan)
+    return replace(later, count=later.count - earlier.count, counts=later.counts - earlier.counts, total=totals, low=unknown, high=unknown)
+
+
+def _subtracted_across(histograms: Histograms, later: Ints, earlier: Ints) -> tuple[Histograms, Bools]:
+    """Of histograms whose bounds differ, with whether a bucket was rebinned."""
     pairs = histograms.take(np.stack([later, earlier], axis=1).ravel())
     sign = np.tile(np.array([1, -1]), len(later))
     signed = replace(pairs, count=pairs.count * sign, counts=pairs.counts * np.repeat(sign, np.diff(pairs.offsets)))

@@ -19,7 +19,7 @@ import pyarrow as pa
 from transforms.core.errors import RollupsError
 from transforms.core.intervals import Buckets as UnitedBuckets, Intervals, aligned, united
 from transforms.core.model import HISTOGRAM, Bools, Floats, Ints
-from transforms.core.ragged import concatenated_ranges, saturated_sums, sizes_of, taken
+from transforms.core.ragged import concatenated_ranges, is_all, saturated_sums, sizes_of, taken
 
 _CACHED_BUCKETS: Final = 1 << 15
 """Buckets of different bounds that are merged at once."""
@@ -70,6 +70,8 @@ class Histograms:
 
     def take(self, at: Ints) -> "Histograms":
         """These rows."""
+        if is_all(at, len(self)):
+            return self
         counts, offsets = taken(self.counts, self.offsets, at)
         numbers = self.count[at], self.total[at], self.low[at], self.high[at]
         return Histograms(*numbers, self.shape[at], offsets, counts, self.shapes)
@@ -149,6 +151,7 @@ def encoded(offsets: Ints, edges: Floats) -> tuple[Ints, Shapes]:
 
 def joined(parts: Sequence[Histograms]) -> Histograms:
     """The rows of all parts, at least one, one after another."""
+    parts = [part for part in parts if len(part)] or parts[:1]
     if len(parts) == 1:
         return parts[0]
     shape, shapes = _common_shapes(parts)
@@ -213,7 +216,11 @@ def _added(given: Histograms, starts: Ints, sizes: Ints) -> Histograms:
     buckets = given.shapes.sizes[shape] + 1
     offsets = offsets_of(buckets)
     counts = np.zeros(offsets[-1], np.int64)
-    for width in np.flatnonzero(np.bincount(buckets)).tolist():
+    widths = np.flatnonzero(np.bincount(buckets)).tolist()
+    if len(widths) == 1 and int(sizes.sum()) == len(given):
+        sums = saturated_sums(given.counts.reshape(-1, widths[0]), starts)
+        return _bare(shape, buckets, sums.reshape(-1), given.shapes)
+    for width in widths:
         groups = np.flatnonzero(buckets == width)
         rows = concatenated_ranges(starts[groups], sizes[groups])
         matrix = given.counts.reshape(-1, width) if len(rows) == len(given) else given.counts[given.offsets[rows][:, None] + np.arange(width)]

@@ -5,11 +5,12 @@ from typing import Final
 import numpy as np
 
 from transforms.core.histograms import Histograms
-from transforms.core.model import Bools, Floats, Ints
+from transforms.core.model import Floats, Ints
 from transforms.core.ragged import MOST
 
 PERCENTS: Final = (50, 90, 95, 99)
 
+_SHARES: Final = np.array(PERCENTS) / 100
 _SAFE: Final = float(1 << 62)
 _CACHED_BUCKETS: Final = 1 << 16
 """Buckets that are looked at together: as many as stay in the processor's cache."""
@@ -30,7 +31,7 @@ def percentiles(given: Histograms) -> dict[str, Floats]:
 
 
 def _percentiles(given: Histograms) -> dict[str, Floats]:
-    if len(given) > 1 and np.abs(given.counts.astype(np.float64)).sum() >= _SAFE:  # running totals of all rows would not fit 64 bits
+    if len(given) > 1 and _is_large(given.counts):  # running totals of all rows might not fit 64 bits
         halves = [_percentiles(given.take(half)) for half in np.array_split(np.arange(len(given)), 2)]
         return {name: np.concatenate([half[name] for half in halves]) for name in halves[0]}
     running = np.cumsum(given.counts)
@@ -39,31 +40,47 @@ def _percentiles(given: Histograms) -> dict[str, Floats]:
     total = ends - before
     known = (total > 0) & (np.diff(given.offsets) > 1) & (given.count < MOST)
     rows = np.flatnonzero(known)
-    found = {}
-    for percent in PERCENTS:
-        column = np.full(len(given), np.nan)
-        column[rows] = _interpolated(given, rows, running, before[rows], percent / 100 * total[rows])
-        found[f"p{percent}"] = column
-    return found
+    found = np.full((len(PERCENTS), len(given)), np.nan)
+    found[:, rows] = _interpolated(given, rows, running, before[rows], total[rows]).T
+    return {f"p{percent}": column for percent, column in zip(PERCENTS, found, strict=True)}
 
 
-def _interpolated(given: Histograms, rows: Ints, running: Ints, before: Ints, rank: Floats) -> Floats:
-    """Of these rows the values at these ranks; `before` of them are counted in `running`."""
-    bucket = np.searchsorted(running, before + np.ceil(rank).astype(np.int64))
-    inside = given.counts[bucket]
-    below = running[bucket] - inside - before
-    first = bucket == given.offsets[rows]
-    last = bucket == given.offsets[rows + 1] - 1
-    edge = given.shapes.offsets[given.shape[rows]] + bucket - given.offsets[rows]
-    lo, hi = _closed(given, rows, edge, first, last)
-    part = (rank - below) / inside
+def _is_large(counts: Ints) -> bool:
+    if int(counts.max()) <= MOST // len(counts):
+        return False
+    return bool(np.abs(counts.astype(np.float64)).sum() >= _SAFE)
+
+
+def _interpolated(given: Histograms, rows: Ints, running: Ints, before: Ints, total: Ints) -> Floats:
+    """Of these rows the values at all ranks, of shape (rows, PERCENTS); `before` of them are counted in `running`."""
+    rank = _SHARES * total[:, None]
+    bucket = np.searchsorted(running, before[:, None] + np.ceil(rank).astype(np.int64))
+    inside = given.counts.take(bucket)
+    below = running.take(bucket)
+    below -= inside
+    below -= before[:, None]
+    lo, hi = _closed(given, rows, bucket)
+    rank -= below
+    rank /= inside
     with np.errstate(over="ignore"):
-        value: Floats = np.minimum(np.maximum(lo * (1.0 - part) + hi * part, lo), hi) + 0.0
+        value: Floats = hi * rank
+        np.subtract(1.0, rank, out=rank)
+        rank *= lo
+        value += rank
+    np.maximum(value, lo, out=value)
+    np.minimum(value, hi, out=value)
+    value += 0.0
     return value
 
 
-def _closed(given: Histograms, rows: Ints, edge: Ints, first: Bools, last: Bools) -> tuple[Floats, Floats]:
-    """Both ends of buckets whose upper bound is at `edge`."""
+def _closed(given: Histograms, rows: Ints, bucket: Ints) -> tuple[Floats, Floats]:
+    """Both ends of these rows' buckets."""
+    first, last = given.offsets.take(rows), given.offsets.take(rows + 1) - 1
+    edge = bucket + (given.shapes.offsets.take(given.shape.take(rows)) - first)[:, None]
     edges = given.shapes.edges
-    lo, hi = edges.take(np.where(first, edge, edge - 1)), edges.take(np.where(last, edge - 1, edge))
-    return np.where(first, np.fmin(lo, given.low[rows]), lo), np.where(last, np.fmax(hi, given.high[rows]), hi)
+    lo, hi = edges.take(edge - 1, mode="clip"), edges.take(edge, mode="clip")
+    at = np.flatnonzero(bucket == first[:, None])
+    lo.ravel()[at] = np.fmin(hi.ravel()[at], given.low[rows[at // len(PERCENTS)]])
+    at = np.flatnonzero(bucket == last[:, None])
+    hi.ravel()[at] = np.fmax(lo.ravel()[at], given.high[rows[at // len(PERCENTS)]])
+    return lo, hi

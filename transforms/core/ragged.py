@@ -37,6 +37,11 @@ def concatenated_ranges(starts: Ints, sizes: Ints) -> Ints:
     return ranges
 
 
+def is_all(at: Ints, number: int) -> bool:
+    """Whether these places are all of that number, in order."""
+    return len(at) == number and bool((at == np.arange(number)).all())
+
+
 def taken(values: npt.NDArray[_Number], offsets: Ints, at: Ints) -> tuple[npt.NDArray[_Number], Ints]:
     """The lists at these places and their offsets; list i is `values[offsets[i] : offsets[i + 1]]`. Quick where all lists are of one size."""
     sizes = np.diff(offsets)
@@ -73,12 +78,32 @@ def _added(total: Floats, value: Floats) -> Floats:
 
 def saturated_sums(values: Ints, starts: Ints) -> Ints:
     """Sums of every group (none is empty) of rows, MOST where they are larger; none may be smaller than -MOST - 1, nor a group have 2^31 rows."""
-    sums: Ints = np.add.reduceat(values, starts, axis=0)
+    sums: Ints = np.add.reduceat(values, starts) if values.ndim == 1 else _row_sums(values, starts)
     longest = int(sizes_of(starts, len(values)).max(initial=1))
     if int(values.max(initial=0)) <= MOST // longest:
         return sums
     carried = np.add.reduceat(values & 0xFFFFFFFF, starts, axis=0) >> 32
     sums[np.add.reduceat(values >> 32, starts, axis=0) + carried >= 1 << 31] = MOST
+    return sums
+
+
+def _row_sums(rows: Ints, starts: Ints) -> Ints:
+    """As `np.add.reduceat` along axis 0, in a third of the time for the groups of the commonest size."""
+    sizes = sizes_of(starts, len(rows))
+    size = int(np.bincount(sizes).argmax())
+    if size * len(starts) == len(rows) and (sizes == size).all():
+        return _stacked_sums(rows, size)
+    sums = np.empty((len(starts), rows.shape[1]), np.int64)
+    alike, others = np.flatnonzero(sizes == size), np.flatnonzero(sizes != size)
+    sums[alike] = _stacked_sums(rows[concatenated_ranges(starts[alike], sizes[alike])], size)
+    odd = rows[concatenated_ranges(starts[others], sizes[others])]
+    sums[others] = np.add.reduceat(odd, np.cumsum(sizes[others]) - sizes[others], axis=0)
+    return sums
+
+
+def _stacked_sums(rows: Ints, size: int) -> Ints:
+    """Sums of every `size` rows."""
+    sums: Ints = np.add.reduce(rows.reshape(-1, size, rows.shape[1]), axis=1)
     return sums
 
 

@@ -23,6 +23,7 @@ from transforms.core.rows import Owners, table_of
 from transforms.core.selection import Reach
 from transforms.core.tiles import Counts, Part
 from transforms.core.united import CUMULATIVE, UnitedSeries, unite
+from transforms.core.weights import row_weights
 
 Computed = Mapping[str, tuple[Range, ...]]
 """Granularity → sorted, disjoint ranges; a bucket is computed, from all its minutes, if its start lies in one."""
@@ -65,7 +66,7 @@ def roll_up(slices: Sequence[pa.RecordBatch], *, computed: Computed, average: Av
 def roll_up_in_passes(
     slices: Sequence[pa.RecordBatch], *, max_points: int, computed: Computed, average: Average, generation: int, lead_in_s: int = Reach.lead_in_s
 ) -> Iterator[UnitRollups]:
-    """As `roll_up`, in passes over consecutive series of at most `max_points` points each (or one larger series; histograms weigh more), in sorted order.
+    """As `roll_up`, in passes over consecutive series that weigh at most `max_points` gauges each (or one larger series), in sorted order.
 
     The tables of all passes joined (`rows.joined`) are `roll_up`'s, the counts add up to its. Memory beyond the slices is bounded by a pass.
     Where there are no series there is no pass.
@@ -88,21 +89,10 @@ def _ranges(sizes: Ints, max_points: int) -> Iterator[tuple[int, int]]:
 
 
 def _weight_of_series(slices: Sequence[pa.RecordBatch], united: UnitedSeries) -> Ints:
-    """What the series take in memory, in points: four buckets of a histogram count as one more."""
     weights = np.zeros(len(united), np.int64)
     for one, series in zip(slices, united.of_row, strict=True):
-        np.add.at(weights, series, _sizes(one) + _buckets(one) // 4)
+        np.add.at(weights, series, row_weights(one))
     return weights
-
-
-def _buckets(one: pa.RecordBatch) -> Ints:
-    """Buckets of the histograms in every row."""
-    histograms = one.column("histogram")
-    if histograms.null_count == len(histograms):
-        return np.zeros(len(histograms), np.int64)
-    counts: pa.ListArray = histograms.values.field("bucket_counts")
-    buckets: Ints = np.diff(counts.offsets.to_numpy()[histograms.offsets.to_numpy()]).astype(np.int64)
-    return buckets
 
 
 def _narrow(united: UnitedSeries, first: int, end: int, chosen: Sequence[Bools]) -> UnitedSeries:

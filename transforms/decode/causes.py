@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from transforms.core.errors import ACCESS_DENIED, OBJECT_ARCHIVED, OBJECT_MISSING, OBJECT_REFUSED
+from transforms.core.errors import ACCESS_DENIED, OBJECT_ARCHIVED, OBJECT_CHANGED, OBJECT_MISSING, OBJECT_REFUSED
 
 BAD_JSON: Final = "bad JSON"
 TOO_DEEP: Final = "nested too deep"
@@ -18,6 +18,9 @@ UNSUPPORTED_CONTAINER: Final = "unsupported container"
 
 LOST: Final = (TRUNCATED, CORRUPT, TOO_LARGE, EXPANSION)
 """Causes by which an object is lost from some byte on."""
+
+OF_CONTAINERS: Final = (*LOST, TRAILING, UNSUPPORTED_CONTAINER)
+"""Causes by which the bytes that a dead letter kept mean nothing without the rest of the object."""
 
 UNKNOWN_TYPE: Final = "unknown type"
 UNSUPPORTED_PAYLOAD: Final = "unsupported payload"
@@ -53,7 +56,7 @@ BAD_ENTITY: Final = _POINT + "entity"
 BAD_POINT_ORG: Final = _POINT + "org"
 BAD_POINT_TYPE: Final = _POINT + "type"
 
-UNREADABLE: Final = (OBJECT_MISSING, OBJECT_ARCHIVED, ACCESS_DENIED, OBJECT_REFUSED)
+UNREADABLE: Final = (OBJECT_MISSING, OBJECT_ARCHIVED, ACCESS_DENIED, OBJECT_REFUSED, OBJECT_CHANGED)
 """Of objects that the archive did not hand out. Such a dead letter has no bytes."""
 
 CAUSES: Final = (

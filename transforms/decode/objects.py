@@ -12,7 +12,7 @@ from transforms.core.model import DeadLetter, DecodedObject, DecodeTally
 from transforms.core.plan import Request
 from transforms.decode import columnar, schemas, strict
 from transforms.decode.arriving import Origins
-from transforms.decode.causes import DETAIL_CHARS, TOO_MANY
+from transforms.decode.causes import DETAIL_CHARS, ERROR_OUTPUT, TOO_MANY
 from transforms.decode.containers import TABLES, unpack
 from transforms.decode.envelopes import is_envelope, opened, seems_envelope
 from transforms.decode.framing import Frame, border, frames
@@ -68,14 +68,19 @@ def decode_object(body: bytes, *, key: str, arrival_us: int, rules: DecodeRules)
     allowance = Allowance(letters=rules.max_dead_letters, inflated_bytes=rules.max_object_bytes, max_expansion=rules.max_expansion)
     is_table = unpacked.container in TABLES and not unpacked.problem
     parts = read_table(body, unpacked.container, source, allowance, limits) if is_table else _parts(unpacked, source, allowance, rules)
-    return _timed(joined([NOTHING, *parts]), arrival_us)
+    return _timed(joined([NOTHING, *parts]), key, arrival_us)
 
 
-def _timed(decoded: DecodedObject, arrival_us: int) -> DecodedObject:
-    """With the records that were in no envelope in the object's hour."""
+def _timed(decoded: DecodedObject, key: str, arrival_us: int) -> DecodedObject:
+    """With the records that were in no envelope in the object's hour, and the object as undecoded if no point came of it, but dead letters.
+
+    What Firehose could not deliver are records that were read, and left.
+    """
     tally, told = decoded.tally, decoded.arrivals
     records, dead = tally.records - sum(told.records.values()), tally.dead_records - sum(told.dead_records.values())
-    return replace(decoded, arrivals=united([told, in_hour(hour_of(arrival_us), records, dead)]))
+    is_undecoded = not any(tally.points.values()) and any(one.cause != ERROR_OUTPUT for one in decoded.dead_letters)
+    undecoded = Arrivals(undecoded=frozenset([key] if is_undecoded else []))
+    return replace(decoded, arrivals=united([told, in_hour(hour_of(arrival_us), records, dead), undecoded]))
 
 
 def _parts(unpacked: Unpacked, source: Source, allowance: Allowance, rules: DecodeRules) -> Iterator[DecodedObject]:
@@ -98,7 +103,7 @@ def _parts(unpacked: Unpacked, source: Source, allowance: Allowance, rules: Deco
 def unreadable_object(problem: ObjectUnreadable, arrival_us: int) -> DecodedObject:
     """What stands for an object that the archive did not hand out: one record, a dead letter without bytes."""
     letter = DeadLetter(problem.key, 0, problem.cause, problem.detail[:DETAIL_CHARS], b"")
-    return _timed(replace(NOTHING, tally=DecodeTally(records=1, dead_records=1), dead_letters=(letter,)), arrival_us)
+    return _timed(replace(NOTHING, tally=DecodeTally(records=1, dead_records=1), dead_letters=(letter,)), problem.key, arrival_us)
 
 
 def _moved(part: DecodedObject, by: int) -> DecodedObject:
