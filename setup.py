@@ -10,6 +10,8 @@ setup(
     packages=find_packages(include=["pipelines", "pipelines.*", "transforms", "transforms.*", "configs", "configs.*"]),
     package_data={"configs": ["*.yaml", "schemas/*.yaml"]},
     install_requires=[
+        "adbc-driver-manager>=1.8",
+        "adbc-driver-sqlite>=1.8",
         "apache-beam==2.77.*",
         "arro3-core>=0.8",
         "arro3-io>=0.8",

@@ -12,7 +12,12 @@ from transforms.core.model import METRIC_TYPES
 
 _SOURCE: Final = (
     Option(name="archive", metavar="URL", help="where the archived records are: file:///abs/path or s3://bucket/prefix", required=True),
-    Option(name="store", metavar="URL", help="where the rollups live: parquet:///abs/path or dynamodb://table", required=True),
+    Option(
+        name="store",
+        metavar="URL",
+        help="where the rollups live: parquet:///abs/path, parquet+s3://bucket/prefix, sqlite:///abs/path.db, dynamodb://table",
+        required=True,
+    ),
     Option(
         name="period",
         metavar="FROM/TO",
@@ -207,7 +212,12 @@ BACKFILL_OPTIONS: Final = (
 )
 
 EXPORT_OPTIONS: Final = (
-    Option(name="store", metavar="URL", help="where the rollups live: parquet:///abs/path or dynamodb://table", required=True),
+    Option(
+        name="store",
+        metavar="URL",
+        help="where the rollups live: parquet:///abs/path, parquet+s3://bucket/prefix, sqlite:///abs/path.db, dynamodb://table",
+        required=True,
+    ),
     Option(name="period", metavar="FROM/TO", many=True, required=True, help="buckets that overlap it are listed; may be given several times"),
     Option(name="granularity", metavar="1m|5m|1h", parse=one_of("granularity", GRANULARITIES), required=True, help="bucket width"),
     Option(name="metric-types", metavar="LIST", parse=list_of("metric type", METRIC_TYPES), default=METRIC_TYPES, help="(default: all)"),

@@ -12,7 +12,7 @@ from pipelines.progress import watching
 from pipelines.replaying import narrowed
 from pipelines.report import Accepted, finish, report_text
 from pipelines.runtime import Runtime
-from pipelines.submit import check_runner, crew_of, get_ready, submit
+from pipelines.submit import check_runner, crew_of, get_ready, staging_begun, start_workers, submit
 from transforms.core.errors import UsageError
 from transforms.core.plan import Plan
 from transforms.steps.ledger import Ledger
@@ -39,8 +39,7 @@ def _run(job: BackfillJob, runtime: Runtime) -> Outcome:
     run_id = job.plan or job.run_id or runtime.new_run_id()
     ledger = runtime.ledger(job.work_dir, run_id)
     planned = None if job.plan or ledger.exists() else make_plan(job, runtime, run_id, dry_run=job.dry_run, meanwhile=partial(get_ready, job, runtime))
-    if planned is None:
-        ledger.plan()
+    start_workers(job, runtime, (planned.plan if planned else ledger.plan()).object_bytes)
     with ledger.lock():
         if planned and not ledger.exists():
             ledger.create(planned.plan, planned.manifest, planned.membership)
@@ -52,10 +51,15 @@ def _run(job: BackfillJob, runtime: Runtime) -> Outcome:
         if ledger.report() is None:
             with watching(ledger, plan, runtime):
                 crew = crew_of(job, runtime, plan.object_bytes)
-                submit(job, runtime, ledger, plan, lambda pipeline, batch: build(pipeline, plan, str(ledger.path), batch=batch, crew=crew))
+                fill = partial(_fill, plan, str(ledger.path), crew)
+                submit(job, runtime, ledger, plan, fill, staging_begun(ledger, plan, crew))
         accepted = Accepted(job.max_dead_letters, job.skip_live)
         report = finish(ledger, plan, runtime, accepted=accepted, duration_s=runtime.clock() - started)
     return Outcome(exit_code=report["exit_code"], data=report, text=report_text(report))
+
+
+def _fill(plan: Plan, run_dir: str, crew: "Crew", pipeline: "beam.Pipeline", batch: int) -> None:
+    build(pipeline, plan, run_dir, batch=batch, crew=crew)
 
 
 def build(pipeline: "beam.Pipeline", plan: Plan, run_dir: str, *, batch: int, crew: "Crew") -> None:

@@ -22,6 +22,7 @@ from configs.store_jobs import CompareJob, CopyJob, RecalculateJob
 from pipelines.outcome import Outcome
 from pipelines.runtime import Runtime
 from transforms.core.errors import RollupsError, UsageError
+from transforms.core.unneeded import do_without_unneeded
 
 INTERRUPTED: Final = 3
 
@@ -167,6 +168,7 @@ def run(argv: Sequence[str] | None = None) -> NoReturn:
     An orderly end of the interpreter takes a quarter of a second after Beam was imported, and under load the native threads of its packages were seen to
     abort there, after the work was done.
     """
+    do_without_unneeded()
     try:
         code = main(argv)
     except SystemExit as end:  # after --help
@@ -260,7 +262,8 @@ def _job(command: Command, given: argparse.Namespace, rest: list[str]) -> Any:  
     typed = {one.key: parse_value(one, written[one.key], f"--{one.name}") for one in command.options if one.key in written}
     beam_options = _beam_options(command, rest)
     config = load_config(str(typed["config"]), command.options) if typed.get("config") else {}
-    values = {**defaults(command.options), **_values_of_run({**config, **typed}), **config, **typed}
+    said = {**config, **typed}
+    values = {**defaults(command.options), **_values_of_run(said), **said, **_plan_of_run(command, said)}
     del values["config"]
     _check_required(command, values, typed)
     extra: dict[str, Any] = {name: getattr(given, name) for name in command.arguments}
@@ -276,6 +279,15 @@ def _values_of_run(given: dict[str, Any]) -> dict[str, Any]:
         return {}
     check_run_id(run_id)
     return values_of(_runtime().ledger(given.get("work_dir", ""), run_id).plan().request)
+
+
+def _plan_of_run(command: Command, given: dict[str, Any]) -> dict[str, Any]:
+    """The `plan` of a run that is named by its id, if nothing is said that decides what is computed: then it is what was planned."""
+    run_id = given.get("run_id")
+    if not run_id or given.get("plan") or not given.keys() <= {*_WITH_PLAN} or all(one.key != "plan" for one in command.options):
+        return {}
+    check_run_id(run_id)
+    return {"plan": run_id} if _runtime().ledger(given.get("work_dir", ""), run_id).exists() else {}
 
 
 def _check_required(command: Command, values: dict[str, Any], typed: dict[str, Any]) -> None:

@@ -13,7 +13,8 @@ from pipelines.outcome import Outcome, human_number
 from pipelines.runtime import Runtime
 from pipelines.sampling import Listing
 from transforms.archive import Archive
-from transforms.core.errors import IncompleteError, RefusedError, UsageError
+from transforms.archive.reading import Reader
+from transforms.core.errors import ObjectUnreadable, RefusedError, UsageError
 from transforms.core.keys import KeyLayout
 from transforms.core.manifest import ArchiveObject
 from transforms.core.model import DecodedObject
@@ -104,13 +105,12 @@ def _shown(objects: Iterator[ArchiveObject], runtime: Runtime) -> Iterator[Archi
 def _bodies(archive: Archive, found: Inspection, runtime: Runtime) -> Iterator[tuple[ArchiveObject, bytes]]:
     """The listing's chosen objects; one that can't be had, now or later, is noted in `found.unreadable`, and the others follow."""
     chosen = found.listing.chosen()
+    reader = Reader(archive, chosen)
     for number, one in enumerate(chosen, 1):
         runtime.show(f"object {number} of {len(chosen)}: {one.key}")
         try:
-            body = archive.read(one)
-        except IncompleteError as error:
-            if error.retryable:
-                raise
+            body = reader.read(one)
+        except ObjectUnreadable as error:
             found.unreadable[one.key] = str(error)
         else:
             yield one, body

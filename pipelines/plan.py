@@ -22,7 +22,9 @@ def run(job: PlanJob, runtime: Runtime) -> Outcome:
     if ledger.exists():
         raise UsageError(taken)
     planned = make_plan(job, runtime, run_id, dry_run=False)
-    warnings = runtime.store(job.store, planned.plan.request.settings).warnings()
+    estimate = planned.plan.estimate
+    unmatched = unmatched_warnings(planned.plan, "sampled", estimate.series, estimate.sampled_others)
+    warnings = [*runtime.store(job.store, planned.plan.request.settings).warnings(), *unmatched]
     with ledger.lock():
         if ledger.exists():
             raise UsageError(taken)
@@ -121,6 +123,14 @@ def _known_after_reading(estimate: Estimate) -> str:
     dead = f"{human_number(estimate.sampled_dead_records)} of {human_number(estimate.sampled_records)} records sampled are dead letters"
     shards = f", they name {human_number(estimate.sampled_shards)} shards" if estimate.sampled_shards else ""
     return f"shards that end early and records that can't be decoded are known only after reading ({dead}{shards})"
+
+
+def unmatched_warnings(plan: Plan, which: str, matched: int, others: int) -> list[str]:
+    """That nothing of what is there was asked for: of the points `which` (sampled, read) none `matched` the selection of series, and so many are `others`."""
+    if matched or not others:
+        return []
+    hint = "; a glob matches all of TYPE/ORG/ENTITY/NAME" if plan.selection.series else ""
+    return [f"of the {human_number(others)} points {which} in the computed times none is of a series asked for ({', '.join(_only(plan))}{hint})"]
 
 
 def _only(plan: Plan) -> Iterator[str]:

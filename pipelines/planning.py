@@ -16,6 +16,7 @@ from pipelines.listing import Listed, list_archive, say_retries
 from pipelines.outcome import human_bytes
 from pipelines.runtime import Runtime, check_granularities
 from transforms.archive import Archive
+from transforms.archive.reading import Reader
 from transforms.core.counts import total
 from transforms.core.coverage import HourCoverage, coverage, over_by
 from transforms.core.errors import ObjectUnreadable, RefusedError
@@ -76,7 +77,7 @@ class Sample:
 
     They are of those named in the computed times, which hold `near_bytes` in all. `object_bytes` of them were decoded, in `decode_s` CPU seconds if the median
     object stands for all: the first one also warms up. `series` is the largest number of series seen in one store window, by type; `weights` the same in
-    gauges, of which a series of histograms weighs several.
+    gauges, of which a series of histograms weighs several; `others` are points of the computed times whose series were not asked for.
     """
 
     objects: int
@@ -90,6 +91,7 @@ class Sample:
     records: int
     dead_records: int
     shards: int
+    others: int
 
 
 def resolve(job: PlanJob, runtime: Runtime, *, dry_run: bool) -> tuple[Request, tuple[Range, ...], pa.Table | None]:
@@ -165,7 +167,7 @@ def take_sample(request: Request, selection: Selection, archive: Archive, manife
     cpu_s: list[float] = []
     object_bytes = 0
     read: list[ArchiveObject] = []
-    for planned, body, stored_bytes in _beginnings(archive, chosen, rules):
+    for planned, body, stored_bytes in _beginnings(Reader(archive, manifest.objects), chosen, rules):
         object_bytes += stored_bytes
         started = runtime.cpu_clock()
         columns.add(decode_object(body, key=planned.key, arrival_us=planned.arrival_in(request.keys), rules=rules))
@@ -184,6 +186,7 @@ def take_sample(request: Request, selection: Selection, archive: Archive, manife
         decode_s=median(cpu_s) * len(read) if read else 0.0,
         records=total(staged.counts, "records"),
         dead_records=total(staged.counts, "dead_records"),
+        others=total(staged.counts, "outside.series"),
         shards=len(staged.arrivals.shards["shard"].unique()),
     )
 
@@ -200,23 +203,23 @@ def _series(staged: GroupSlices) -> tuple[dict[str, int], dict[str, int]]:
     return series, weights
 
 
-def _beginnings(archive: Archive, chosen: Sequence[ArchiveObject], rules: DecodeRules) -> Iterator[tuple[ArchiveObject, bytes, int]]:
+def _beginnings(reader: Reader, chosen: Sequence[ArchiveObject], rules: DecodeRules) -> Iterator[tuple[ArchiveObject, bytes, int]]:
     """The objects with as much of them as is decoded, and how many stored bytes that is. Those that can't be had are left to the run."""
     for planned in chosen:
         with suppress(ObjectUnreadable):
-            yield (planned, *_beginning(archive, planned, rules))
+            yield (planned, *_beginning(reader, planned, rules))
 
 
-def _beginning(archive: Archive, planned: ArchiveObject, rules: DecodeRules) -> tuple[bytes, int]:
+def _beginning(reader: Reader, planned: ArchiveObject, rules: DecodeRules) -> tuple[bytes, int]:
     """An object's first SAMPLE_BYTES, of those that are longer inflated and without the record that was cut; all of it if nothing can be read of a part."""
-    body = archive.read(planned, first_bytes=SAMPLE_BYTES)
+    body = reader.read(planned, first_bytes=SAMPLE_BYTES)
     if planned.size_bytes <= SAMPLE_BYTES:
         return body, len(body)
     unpacked = unpack(body, UnpackLimits(max_bytes=rules.max_object_bytes, max_expansion=rules.max_expansion))
     records = whole_records(unpacked.data)
     is_one_envelope = len(records) == len(unpacked.data) and seems_envelope(records, 0)
     if unpacked.container in WHOLE_ONLY or is_one_envelope:
-        return archive.read(planned), planned.size_bytes
+        return reader.read(planned), planned.size_bytes
     return records, len(body)
 
 
@@ -241,6 +244,7 @@ def _estimate(sample: Sample, manifest: Manifest, workers: int, work_dir: Path) 
         sampled_records=sample.records,
         sampled_dead_records=sample.dead_records,
         sampled_shards=sample.shards,
+        sampled_others=sample.others,
     )
 
 
@@ -265,14 +269,19 @@ def _check_room(plan: Plan, work_dir: Path) -> None:
 
 
 def _shards(plan: Plan, sample: Sample, store: RollupStore) -> dict[str, dict[str, int]]:
-    """What the store has, or else SERIES_PER_SHARD gauges, a day each, or what weighs as much."""
+    """What the store has, or else as many as the sample's series need by their weight, each as many times as a window has days."""
     return {
         metric_type: {
-            window: store.shard_count(metric_type, window) or max(1, -(-sample.weights.get(metric_type, 0) * plan.window_days // SERIES_PER_SHARD))
+            window: store.shard_count(metric_type, window) or _shard_count(sample.weights.get(metric_type, 0) * plan.window_days)
             for window in plan.touched_windows()
         }
         for metric_type in plan.request.metric_types
     }
+
+
+def _shard_count(series: int) -> int:
+    """With at most SERIES_PER_SHARD series each. An even number, if not one: the next type waits for this one's last unit, and workers are mostly even."""
+    return 1 if series <= SERIES_PER_SHARD else 2 * -(-series // (2 * SERIES_PER_SHARD))
 
 
 def _generation(store: RollupStore, runtime: Runtime, *, dry_run: bool) -> int:

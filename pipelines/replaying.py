@@ -2,31 +2,40 @@
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence, Set as AbstractSet
 from contextlib import suppress
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
 from configs.jobs import BackfillJob
 from pipelines.runtime import Runtime
 from transforms.archive import Archive
+from transforms.archive.reading import Reader
 from transforms.core.errors import ObjectUnreadable, RefusedError, UsageError
-from transforms.core.granularity import HOUR_S, Range
+from transforms.core.granularity import HOUR_S, MINUTE_S, Range
+from transforms.core.keys import KeyLayout
 from transforms.core.manifest import ArchiveObject, Manifest
-from transforms.core.model import DeadLetter
+from transforms.core.model import POINT_KINDS, DeadLetter, DecodedObject, Points
 from transforms.core.plan import Plan, Request
+from transforms.core.selection import Reach
+from transforms.core.series import ACCUMULATING
 from transforms.core.time import format_period, unite
+from transforms.decode.causes import OF_CONTAINERS
 from transforms.decode.objects import decode_object, rules_of
 from transforms.steps.completion import dead_letters
 from transforms.steps.ledger import Ledger
 
+_ACCUMULATING: Final = [POINT_KINDS.index(one) for one in ACCUMULATING]
+
 
 def narrowed(job: BackfillJob, runtime: Runtime) -> BackfillJob:
-    """The job with the hours that the dead letters' points lie in for its periods.
+    """The job with the hours that the dead letters' points touch for its periods.
 
-    The dead letters are decoded by the job's rules, and each hour with a point of theirs is computed again from the whole archive, as far as it belongs to
-    the periods of the run that kept them: so the store ends as if that run had read them in the first place. Raises UsageError if the run has none, and
+    The dead letters, or their objects if these were changed since, are decoded by the job's rules. Each hour with a point of theirs is computed again from the
+    whole archive, as far as it belongs to the periods of the run that kept them, and so are those of the minutes after it, within the lead-in, whose increase
+    or difference is to that point. So the store ends as if that run had read them in the first place. Raises UsageError if the run has no dead letters, and
     RefusedError if no point of them lies in its periods: then there is nothing to be gained.
     """
     ledger = runtime.ledger(job.work_dir, job.dead_letters)
@@ -39,12 +48,13 @@ def narrowed(job: BackfillJob, runtime: Runtime) -> BackfillJob:
         msg = f"the run {plan.run_id!r} has no dead letters: there is nothing to replay"
         raise UsageError(msg)
     request = job.request(membership_digest="", dry_run=False)
-    bodies = _bodies(letters, ledger.manifest(plan), runtime.archive(job.archive, request.keys))
-    periods = _within(unite(hour for one, body in bodies for hour in _hours(one, body, request)), plan.periods)
+    points = _points(letters, ledger.manifest(plan), runtime.archive(job.archive, request.keys), request)
+    periods = _within(unite(hours for one in points for hours in _touched(one, request.reach)), plan.periods)
     if not periods:
         msg = (
             f"of the {len(letters)} dead letters of run {plan.run_id!r} none gives a point in {', '.join(map(format_period, plan.periods))}: "
-            f"see `rollups status {plan.run_id} --dead-letters`, and change what they need (another version, --default-org, --max-object-bytes)"
+            f"see `rollups status {plan.run_id} --dead-letters`, and change what they need "
+            "(another version, --default-org, --flat, --max-object-bytes, --read-firehose-errors, or the objects put back whole)"
         )
         raise RefusedError(msg)
     return replace(job, period=tuple(map(format_period, periods)))
@@ -62,19 +72,44 @@ def _letters(ledger: Ledger, plan: Plan) -> Iterator[DeadLetter]:
             yield letter._replace(raw=base64.b64decode(letter.raw))
 
 
-def _bodies(letters: Iterable[DeadLetter], manifest: Manifest, archive: Archive) -> Iterator[tuple[ArchiveObject, bytes]]:
-    """What each dead letter kept, and of which object; where that is nothing (the object was too large, or could not be had), the object itself."""
-    planned = {one.key: one for one in manifest.objects}
-    for letter in letters:
+def _points(letters: Sequence[DeadLetter], manifest: Manifest, archive: Archive, request: Request) -> Iterator[Points]:
+    """The points of what each dead letter kept. Where that can't be enough, those of the object as it is now: it was changed since, or its container is broken.
+
+    Such an object that is as it was and still gives the same dead letters has no points that the run did not have.
+    """
+    before = {one.key: one for one in manifest.objects}
+    now = _listed({one.object for one in letters}, archive, request.keys)
+    whole: dict[ArchiveObject, set[DeadLetter]] = {}
+    for one in letters:
+        there = now.get(one.object)
+        if there and (there != before[one.object] or not one.raw or one.cause in OF_CONTAINERS):
+            whole.setdefault(there, set()).add(one)
+        elif one.raw:
+            yield _decoded(before[one.object], one.raw, request).points
+    reader = Reader(archive, manifest.objects)
+    for there, kept in whole.items():
         with suppress(ObjectUnreadable):
-            yield planned[letter.object], letter.raw or archive.read(planned[letter.object])
+            decoded = _decoded(there, reader.read(there), request)
+            if there != before[there.key] or not kept <= {*decoded.dead_letters}:
+                yield decoded.points
 
 
-def _hours(of: ArchiveObject, body: bytes, request: Request) -> Iterable[Range]:
-    """The hours that the points of a dead letter lie in."""
-    points = decode_object(body, key=of.key, arrival_us=of.arrival_in(request.keys), rules=rules_of(request)).points
-    hours: list[int] = np.unique(points.time_s // HOUR_S * HOUR_S).tolist()
-    return [(hour, hour + HOUR_S) for hour in hours]
+def _listed(keys: AbstractSet[str], archive: Archive, layout: KeyLayout) -> dict[str, ArchiveObject]:
+    """The objects of these keys as they are now, if they are; no folder is listed that has none of them."""
+    folders = unite(span for key in keys if (span := layout.folders_times(key)))
+    return {one.key: one for one in archive.objects(folders) if one.key in keys}
+
+
+def _decoded(of: ArchiveObject, body: bytes, request: Request) -> DecodedObject:
+    return decode_object(body, key=of.key, arrival_us=of.arrival_in(request.keys), rules=rules_of(request))
+
+
+def _touched(points: Points, reach: Reach) -> list[Range]:
+    """Hours that the points change: those of their minutes and, where values accumulate, of the minutes whose predecessor they may be."""
+    first_s = points.time_s // MINUTE_S * MINUTE_S
+    last_s = first_s if points.kind is None else first_s + np.isin(points.kind, _ACCUMULATING) * (reach.lead_in_s // MINUTE_S * MINUTE_S)
+    hours = np.unique(np.stack([first_s, last_s]) // HOUR_S * HOUR_S, axis=1)
+    return [(from_s, to_s + HOUR_S) for from_s, to_s in hours.T.tolist()]
 
 
 def _within(ranges: Iterable[Range], periods: Iterable[Range]) -> tuple[Range, ...]:

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from pipelines.coverage import coverage_lines, read_coverage_data
 from pipelines.outcome import human_duration, human_number, table
-from pipelines.plan import edge_texts
+from pipelines.plan import edge_texts, unmatched_warnings
 from pipelines.runtime import Runtime
 from pipelines.verification import differs, verification, verification_lines
 from transforms.core.accounts import STORED, Account, BucketChange, UnitRecord, account
@@ -104,6 +104,7 @@ def _report(plan: Plan, ledger: Ledger, sums: Account, done: list[UnitRecord]) -
         "object_bytes": plan.object_bytes,
         "untimed_objects": plan.untimed_objects,
         "min_coverage": plan.request.min_coverage,
+        "warnings": unmatched_warnings(plan, "read", total(counts, "staged"), total(counts, "outside.series")),
         "left_rule": left_text(plan.left),
         "retries": {term.removeprefix("retries."): total(counts, term) for term in sorted(counts) if term.startswith("retries.")},
         "records": {"read": total(counts, "records"), "decoded": total(counts, "decoded_records"), "dead_letters": total(counts, "dead_records")},
@@ -266,6 +267,7 @@ def _notes(report: dict[str, Any]) -> Iterator[str]:
             yield f"{what}: {human_number(report[key])}"
     if report["untimed_objects"]:
         yield f"warning   {human_number(report['untimed_objects'])} objects show no time in their key and were read in any case"
+    yield from (f"warning   {one}" for one in report.get("warnings", ()))
 
 
 def _lateness_lines(lateness: dict[str, Any]) -> Iterator[str]:
@@ -287,7 +289,8 @@ def _unread_lines(report: dict[str, Any]) -> Iterator[str]:
     if len(objects) > SHOWN_UNREADABLE:
         yield f"          and more: {report['dead_letters']['file']} lists every object that was not read, with its cause"
     if objects:
-        yield "          when these objects can be read, run the same again under another run id; --max-dead-letters accepts that they are missing"
+        again = f"`rollups backfill --dead-letters {report['run_id']}` restores what they hold, or the same again under another run id"
+        yield f"          when these objects can be read, {again}; --max-dead-letters accepts that they are missing"
 
 
 def _dropped(report: dict[str, Any]) -> Counter[str]:

@@ -16,7 +16,7 @@ from transforms.core.errors import IncompleteError, UsageError
 from transforms.core.plan import Plan
 from transforms.core.time import format_time
 from transforms.core.transfer import StorePlan, command_of
-from transforms.steps.completion import dead_letters, records
+from transforms.steps.completion import dead_letters, records, undelivered, undelivered_text
 from transforms.steps.ledger import Ledger
 
 WATCH_EVERY_S: Final = 2.0
@@ -41,7 +41,13 @@ def run(job: StatusJob, runtime: Runtime) -> Outcome:
         told = transfer_report_text(report) if isinstance(plan, StorePlan) else report_text(report)
         text = told + ("\nundone    its buckets were brought back to what they were before" if ledger.is_undone() else "")
         return Outcome(exit_code=0, data={"run_id": plan.run_id, "state": state_of(ledger), "report": report}, text=text)
-    data = {"run_id": plan.run_id, "state": state_of(ledger), "planned": format_time(plan.created_s), **now.to_data()}
+    data = {
+        "run_id": plan.run_id,
+        "state": state_of(ledger),
+        "planned": format_time(plan.created_s),
+        **now.to_data(),
+        "write_dead_letters": undelivered(ledger),
+    }
     return Outcome(exit_code=IncompleteError.exit_code, data=data, text=_text(data, now, runtime.resume_command(job.work_dir, job.run_id, command_of(plan))))
 
 
@@ -52,7 +58,8 @@ def _text(data: dict[str, Any], now: Snapshot, go_on: str) -> str:
     if data["state"] == "running" and now.eta_s is not None:
         head += f", {human_number(now.points_per_s)} points/s, ETA {human_duration(now.eta_s)}"
     closing = "" if data["state"] == "running" else f"\ngo on with  {go_on}"
-    return f"{head}\n\n{table(('', 'done', 'planned'), rows)}\n{closing}"
+    letters = f"\nundelivered {undelivered_text(data['write_dead_letters'])}" if data["write_dead_letters"] else ""
+    return f"{head}\n\n{table(('', 'done', 'planned'), rows)}\n{letters}{closing}"
 
 
 def _recheck(ledger: Ledger, plan: Plan, runtime: Runtime) -> Outcome:

@@ -18,7 +18,8 @@ from transforms.core.model import ROLLUP_SCHEMA, Floats
 from transforms.core.packed import pack
 from transforms.core.units import Unit
 from transforms.stores.dynamodb_items import FEW_ITEMS
-from transforms.stores.dynamodb_layout import Series, absent_image, cut, item_name, series_of, series_text
+from transforms.stores.dynamodb_keys import item_name, series_text
+from transforms.stores.dynamodb_layout import Series, absent_image, cut, series_of
 
 WEEK_S = 7 * 86_400
 WINDOW_S = 1_761_782_400  # 2025-10-30, where a window begins

@@ -98,15 +98,20 @@ def recorded(upstream: str) -> Iterator[Recorder]:
         def handle_request(self) -> None:
             operation, name = operation_of(self.command, self.path)
             recorder.requests.append((operation, name, dict(self.headers)))
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             if fault := recorder.passing.pop(name, recorder.faults.get(name)):
                 self.answer(fault[0], [("Content-Type", "application/xml")], error_xml(fault[1]))
                 return
             connection = http.client.HTTPConnection(host, timeout=30)
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             connection.request(self.command, self.path, body, dict(self.headers))
             answer = connection.getresponse()
             self.answer(answer.status, answer.getheaders(), answer.read())
             connection.close()
+
+        def handle_expect_100(self) -> bool:
+            goes_on = super().handle_expect_100()
+            self.wfile.flush()  # or the client waits a second for it
+            return goes_on
 
         def answer(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
             self.send_response(status)

@@ -7,7 +7,7 @@ import pytest
 
 from transforms.archive import open_archive
 from transforms.archive.local import LocalArchive
-from transforms.core.errors import ObjectChanged, UsageError
+from transforms.core.errors import ObjectUnreadable, UsageError
 from transforms.core.manifest import ArchiveObject
 
 
@@ -82,12 +82,9 @@ def test_an_object_of_the_same_size_but_another_time_has_changed(tmp_path: Path)
     archive = LocalArchive(str(tmp_path))
     (planned,) = archive.objects()
     os.utime(path, ns=(0, 1_000_000_001))
-    with pytest.raises(ObjectChanged) as caught:
+    with pytest.raises(ObjectUnreadable) as caught:
         archive.read(planned)
-    assert (
-        str(caught.value)
-        == "the archive object 'one' changed since it was planned (1-1000000000 then, 1-1000000001 now, as bytes-modification time): plan a new run"
-    )
+    assert str(caught.value) == "reading the archive object 'one': object changed (1-1000000000 when planned, 1-1000000001 now, as bytes-modification time)"
 
 
 def test_an_object_that_changes_while_it_is_read_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +100,7 @@ def test_an_object_that_changes_while_it_is_read_is_found(tmp_path: Path, monkey
         return result
 
     monkeypatch.setattr("transforms.archive.local.os.fstat", grow_after_the_first_look)
-    with pytest.raises(ObjectChanged, match="changed since it was planned"):
+    with pytest.raises(ObjectUnreadable, match="object changed"):
         archive.read(planned)
 
 

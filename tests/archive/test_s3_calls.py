@@ -10,10 +10,10 @@ import pytest
 
 from tests.archive import s3_servers
 from transforms.archive.s3 import S3Archive
-from transforms.archive.s3_location import S3Location
 from transforms.calls.aws import RENEWAL_CHECK_S, RENEWAL_WAIT_S, Waiting
+from transforms.calls.s3_folder import S3Location
 from transforms.core.backoff import Backoff
-from transforms.core.errors import CredentialsExpired, ObjectChanged, ObjectUnreadable, ServiceUnavailable, UsageError
+from transforms.core.errors import CredentialsExpired, ObjectUndelivered, ObjectUnreadable, ServiceUnavailable, UsageError
 from transforms.core.manifest import ArchiveObject
 
 BODY = bytes(range(256)) * 40
@@ -152,6 +152,36 @@ def test_after_so_many_attempts_the_archive_is_unavailable(server: Server, alway
 
 
 @pytest.mark.parametrize(
+    ("always", "detail"),
+    [
+        (fault(500, "InternalError"), "InternalError: said by a test"),
+        (body(sent=10), "truncated body: "),
+        (body(x_amz_checksum_crc32=WRONG_CRC), "checksum: "),
+        (reset, "connection: "),
+    ],
+)
+def test_what_may_be_the_fault_of_one_object_is_told_apart(server: Server, always: Answer, detail: str) -> None:
+    with pytest.raises(ObjectUndelivered, match=r"'2025/11/01/00/a b': 2 attempts, the last one ended with") as caught:
+        server.archive(always, attempts=2).read(PLANNED)
+    assert caught.value.detail.startswith(detail)
+
+
+@pytest.mark.parametrize("always", [fault(503, "SlowDown"), fault(503, "ServiceUnavailable"), fault(429, "TooManyRequests"), fault(400, "ThrottlingException")])
+def test_what_a_service_says_of_itself_is_no_objects_fault(server: Server, always: Answer) -> None:
+    with pytest.raises(ServiceUnavailable) as caught:
+        server.archive(always, attempts=2).read(PLANNED)
+    assert type(caught.value) is ServiceUnavailable
+
+
+def test_that_nobody_listens_is_no_objects_fault(server: Server) -> None:
+    with s3_servers.http_server(BaseHTTPRequestHandler) as server.url:
+        archive = server.archive(body(), attempts=2)
+    with pytest.raises(ServiceUnavailable, match="2 attempts, the last one ended with connection") as caught:
+        archive.read(PLANNED)
+    assert type(caught.value) is ServiceUnavailable
+
+
+@pytest.mark.parametrize(
     ("status", "code", "cause"),
     [
         (404, "NoSuchKey", "object missing"),
@@ -171,9 +201,9 @@ def test_an_object_that_can_not_be_had_is_told_with_its_cause(server: Server, st
 
 @pytest.mark.parametrize("answer", [fault(412, "PreconditionFailed"), body(ETag='"of another"')])
 def test_an_object_that_changed_is_told(server: Server, answer: Answer) -> None:
-    with pytest.raises(ObjectChanged, match=r"'2025/11/01/00/a b' changed since it was planned"):
+    with pytest.raises(ObjectUnreadable, match=r"reading the archive object '2025/11/01/00/a b': object changed \(its ETag") as caught:
         server.archive(answer).read(PLANNED)
-    assert len(server.requests) == 1
+    assert (len(server.requests), caught.value.cause, caught.value.retryable) == (1, "object changed", False)
 
 
 @pytest.mark.parametrize(("status", "code"), [(403, "InvalidAccessKeyId"), (403, "SignatureDoesNotMatch"), (404, "NoSuchBucket")])
@@ -218,6 +248,36 @@ def test_expired_credentials_pause_until_they_are_renewed(server: Server, monkey
     (line,) = server.said
     assert line.startswith(f"reading the archive object '2025/11/01/00/a b': {code}. Paused: renew the credentials")
     assert archive.retried() == {code: 2}
+
+
+def test_a_token_that_never_worked_is_wrong_usage(server: Server) -> None:
+    archive = server.archive(fault(400, "InvalidToken"))
+    with pytest.raises(UsageError, match=r"reading the archive object .*: InvalidToken: said by a test; .* AWS_SESSION_TOKEN"):
+        archive.read(PLANNED)
+    assert (len(server.requests), server.slept_s, server.said) == (1, [], [])
+
+
+def test_a_token_that_worked_is_waited_for(server: Server) -> None:
+    archive = server.archive(body(), fault(400, "InvalidToken"), body())
+    assert [archive.read(PLANNED), archive.read(PLANNED)] == [BODY, BODY]
+    assert (server.slept_s, archive.retried()) == ([RENEWAL_CHECK_S], {"InvalidToken": 1})
+
+
+def test_retries_that_take_long_are_told_while_they_go_on(server: Server) -> None:
+    archive = server.archive(fault(500, "InternalError"), attempts=10)
+    for _ in range(2):
+        with pytest.raises(ServiceUnavailable):
+            archive.read(PLANNED)
+    assert len(server.slept_s) == 18
+    first = server.said[0]
+    assert first.startswith("reading the archive object '2025/11/01/00/a b': 3 attempts of 10 ended with InternalError (An error occurred")
+    assert first.endswith("said by a test); trying again")
+    assert [line.split(": ")[1].split(" of ")[0] for line in server.said] == ["3 attempts", "9 attempts", "8 attempts"]
+
+
+def test_a_call_that_goes_well_soon_is_not_worth_a_line(server: Server) -> None:
+    archive = server.archive(fault(500, "InternalError"), fault(500, "InternalError"), body())
+    assert (archive.read(PLANNED), server.said) == (BODY, [])
 
 
 def test_credentials_that_nobody_renews_end_the_attempt_after_a_while(server: Server) -> None:

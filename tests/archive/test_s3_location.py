@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from transforms.archive import open_archive
-from transforms.archive.s3_location import S3Location, s3_location
+from transforms.archive.s3_location import s3_location
+from transforms.calls.s3_folder import S3Location
 from transforms.core.errors import UsageError
 
 

@@ -10,7 +10,7 @@ from configs.option import defaults
 from pipelines.cli import COMMANDS, Command
 
 FOLDER = Path(__file__).parents[2] / "configs"
-KEY = re.compile(r'^(?P<example># )?"?(?P<key>[a-z_]+)"?:(?: |$)', re.MULTILINE)
+KEY = re.compile(r'^(?P<example># )?"?(?P<key>[a-z][a-z0-9_]+)"?:(?: |$)', re.MULTILINE)
 
 
 @pytest.fixture(params=COMMANDS, ids=lambda command: command.name)

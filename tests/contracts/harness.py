@@ -65,9 +65,11 @@ def read(store: RollupStore, unit: Unit = UNIT, granularity: str = "1m") -> dict
     return versions(store.read_unit(unit, granularity))
 
 
-def every_granularity(place: Place, generation: int | None, value: float = 1.0, entities: tuple[str, ...] = ("h1", "h2")) -> dict[str, pa.Table]:
-    """Two buckets of each entity in each granularity of the place."""
-    widths = {name: WIDTH_S[name] for name in place.granularities}
+def every_granularity(
+    place: Place | tuple[str, ...], generation: int | None, value: float = 1.0, entities: tuple[str, ...] = ("h1", "h2")
+) -> dict[str, pa.Table]:
+    """Two buckets of each entity in each granularity of the place, or in these."""
+    widths = {name: WIDTH_S[name] for name in (place if isinstance(place, tuple) else place.granularities)}
     return {name: table(row(entity, number * width, 1, value, generation) for entity in entities for number in (0, 1)) for name, width in widths.items()}
 
 

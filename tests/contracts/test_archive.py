@@ -15,7 +15,7 @@ from pipelines.listing import list_archive
 from pipelines.runtime import Runtime
 from tests.archive import s3_servers
 from transforms.archive import Archive, open_archive
-from transforms.core.errors import OBJECT_MISSING, IncompleteError, ObjectChanged, ObjectUnreadable, UsageError
+from transforms.core.errors import OBJECT_CHANGED, OBJECT_MISSING, IncompleteError, ObjectUnreadable, UsageError
 from transforms.core.keys import FIREHOSE
 from transforms.core.manifest import ArchiveObject, Manifest
 
@@ -209,8 +209,9 @@ def test_an_object_that_was_replaced_is_not_read_as_the_planned_one(harness: Arc
     harness.put("a", body)
     (now,) = listed(archive)
     assert now.etag != planned.etag
-    with pytest.raises(ObjectChanged, match=r"'a'|/a'"):
+    with pytest.raises(ObjectUnreadable, match=r"reading the archive object 'a': object changed") as caught:
         archive.read(planned)
+    assert caught.value.cause == OBJECT_CHANGED
     assert archive.read(now) == body
 
 

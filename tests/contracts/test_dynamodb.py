@@ -6,7 +6,7 @@ import pytest
 
 from tests.archive.s3_servers import aws_environment
 from tests.contracts.harness import NewPlace
-from tests.contracts.test_store import BEHAVIOURS, CAUGHT, UnconditionalStore
+from tests.contracts.test_store import BEHAVIOURS, CAUGHT, Unconditional
 from tests.stores.dynamodb_servers import ministack, moto, places
 from transforms.stores.dynamodb import DynamoStore
 
@@ -14,8 +14,8 @@ LONG = {"an_undo_killed_at_any_call_is_repeated_to_the_same_bytes", "an_upsert_k
 """Many processes and copies of tables."""
 
 
-class UnconditionalDynamo(DynamoStore):
-    upsert = UnconditionalStore.upsert
+class UnconditionalDynamo(Unconditional, DynamoStore):
+    pass
 
 
 def behaviours(*, slow: bool) -> list[object]:

@@ -9,7 +9,8 @@ from valkey import Valkey
 from valkey.cluster import ValkeyCluster
 
 from transforms.calls.valkey import Server, ValkeyCalls
-from transforms.core.item_keys import DEFAULT_TEMPLATE, ItemKeys
+from transforms.core.item_keys import ItemKeys
+from transforms.core.store_settings import DEFAULT_TEMPLATE
 from transforms.stores.files import Failpoint, no_failpoint
 from transforms.stores.valkey import ValkeyStore, ValkeyTier
 

@@ -43,10 +43,11 @@ def rows_of(arrivals: Arrivals) -> list[tuple[object, ...]]:
 @_settings
 @given(_parts, st.randoms(use_true_random=False))
 def test_any_order_and_grouping_is_the_same(parts: list[tuple[list[Origin], dict[int, int]]], chance: random.Random) -> None:
-    values = [Arrivals(hours, {}, of_origins(origins)) for origins, hours in parts]
+    values = [Arrivals(hours, {}, of_origins(origins), frozenset(map(str, hours))) for origins, hours in parts]
     at_once = united(values)
     assert rows_of(at_once) == expected([one for origins, _ in parts for one in origins])
     assert at_once.records == {hour: number for hour in (0, 3600) if (number := sum(hours.get(hour, 0) for _, hours in parts))}
+    assert at_once.undecoded == {str(hour) for _, hours in parts for hour in hours}
     while len(values) > 1:
         one, other = (values.pop(chance.randrange(len(values))) for _ in range(2))
         values.append(united([one, other]))

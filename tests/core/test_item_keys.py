@@ -5,7 +5,8 @@ from hypothesis import given, strategies as st
 
 from transforms.core.errors import RefusedError, UsageError
 from transforms.core.hash_slots import slot_of_key
-from transforms.core.item_keys import DEFAULT_TEMPLATE, ItemKeys, Series, beside, check_item_template, check_span
+from transforms.core.item_keys import ItemKeys, Series, beside, check_item_template, check_span
+from transforms.core.store_settings import DEFAULT_TEMPLATE
 
 CPU = Series("acme", "h1", "cpu", "{}")
 START_S = 1_761_955_200

@@ -109,6 +109,17 @@ def test_a_refusal_halves_the_rate_once_a_while_and_it_recovers_slowly() -> None
     assert pause() == pytest.approx(1 / (100 * PACED_SHARE * LEAST_SHARE), rel=0.05)
 
 
+def test_after_a_pause_calls_go_on_at_their_rate() -> None:
+    paced, time = pacer(10)
+    paced.take()
+    paced.pause(30.0)
+    moments = []
+    for _ in range(3):
+        paced.take()
+        moments.append(time.now - 1000.0)
+    assert moments == pytest.approx([30.0, 30.0 + 1 / 9.5, 30.0 + 2 / 9.5])
+
+
 def test_threads_share_one_rate() -> None:
     lock, time = threading.Lock(), Time()
     waits: list[float] = []

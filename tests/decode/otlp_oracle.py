@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+import sys
 from collections import Counter
 from typing import Any, NamedTuple
 
@@ -126,16 +127,19 @@ def _value(which: str, point: Any) -> Any:
     return {"count": point.count, **measures, "bounds": bounds, "bucket_counts": counts}
 
 
+def _bound(index: int, scale: int) -> float:
+    """2^(index * 2^-scale) in float64; what is beyond the largest float is that."""
+    exponent = index if index == 0 or scale == 0 else index / 2**scale if 0 < scale < 1100 else 0 if scale > 0 else index * 2 ** min(1100, -scale)
+    return 0.0 if exponent < -1100 else sys.float_info.max if exponent >= 1024 else 2.0**exponent
+
+
 def _written_out(point: Any) -> tuple[list[float], list[int]]:
     """Every bucket as (low, high, count), sorted, with empty ones between."""
     buckets: list[tuple[float, float, int]] = []
-    try:
-        for index, count in enumerate(point.positive.bucket_counts, point.positive.offset):
-            buckets.append((2.0 ** (index / 2.0**point.scale), 2.0 ** ((index + 1) / 2.0**point.scale), count))
-        for index, count in enumerate(point.negative.bucket_counts, point.negative.offset):
-            buckets.append((-(2.0 ** ((index + 1) / 2.0**point.scale)), -(2.0 ** (index / 2.0**point.scale)), count))
-    except (OverflowError, ZeroDivisionError):
-        raise Broken("broken point: value") from None
+    for index, count in enumerate(point.positive.bucket_counts, point.positive.offset):
+        buckets.append((_bound(index, point.scale), _bound(index + 1, point.scale), count))
+    for index, count in enumerate(point.negative.bucket_counts, point.negative.offset):
+        buckets.append((-_bound(index + 1, point.scale), -_bound(index, point.scale), count))
     if point.zero_count:
         threshold = point.zero_threshold
         buckets.append((-threshold if threshold else -5e-324, abs(threshold) if threshold == 0 else threshold, point.zero_count))

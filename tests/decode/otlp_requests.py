@@ -96,7 +96,7 @@ def _exponential_points(draw: st.DrawFn) -> Any:
         **draw(_common()),
         **draw(_measures()),
         count=_rarely(draw, st.sampled_from([7, 2**63]), count),
-        scale=_rarely(draw, st.sampled_from([20, -10, 1000, -1000, 2**31 - 1, -(2**31)]), draw(st.integers(-2, 4))),
+        scale=_rarely(draw, st.sampled_from([20, -9, -10, -11, 1000, -1000, 2**31 - 1, -(2**31)]), draw(st.integers(-2, 4))),
         zero_count=zero,
         zero_threshold=_rarely(draw, st.sampled_from([1.0, -1.0, -0.0, 8.0, float("nan"), float("inf")]), draw(st.sampled_from([0.0, 1e-6]))),
         positive=sides[0],

@@ -51,7 +51,29 @@ def test_records_without_an_envelope_arrived_when_their_object_did() -> None:
     assert by_hour(gzip.compress(A + B)[:-9]) == ({-1: 3}, {-1: 1})
     assert by_hour(b"") == ({}, {})
     assert arrivals(A).shards == NO_SHARDS
-    assert unreadable_object(ObjectUnreadable("k", "object missing", ""), ARRIVAL_US).arrivals == Arrivals({HOUR: 1}, {HOUR: 1})
+    assert unreadable_object(ObjectUnreadable("k", "object missing", ""), ARRIVAL_US).arrivals == Arrivals({HOUR: 1}, {HOUR: 1}, undecoded=frozenset(["k"]))
+
+
+@pytest.mark.parametrize(
+    ("body", "is_undecoded"),
+    [
+        (b"", False),
+        (b"{}", False),
+        (A, False),
+        (A + b"x\n", True),
+        (host("a") + b"x\n", False),
+        (b"\x00\xff\n\x80", True),
+        (b'{}\n{"type":"host"}', True),
+        (host("a", metrics=[5]), True),
+        (host("a", metrics=[{"name": "n", "time": T, "value": None}]) + b"\nx", False),
+        (gzip.compress(A, mtime=0)[:12], True),
+        (as_lines(lambda_record(b"hello")), True),
+        (as_lines(error_record(host("a"))), False),
+        (as_lines(error_record(host("a"))) + b"\nx", True),
+    ],
+)
+def test_an_object_of_which_no_point_could_be_decoded_is_told(body: bytes, is_undecoded: bool) -> None:
+    assert arrivals(body).undecoded == (frozenset(["k"]) if is_undecoded else frozenset())
 
 
 CASES: dict[str, tuple[list[object], dict[int, int], dict[int, int]]] = {

@@ -81,6 +81,9 @@ NATIVE = {
     "fractional times": typed('{"name":"a","time":1762000000.9,"value":1}'),
     "numeric strings": typed('{"name":"a","time":"1762000000","value":"12.5"}', '{"name":"a","time":1762000000,"value":"NaN"}'),
     "received at a numeric string": typed(POINT, head='"type":"host","hostId":"h","receivedAt":"1762000000.25"'),
+    "received at milliseconds and microseconds": "".join(
+        typed(POINT, head=f'"type":"host","hostId":"h","receivedAt":{time}') for time in ("1762000000123", "1762000000.5", "1762000000123456")
+    ),
     "beyond float64": typed('{"name":"a","time":1762000000,"value":1e400}', '{"name":"a","time":1762000000,"value":-1e400}'),
     "huge integers": typed('{"name":"a","time":1762000000,"value":123456789012345678901234567890}'),
     "unknown text": typed('{"name":"a","memo":"x","time":1762000000,"value":1}', head='"type":"host","hostId":"h","memo":"a, b: \\"c\\" {[","":""'),
@@ -175,6 +178,7 @@ def test_numbers_are_the_nearest_floats() -> None:
 def test_arrivals_are_rounded_the_same() -> None:
     rng = random.Random(7)
     times = [f"{rng.uniform(946684800, 4133980800):.{rng.randrange(10)}f}" for _ in range(3000)]
+    times += [f"{rng.uniform(946684800, 4133980800) * scale:.{rng.randrange(6)}f}" for scale in (1000, 1_000_000) for _ in range(1000)]
     text = "\n".join(typed(head=f'"type":"host","hostId":"h","receivedAt":{time}') for time in times)
     assert require_same(text.encode())
 

@@ -20,9 +20,10 @@ from scripts.encoders.envelopes import (
 )
 from tests.decode.odd_records import A, B, C
 from tests.decode.readings import ARRIVAL_US, RULES, Reading, arrivals, hosts, strictly, whole
+from transforms.core.arrivals import hour_of
 from transforms.core.model import DecodeTally
 from transforms.decode import objects, payloads
-from transforms.decode.causes import BAD_ARRIVAL, BAD_DATA, BAD_JSON, BAD_RECORD, ERROR_OUTPUT, TOO_MANY, TRUNCATED, UNSUPPORTED_PAYLOAD
+from transforms.decode.causes import BAD_ARRIVAL, BAD_DATA, BAD_JSON, BAD_RECORD, ERROR_OUTPUT, TOO_MANY, TRANSFORM_FAILED, TRUNCATED, UNSUPPORTED_PAYLOAD
 from transforms.decode.objects import DecodeRules, decode_object
 
 _settings = settings(max_examples=300, deadline=None, derandomize=True, database=None)
@@ -158,6 +159,52 @@ def test_error_output_is_read_only_if_asked_for() -> None:
     found = whole(data, DecodeRules(org="default", read_error_output=True))
     assert (hosts(found), arrivals(found)) == ("abc", [1_511_386_516_784_000, 1_511_386_516_785_000, 1_511_386_516_784_000])
     assert found.tally == DecodeTally(records=3, decoded_records=3, points={"host": 3}, error_output=3)
+
+
+def _transformed(result: object, body: bytes, **fields: object) -> dict[str, object]:
+    return {"recordId": "49", "result": result, "data": encoded(body)} | fields
+
+
+def test_what_a_transform_could_not_process_is_read_only_if_asked_for() -> None:
+    data = as_lines({"records": [_transformed("Ok", host("a")), _transformed("ProcessingFailed", host("b")), _transformed("ok?", host("c"))]})
+    raw = json.dumps(_transformed("ProcessingFailed", host("b"))).encode()
+    found = whole(data)
+    assert (hosts(found), found.dead) == ("ac", [(data.index(raw), TRANSFORM_FAILED, raw)])
+    assert found.tally == DecodeTally(records=3, decoded_records=2, dead_records=1, points={"host": 2}, error_output=1)
+    found = whole(data, DecodeRules(org="default", read_error_output=True))
+    assert (hosts(found), found.dead, found.tally.error_output) == ("abc", [], 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "records", "points", "dropped"),
+    [
+        (host("z"), 1, {"host": 3}, {"dropped by the transform": {"host": 1}}),
+        (host("x", metrics=[{"name": "a", "time": 1_762_000_000, "value": None}]), 1, {"host": 3}, {"null": {"host": 1}}),
+        (host("y", metrics=[{"name": "a", "time": 1_762_000_000, "value": 1}, 5]), 1, {"host": 3}, {"dropped by the transform": {"host": 1}}),
+        (gzip.compress(host("z") * 2), 2, {"host": 4}, {"dropped by the transform": {"host": 2}}),
+        (b"garbage", 1, {"host": 2}, {}),
+        (b"", 0, {"host": 2}, {}),
+    ],
+)
+def test_points_that_a_transform_dropped_are_counted_and_nothing_of_them_is_dead(
+    body: bytes, records: int, points: dict[str, int], dropped: dict[str, dict[str, int]]
+) -> None:
+    found = whole(as_lines({"records": [_transformed("Ok", host("a")), _transformed("Dropped", body), _transformed("Ok", host("b"))]}))
+    assert (hosts(found), found.dead) == ("ab", [])
+    assert found.tally == DecodeTally(records=2 + records, decoded_records=2 + records, points=points, dropped=dropped)
+
+
+def test_what_a_transform_dropped_needs_no_data() -> None:
+    for data in (None, "*", 5):
+        found = whole(as_lines(_transformed("Dropped", b"") | {"data": data}, _transformed("Ok", host("a"))))
+        assert found.tally == DecodeTally(records=1, decoded_records=1, points={"host": 1})
+
+
+def test_what_a_transform_dropped_arrived_in_its_own_hour() -> None:
+    arrived_ms = 1_762_009_000_000
+    records = [_transformed("Dropped", host("a"), approximateArrivalTimestamp=arrived_ms), _transformed("Ok", host("b"))]
+    decoded = decode_object(as_lines(*records), key="k", arrival_us=ARRIVAL_US, rules=RULES)
+    assert decoded.arrivals.records == {hour_of(arrived_ms * 1000): 1, hour_of(ARRIVAL_US): 1}
 
 
 def test_a_truncated_object_keeps_the_envelopes_before() -> None:

@@ -37,6 +37,7 @@ def require_equal(data: Sequence[bytes]) -> int:
     sure = [place for place, is_one in enumerate(doubtful.tolist()) if not is_one]
     alone = otlp_strict.read([every[one] for one in sure], sure, "key")
     assert plain_part(columns) == plain_part(alone)
+    assert [letter.detail for letter in columns.decoded.dead_letters] == [letter.detail for letter in alone.decoded.dead_letters]
     return len(every) - len(sure)
 
 
@@ -164,3 +165,33 @@ def test_large_records_are_read_one_by_one(monkeypatch: pytest.MonkeyPatch) -> N
     whole = plain_part(otlp.read(messages(EXPORTS[:3]), "key"))
     monkeypatch.setattr(otlp, "_LARGE_BYTES", 1000)
     assert plain_part(otlp.read(messages(EXPORTS[:3]), "key")) == whole
+
+
+def _broken(field: int, point: bytes, name: bytes = b"queue", temporality: bytes = b"") -> bytes:
+    """A request of one point, in the member of the oneof with this number."""
+    metric = part(1, name) + part(field, part(1, point) + temporality)
+    resource = part(1, part(1, part(1, b"service.name") + part(2, part(1, b"shop"))))
+    return part(1, resource + part(2, part(1, part(1, b"app")) + part(2, metric)))
+
+
+_TIMED = fixed(3, NOW_NS)
+_OF = "entity 'shop', name 'queue', labels {\"scope.name\":\"app\"}"
+
+
+@pytest.mark.parametrize(
+    ("request_", "detail"),
+    [
+        (_broken(5, fixed(3, 5)), f"time 5 is not a time in nanoseconds between the years 2000 and 2100; {_OF}"),
+        (_broken(5, b""), f"no time; {_OF}"),
+        (_broken(7, _TIMED), f"aggregation temporality 0 is neither delta (1) nor cumulative (2); {_OF}"),
+        (_broken(5, _TIMED, b""), "no name; entity 'shop', name '', labels {\"scope.name\":\"app\"}"),
+        (_broken(5, _TIMED, b"\xff"), 'the name is not UTF-8; entity \'shop\', labels {"scope.name":"app"}'),
+        (_broken(5, _TIMED + part(7, part(1, b"a")) * 2), "the key 'a' is there twice; entity 'shop', name 'queue'"),
+        (_broken(9, _TIMED + fixed(4, 5) + part(6, bytes(8)), temporality=b"\x10\x01"), f"a histogram of 0 bounds: 1 buckets with 0 of 5 observations; {_OF}"),
+        (_broken(11, _TIMED + part(6, fixed(1, 0x4000000000000000))), f"quantiles [2.0] are not all between 0 and 1; {_OF}"),
+    ],
+)
+def test_broken_points_say_what_is_wrong_and_of_which_series(request_: bytes, detail: str) -> None:
+    every = messages([request_])
+    for decoded in (otlp_strict.read(every, [0], "key").decoded, otlp_columns.read(every, "key", LabelReader())[0].decoded, otlp.read(every, "key").decoded):
+        assert [letter.detail for letter in decoded.dead_letters] == [detail]

@@ -151,3 +151,16 @@ def test_only_the_request_that_is_odd_is_read_one_by_one(monkeypatch: pytest.Mon
 def test_unknown_fields_nested_deep(depth: int) -> None:
     deep = b'{"resourceMetrics":[],"x":' + b"[" * depth + b"]" * depth + b"}"
     require_same(b"\n".join([lines(EXPORTS[:1]), deep]))
+
+
+def test_broken_points_say_of_which_series_they_are() -> None:
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]}
+    points = [{"timeUnixNano": "5"}, {"timeUnixNano": "1762000000000000000", "asInt": "x"}, 5]
+    metric = {"name": "queue", "gauge": {"dataPoints": [point if point == 5 else {**point, "attributes": []} for point in points]}}
+    body = json.dumps({"resourceMetrics": [{"resource": resource, "scopeMetrics": [{"metrics": [metric]}]}]}).encode()
+    letters = decode_object(body, key="k", arrival_us=ARRIVAL_US, rules=DecodeRules()).dead_letters
+    assert [letter.detail for letter in letters] == [
+        "time 5 is not a time in nanoseconds between the years 2000 and 2100; entity 'shop', name 'queue', labels {}",
+        "asInt 'x' is not an integer of at least -9223372036854775808; entity 'shop', name 'queue', labels {}",
+        "a data point is not an object; entity 'shop', name 'queue', labels {}",
+    ]

@@ -278,6 +278,22 @@ def test_a_plan_does_not_turn_a_dry_run_into_a_real_one(world: World) -> None:
     assert world.stored() == {}
 
 
+def test_the_id_of_a_run_alone_stands_for_its_plan(world: World, home: Path) -> None:
+    """As `--plan` does: dead letters of a run that is done are accepted without its archive, store and period being named again."""
+    world.put(key(NOON_S + 2), b"}\n")
+    assert world.backfill("--run-id", "r1", "--granularities", "5m").code == 3
+    named = "--run-id", "r1", "--work-dir", str(world.work)
+    assert call(["backfill", *named, "--yes", "--json"]).code == 3
+    (home / "c.yaml").write_text(f"run_id: r1\nwork_dir: {world.work}\n")
+    accepted = call(["backfill", "--config", str(home / "c.yaml"), "--max-dead-letters", "1", "--json"])
+    assert (accepted.code, document(accepted)["run_id"], list(document(accepted)["computed"])) == (0, "r1", ["5m"])
+    assert "--store is missing" in refused(["backfill", *named, "--archive", f"file://{world.archive}"])
+    assert "--archive is missing" in refused(["backfill", *named, "--dry-run"])
+    assert "--archive is missing" in refused(["backfill", "--run-id", "r2", "--work-dir", str(world.work)])
+    assert "the run id '../x' is not of letters" in refused(["backfill", "--run-id", "../x"])
+    assert "--archive is missing" in refused(["plan", *named])
+
+
 def test_a_plan_may_be_executed_with_other_workers_and_its_own_run_id(world: World) -> None:
     assert world.plan("--run-id", "r1").code == 0
     assert world.execute("r1", "--workers", "1", "--run-id", "r1", "--max-dead-letters", "1").code == 0

@@ -138,7 +138,7 @@ def test_both_open_the_same_partition(world: World, forge: Forge, gate: Gate) ->
     waiting.to_the_end()
     assert (first.wait().code, second.wait().code) == (0, 0)
     plans = [json.loads((world.run_dir(run_id) / "plan.json").read_text())["shards"] for run_id in "ab"]
-    assert plans == [{"host": {"2025-11-01": 3}}] * 2
+    assert plans == [{"host": {"2025-11-01": 4}}] * 2
     assert len(world.rows("1m")) == 6
     assert {row["generation"] for row in world.all_rows()} == {max(world.generation(run_id) for run_id in "ab")}
 

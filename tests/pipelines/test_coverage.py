@@ -1,5 +1,6 @@
 """Plan and report name the hours that look incomplete, and no others."""
 
+import random
 import shutil
 from pathlib import Path
 
@@ -60,6 +61,49 @@ def test_records_that_can_not_be_decoded_count_for_the_hour_of_their_object(tmp_
     assert [(one["hour"], one["records"], one["dead_records"], one["share"]) for one in report["coverage"]["incomplete"]] == [
         ("2025-11-01T12:00:00Z", 5, 1, 0.8)
     ]
+
+
+def half_of_the_objects_are_noise(world: World) -> None:
+    """An hour of 12 objects of 60 records; six are overwritten with 500 bytes that are nothing, with newlines between them."""
+    chance = random.Random(4)
+    for minute in range(0, 60, 5):
+        postings = [gauge("cpu", {60 * minute + 60 * (place % 5): 1.0}, host=f"h{place // 5}", at=60 * minute + 299) + b"\n" for place in range(60)]
+        world.put(key(NOON_S + 60 * minute), *([chance.randbytes(500)] if minute % 10 else postings))
+
+
+def test_objects_of_which_nothing_decodes_are_unreadable(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    half_of_the_objects_are_noise(world)
+    (hour,) = world.backfill("--max-dead-letters", "99", now_s=NOW_S).data["coverage"]["incomplete"]
+    assert (hour["objects"], hour["unreadable"], hour["share"]) == (12, 6, 0.5)
+    assert 0 < hour["dead_records"] < 36
+
+
+def test_objects_of_which_nothing_decodes_count_for_the_guard(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    half_of_the_objects_are_noise(world)
+    result = world.backfill("--max-dead-letters", "99", "--min-coverage", "0.9", now_s=NOW_S)
+    assert (result.code, world.all_rows()) == (5, [])
+    assert {name: tally["refused"] for name, tally in result.data["buckets"]["host"].items()} == {"1m": 360, "5m": 72, "1h": 12}
+    assert world.backfill("--max-dead-letters", "99", "--min-coverage", "0.5", now_s=NOW_S).code == 0
+
+
+def test_an_object_of_which_one_point_decodes_is_read(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    for minute in range(0, 60, 15):
+        world.put(key(NOON_S + 60 * minute), gauge("cpu", [1.0], at=60 * minute), *([b'\n{"type":"host"}'] * 3 if minute == 30 else []))
+    (hour,) = world.backfill("--max-dead-letters", "9", now_s=NOW_S).data["coverage"]["incomplete"]
+    assert (hour["unreadable"], hour["share"]) == (0, 0.5714)
+
+
+def test_what_firehose_could_not_deliver_does_not_make_its_object_unreadable(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    for minute in range(0, 60, 15):
+        world.put(key(NOON_S + 60 * minute), gauge("cpu", [1.0], at=60 * minute))
+    refused = b'{"attemptsMade":4,"arrivalTimestamp":1762000100000,"errorCode":"Lambda.Failed","rawData":"eA=="}'
+    world.put("errors/" + key(NOON_S + 60), refused)
+    (hour,) = world.backfill("--max-dead-letters", "9", now_s=NOW_S).data["coverage"]["incomplete"]
+    assert (hour["objects"], hour["unreadable"], hour["share"]) == (5, 0, 0.8)
 
 
 def test_keys_without_times_say_nothing(tmp_path: Path) -> None:

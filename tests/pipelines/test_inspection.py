@@ -16,7 +16,7 @@ from tests.decode.test_kpl import aggregate
 from tests.pipelines.test_cli import refused
 from tests.pipelines.worlds import Result, call, gauge, key, service_gauge
 from transforms.archive.local import LocalArchive
-from transforms.core.errors import ObjectChanged
+from transforms.core.errors import ACCESS_DENIED, ObjectUnreadable
 from transforms.core.manifest import ArchiveObject
 from transforms.core.model import DeadLetter
 from transforms.core.survey import Survey
@@ -313,14 +313,14 @@ def test_an_object_that_cannot_be_had_does_not_keep_the_others_back(archive: Pat
 
     def denying(self: LocalArchive, planned: ArchiveObject, *more: Any) -> bytes:
         if planned.key == ONE:
-            raise ObjectChanged(f"reading {planned.key}: Permission denied")
+            raise ObjectUnreadable(planned.key, ACCESS_DENIED)
         return read(self, planned, *more)
 
     monkeypatch.setattr(LocalArchive, "read", denying)
     found = data(archive)
-    assert found["unreadable"] == {ONE: f"reading {ONE}: Permission denied"}
+    assert found["unreadable"] == {ONE: f"reading the archive object {ONE!r}: access denied"}
     assert (found["objects"], found["sampled"]) == (2, [key(NOON_S + 3600, "b")])
-    assert f"unreadable  {ONE}: reading {ONE}: Permission denied" in inspect(archive).out.splitlines()
+    assert f"unreadable  {ONE}: reading the archive object {ONE!r}: access denied" in inspect(archive).out.splitlines()
 
 
 # --- nothing there ----------------------------------------------------------------------------------------------------

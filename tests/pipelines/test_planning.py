@@ -217,10 +217,15 @@ def test_a_generation_is_new_even_within_one_millisecond_or_if_the_clock_goes_ba
 # --- units ------------------------------------------------------------------------------------------------------------
 
 
-def test_shards_are_of_at_most_600_series_or_those_that_the_store_has(world: World) -> None:
-    metrics = [(f"metric.{number}", NOON_S, 1.0) for number in range(1_201)]
+@pytest.mark.parametrize(("series", "shards"), [(1, 1), (600, 1), (601, 2), (1_200, 2), (1_201, 4), (2_400, 4), (2_401, 6)])
+def test_shards_are_one_or_an_even_number_of_at_most_600_series(world: World, series: int, shards: int) -> None:
+    metrics = [(f"metric.{number}", NOON_S, 1.0) for number in range(series)]
     world.put(key(NOON_S), host_record("h1", NOON_S + 1, metrics, roles=[]))
-    assert plan(world, types="host,role,service")["units"] == {"host": 3, "role": 1, "service": 1}
+    assert plan(world, types="host,role,service")["units"] == {"host": shards, "role": 1, "service": 1}
+
+
+def test_shards_are_those_that_the_store_has(world: World) -> None:
+    world.put(key(NOON_S), gauge("cpu", [1.0]))
     open_store(f"parquet://{world.store}").open_partition("host", "2025-11-01", 5)
     assert plan(world, types="host,role,service")["units"] == {"host": 5, "role": 1, "service": 1}
 
@@ -229,7 +234,7 @@ def test_shards_are_of_600_series_days_where_windows_are_longer(world: World, mo
     monkeypatch.setattr(ParquetFolder, "traits", property(lambda _self: Traits(windows=Windows(7))))
     metrics = [(f"metric.{number}", NOON_S, 1.0) for number in range(172)]
     world.put(key(NOON_S), host_record("h1", NOON_S + 1, metrics, roles=[]))
-    assert plan(world)["units"] == {"host": 3}  # 1204 series-days in the week from 30 October
+    assert plan(world)["units"] == {"host": 4}  # 1204 series-days in the week from 30 October
 
 
 def test_every_day_of_the_period_has_its_units(world: World) -> None:
@@ -309,16 +314,15 @@ def test_roles_of_the_membership_count_in_the_estimate(world: World) -> None:
 # --- executing it later -----------------------------------------------------------------------------------------------
 
 
-def test_an_object_that_changed_since_it_was_planned_ends_the_run_incomplete(world: World) -> None:
+def test_an_object_that_changed_since_it_was_planned_is_listed(world: World) -> None:
     changed = world.archive / world.put(key(NOON_S), gauge("cpu", [1.0]))
     os.utime(changed, ns=(0, 5))
     plan(world, "--run-id", "r1")
     os.utime(changed, ns=(0, 6))
     result = world.execute("r1")
     size = changed.stat().st_size
-    assert refused(result, 3) == (
-        f"the archive object '{key(NOON_S)}' changed since it was planned ({size}-5 then, {size}-6 now, as bytes-modification time): plan a new run"
-    )
+    detail = f"{size}-5 when planned, {size}-6 now, as bytes-modification time"
+    assert (result.code, result.data["unreadable_objects"]) == (3, [{"object": key(NOON_S), "cause": "object changed", "detail": detail}])
     assert "attempt 1" not in result.err, "trying again would find the same"
     assert world.stored() == {}
 

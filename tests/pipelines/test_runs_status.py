@@ -170,6 +170,7 @@ def test_status_counts_what_is_staged_and_written_per_type(work: Path) -> None:
         "units": {"service": {"recorded": 1, "planned": 1}, "host": {"recorded": 0, "planned": 2}},
         "points_decoded": 1_000,
         "fraction": 0.7333,
+        "write_dead_letters": {},
     }
 
 

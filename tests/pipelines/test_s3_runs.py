@@ -13,6 +13,7 @@ from tests.archive import s3_servers
 from tests.archive.s3_servers import Recorder
 from tests.builders import NOON_S
 from tests.pipelines.worlds import Result, World, call, gauge, key, service_gauge
+from transforms.core.backoff import Backoff
 
 HOUR = 3600
 HOURS = (-30, -28, -27, -26, -25, -13, -12, -1, 0, 1, 2, 3, 11, 12, 23, 24, 25, 29)
@@ -161,14 +162,60 @@ def test_expired_credentials_are_no_dead_letters_and_the_run_goes_on_when_they_a
     assert world.same_bytes()
 
 
-def test_an_object_that_changed_after_the_plan_stops_the_run(world: S3World) -> None:
+def test_an_object_that_changed_after_the_plan_is_listed_and_the_rest_is_done(world: S3World) -> None:
     world.upload()
     assert world.command("plan", "--run-id", "s3").code == 0
     changed = key(NOON_S, "a")
     world.client.put_object(Bucket="archive", Key=f"metrics/{changed}", Body=gauge("cpu", [5.0]))
     result = world.command("backfill", "--plan", "s3", "--max-attempts", "1")
-    assert result.code == 3
-    assert f"the archive object '{changed}' changed since it was planned" in result.err
+    assert (result.code, [(one["object"], one["cause"]) for one in result.data["unreadable_objects"]]) == (3, [(changed, "object changed")])
+    (world.local.archive / changed).unlink()
+    assert world.same_bytes()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two attempts at each call, and no wait between them."""
+    monkeypatch.setattr(Backoff, "delay_s", lambda _, failed, __: 0.0 if failed < 2 else None)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_object_that_is_never_handed_out_is_listed_and_the_rest_is_done(world: S3World) -> None:
+    """Also where it is among the few that a plan samples, and by a run that goes on; a replay reads it when it can be had."""
+    world.upload()
+    broken = [key(NOON_S, "a"), key(NOON_S + 60, "b")]
+    world.recorder.faults = {f"metrics/{one}": (500, "InternalError") for one in broken}
+    assert world.command("plan", "--run-id", "s3").code == 0
+    result = world.command("backfill", "--plan", "s3")
+    assert (result.code, result.data["retries"]["InternalError"]) == (3, 2)
+    listed = [{"object": one, "cause": "object refused", "detail": "InternalError: said by a test"} for one in broken]
+    assert result.data["unreadable_objects"] == listed
+    assert result.data["dead_letters"]["by_cause"] == {"object refused": 2}
+    still = call(["backfill", "--dead-letters", "s3", "--work-dir", str(world.remote.work)])
+    assert (still.code, "none gives a point" in still.err) == (5, True)
+    world.recorder.faults = {}
+    replayed = call(["backfill", "--dead-letters", "s3", "--run-id", "again", "--work-dir", str(world.remote.work), "--json"])
+    assert replayed.code == 0, replayed.err
+    assert world.local.backfill("--run-id", "files", types="host,service").code == 0
+    assert world.local.but_generation("files") == world.remote.stored(generations=dict.fromkeys(map(world.remote.generation, ("s3", "again")), 1))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_service_that_hands_out_nothing_stops_the_run_and_no_object_is_to_blame(world: S3World) -> None:
+    world.upload()
+    assert world.command("plan", "--run-id", "s3").code == 0
+    world.recorder.faults = {
+        f"metrics/{key(NOON_S + hour * HOUR + after, name)}": (500, "InternalError") for hour in HOURS for name, after in (("a", 0), ("b", 60))
+    }
+    result = world.command("backfill", "--plan", "s3", "--max-attempts", "2")
+    assert (result.code, result.out) == (3, "")
+    assert "attempt 1 of 2 ended early" in result.err
+    assert "2 attempts, the last one ended with InternalError" in result.err
+    assert not list((world.remote.run_dir("s3") / "staging").glob("*"))
+    world.recorder.faults = {}
+    again = world.command("backfill", "--plan", "s3")
+    assert (again.code, again.data["dead_letters"]["total"]) == (0, 0)
+    assert world.same_bytes()
 
 
 def test_only_the_beginning_of_large_objects_is_sampled(world: S3World) -> None:

@@ -221,3 +221,42 @@ def test_slots_and_key_may_stand_in_a_file(world: World) -> None:
     config.write_text(f'hash_slots: [0-5460, 10923]\nhash_key: "{HASH_KEY}"\n')
     planned = world.plan("--config", str(config)).data
     assert (planned["hash_slots"], planned["hash_key"]) == ("0-5460,10923", HASH_KEY)
+
+
+# --- what matches nothing is told -------------------------------------------------------------------------------------
+
+GLOB_HINT = "a glob matches all of TYPE/ORG/ENTITY/NAME"
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (("--org", "nope"), "(of org nope)"),
+        (("--series", "host/acme/h1"), f"(series that match host/acme/h1; {GLOB_HINT})"),
+        (("--org", "acme", "--series", "*/é*/cpu"), f"(of org acme, series that match */é*/cpu; {GLOB_HINT})"),
+    ],
+)
+def test_a_selection_that_matches_nothing_is_told_by_plan_and_report(world: World, asked: tuple[str, ...], told: str) -> None:
+    points = 4 * 10 * 3 + 4 * 3 * 3 + 4 * 10 * 3  # of hosts, services and roles
+    sentence = f"of the {points} points {{}} in the computed times none is of a series asked for {told}"
+    plan = world.plan("--run-id", "r", *asked)
+    assert (plan.code, plan.data["warnings"]) == (0, [sentence.format("sampled")])
+    assert run(world, "--run-id", "r", *asked)["warnings"] == [sentence.format("read")]
+    shown = call(["backfill", "--plan", "r", "--work-dir", str(world.work)]).out
+    assert f"\nwarning   {sentence.format('read')}\n" in shown
+    planned = call(["plan", *(word for word in world.asking(*asked) if word != "--json")]).out
+    assert f"\nwarning     {sentence.format('sampled')}\n" in planned
+
+
+def test_a_selection_of_which_a_part_matches_is_no_reason_for_a_warning(world: World) -> None:
+    asked = "--org", "nope", "--org", "acme", "--series", "host/*/h1/cpu", "--series", "host/nobody"
+    assert world.plan("--run-id", "r", *asked).data["warnings"] == []
+    assert run(world, "--run-id", "r", *asked)["warnings"] == []
+    assert world.rows("1m")
+
+
+def test_times_without_any_point_are_not_blamed_on_the_selection(world: World) -> None:
+    asked = "--org", "nope", "--series", "x"
+    assert world.plan("--run-id", "r", *asked, period="2025-11-01T13:00Z/PT1H").data["warnings"] == []
+    assert world.backfill("--run-id", "r", *asked, period="2025-11-01T13:00Z/PT1H").data["warnings"] == []
+    assert run(world, "--run-id", "all")["warnings"] == []

@@ -53,12 +53,12 @@ def test_one_unit_in_a_hundred_is_a_sample(world: World) -> None:
 
 
 def test_a_store_that_loses_a_row_is_found_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    replacing = ParquetFolder._replace
+    replacing = ParquetFolder._written
 
-    def losing(self: ParquetFolder, unit: Any, granularity: str, table: pa.Table, run_id: str) -> None:
-        replacing(self, unit, granularity, table.slice(1) if granularity == "1m" and unit.metric_type == "host" else table, run_id)
+    def losing(self: ParquetFolder, unit: Any, granularity: str, table: pa.Table, run_id: str) -> Callable[[], None]:
+        return replacing(self, unit, granularity, table.slice(1) if granularity == "1m" and unit.metric_type == "host" else table, run_id)
 
-    monkeypatch.setattr(ParquetFolder, "_replace", losing)
+    monkeypatch.setattr(ParquetFolder, "_written", losing)
     result = world.backfill("--run-id", "r1")
     assert result.code == 4
     assert result.data["state"] == "differences found"

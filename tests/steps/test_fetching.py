@@ -25,7 +25,8 @@ class SlowArchive:
         self.begun: list[str] = []
         self._begin = threading.Condition()
 
-    def read(self, planned: ArchiveObject) -> bytes:
+    def read(self, planned: ArchiveObject, first_bytes: int | None = None) -> bytes:
+        assert first_bytes is None
         with self._begin:
             self.begun.append(planned.key)
             self._begin.notify_all()
@@ -39,7 +40,7 @@ class SlowArchive:
 
 def worker(archive: Any, folder: Path) -> Worker:
     made = Worker(str(folder))
-    made.__dict__["_archive"] = archive
+    made.__dict__.update(_archive=archive, _objects=OBJECTS)
     return made
 
 
@@ -71,7 +72,8 @@ def test_what_is_wrong_with_the_archive_ends_the_group(tmp_path: Path) -> None:
 @pytest.mark.parametrize("objects", [[], OBJECTS[:1]])
 def test_one_object_needs_no_threads(tmp_path: Path, objects: list[ArchiveObject]) -> None:
     class Archive(SlowArchive):
-        def read(self, planned: ArchiveObject) -> bytes:
+        def read(self, planned: ArchiveObject, first_bytes: int | None = None) -> bytes:
+            assert first_bytes is None
             assert threading.current_thread() is threading.main_thread()
             return planned.key.encode()
 

@@ -14,10 +14,12 @@ from typing import Any, TypeVar
 import pytest
 
 from transforms.core.errors import IncompleteError
-from transforms.steps.pool import Crew, at_work, end_processes, map_ahead
+from transforms.steps.pool import _PROCESSES, Crew, at_work, begin, end_processes, map_ahead
 from transforms.steps.worker import Worker
 
 R = TypeVar("R")
+
+ROOT = Path(__file__).parents[2]
 
 WAIT_S = 10.0
 """A barrier that is not met by then has failed the test."""
@@ -128,9 +130,9 @@ def test_processes_answer_in_order_and_live_on(processes: Any) -> None:
     assert list(map_ahead(processes, divmod, [(7, 2), (9, 4)], TWO.ahead)) == [(3, 1), (2, 1)]
     first = set(map_ahead(processes, os.getpid, [()] * 20, TWO.ahead))
     with at_work(TWO) as again:
-        assert set(map_ahead(again, os.getpid, [()] * 20, TWO.ahead)) | first <= set(processes._processes)
+        assert set(map_ahead(again, os.getpid, [()] * 20, TWO.ahead)) | first <= set(_PROCESSES.pools[2]._processes)
     assert os.getpid() not in first
-    assert len(processes._processes) == 2
+    assert len(_PROCESSES.pools[2]._processes) == 2
 
 
 def test_an_error_keeps_its_class_and_message_on_the_way(processes: Any, tmp_path: Path) -> None:
@@ -145,6 +147,63 @@ def test_a_killed_process_is_an_error_and_not_a_wait(processes: Any) -> None:
     end_processes()
     with at_work(TWO) as others:
         assert list(map_ahead(others, abs, [(-1,)], TWO.ahead)) == [1]
+
+
+def test_what_was_begun_is_taken_over_once(processes: Any, tmp_path: Path) -> None:
+    """Each time that it is really done, the file has one letter more."""
+    log = tmp_path / "log"
+    shell = f"printf x >>'{log}'"
+    begin(TWO, os.system, [(shell,), ("exit 3",)])
+    assert processes.submit(os.system, shell).result() == 0
+    assert log.read_text() == "x"
+    assert processes.submit(os.system, shell).result() == 0
+    assert log.read_text() == "xx", "asked for twice, begun once"
+    end_processes()
+    assert not _PROCESSES.begun, "forgotten, although nobody asked for it"
+
+
+def test_only_the_same_work_on_the_same_object_is_taken_over(processes: Any, tmp_path: Path) -> None:
+    one, other = Path(tmp_path / "one"), Path(tmp_path / "other")
+    begin(TWO, one.touch, [(0o600, False)])
+    processes.submit(other.touch, 0o600, False).result()
+    processes.submit(Path(str(one)).touch, 0o600, False).result()
+    with pytest.raises(FileExistsError):
+        processes.submit(one.touch, 0o600, False).result()
+    assert other.exists()
+
+
+def test_threads_have_nothing_begun_for_them(tmp_path: Path) -> None:
+    begin(Crew(threads=2), (tmp_path / "file").touch, [()])
+    assert (_PROCESSES.begun, _PROCESSES.pools) == ({}, {})
+
+
+def test_workers_of_one_run_are_equal(tmp_path: Path) -> None:
+    one = Worker(str(tmp_path / "r1"))
+    assert one == Worker(str(tmp_path / "r1"))
+    assert hash(one) == hash(Worker(str(tmp_path / "r1")))
+    assert one != Worker(str(tmp_path / "r2"))
+
+
+START_METHODS = """
+import sys, threading
+from transforms.steps import pool
+print(pool._start_method())
+held = threading.Event()
+other = threading.Thread(target=held.wait)
+other.start()
+print(pool._start_method())
+held.set()
+other.join()
+print(pool._start_method())
+sys.modules["grpc"] = threading
+print(pool._start_method())
+"""
+
+
+def test_processes_are_forked_only_from_a_process_of_one_thread() -> None:
+    told = subprocess.run([sys.executable, "-c", START_METHODS], capture_output=True, text=True, check=True, cwd=ROOT)
+    fork = "fork" if sys.platform == "linux" else "spawn"
+    assert told.stdout.split() == [fork, "spawn", fork, "spawn"]
 
 
 PARENT = """
@@ -162,9 +221,8 @@ if __name__ == "__main__":
 def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
     program = tmp_path / "parent.py"
     program.write_text(PARENT)
-    root = str(Path(__file__).parents[2])
     with subprocess.Popen(
-        [sys.executable, str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": root}
+        [sys.executable, str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
     ) as parent:
         assert parent.stdout is not None
         children = [int(pid) for pid in parent.stdout.readline().split()]

@@ -130,7 +130,7 @@ def test_arrivals_are_read_as_they_were_written_and_stay_small(tmp_path: Path) -
         for shard in range(500)
         for minute in range(60)
     ]
-    arrivals = Arrivals({NOON_S: 30_000}, {NOON_S: 3}, of_origins(origins))
+    arrivals = Arrivals({NOON_S: 30_000}, {NOON_S: 3}, of_origins(origins), frozenset(["b", "a\udce9"]))
     staged = replace(group([], []), arrivals=arrivals)
     path = tmp_path / "f"
     write_staging(path, 0, staged, [])

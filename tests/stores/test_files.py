@@ -20,6 +20,25 @@ def test_a_file_is_replaced_at_the_rename_and_not_before(tmp_path: Path) -> None
     assert sorted(one.name for one in path.parent.iterdir()) == ["file"]
 
 
+def test_a_written_file_is_not_there_until_it_is_placed(tmp_path: Path) -> None:
+    path, seen = tmp_path / "file", []
+    place = Files(seen.append).written(path, lambda temp: temp.write_text("new"), name="x", prepare=lambda: seen.append("prepared"))
+    assert (seen, path.exists()) == (["before x.write", "after x.write"], False)
+    place()
+    assert path.read_text() == "new"
+    assert seen[2:] == ["before x.fsync", "after x.fsync", "prepared", "before x.rename", "after x.rename", "before x.settle", "after x.settle"]
+
+
+def test_a_placing_that_fails_leaves_the_old_file_alone(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    place = Files().written(path, lambda temp: temp.write_text("new"), name="x", prepare=lambda: _raising(errno.EIO)(path, path))
+    with pytest.raises(OSError, match="refused"):
+        place()
+    assert path.read_text() == "old"
+    assert not temporary(path).exists()
+
+
 def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")

@@ -1,5 +1,6 @@
 """The files of the Parquet store: bytes that tell nothing of their history, and readers that know nothing of us."""
 
+import threading
 from pathlib import Path
 
 import duckdb
@@ -9,10 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.contracts.harness import UNIT, put
+from tests.contracts.harness import PATIENCE_S, UNIT, every_granularity, put, put_all
 from tests.core.rollup_tables import DAY_S, row, rows_of, table
 from transforms.core.canonical import canonical
 from transforms.core.errors import UsageError
+from transforms.core.granularity import GRANULARITIES
 from transforms.core.model import EXPORT_COLUMNS, ROLLUP_SCHEMA
 from transforms.core.restoring import with_generation
 from transforms.core.units import Unit
@@ -154,3 +156,31 @@ def test_a_run_id_that_is_no_file_name_is_refused(store: ParquetStore, run_id: s
     with pytest.raises(UsageError, match="run id"):
         put(store, [row()], run_id=run_id)
     assert not list(store.backend.layout.root.rglob("*.parquet"))
+
+
+def test_a_file_goes_to_disk_while_the_next_one_is_written(tmp_path: Path) -> None:
+    """The disk is not ready with the first file before the second one is being written."""
+    writing, seen = threading.Event(), []
+
+    def failpoint(name: str) -> None:
+        if name == "before shard.fsync" and not writing.is_set():
+            assert writing.wait(PATIENCE_S)
+        if name == "before shard.write":
+            seen.append(name)
+            if len(seen) == 2:
+                writing.set()
+
+    store = ParquetStore(tmp_path / "root", failpoint=failpoint)
+    put_all(store, every_granularity(GRANULARITIES, 7), "run")
+    assert len(seen) == 3
+    assert [store.read_unit(UNIT, name).num_rows for name in ("1m", "5m", "1h")] == [4, 4, 4]
+
+
+def test_a_file_that_can_not_be_placed_is_an_error(tmp_path: Path) -> None:
+    def failpoint(name: str) -> None:
+        if name == "before shard.rename":
+            raise OSError(name)
+
+    with pytest.raises(OSError, match=r"before shard\.rename"):
+        put_all(ParquetStore(tmp_path / "root", failpoint=failpoint), every_granularity(GRANULARITIES, 7), "run")
+    assert not list((tmp_path / "root").rglob("*.tmp"))

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from transforms.core.errors import ACCESS_DENIED, OBJECT_MISSING, ObjectChanged, ObjectUnreadable, UsageError
+from transforms.core.errors import ACCESS_DENIED, OBJECT_CHANGED, OBJECT_MISSING, OBJECT_REFUSED, ObjectUnreadable, UsageError
 from transforms.core.granularity import Range
 from transforms.core.manifest import ArchiveObject
 
@@ -54,8 +54,7 @@ class LocalArchive:
         except PermissionError as error:
             raise ObjectUnreadable(planned.key, ACCESS_DENIED) from error
         except OSError as error:
-            msg = f"reading the archive object {path!r}: {error.strerror}"
-            raise ObjectChanged(msg) from error
+            raise ObjectUnreadable(planned.key, OBJECT_REFUSED, str(error.strerror)) from error
         return body
 
     def retried(self) -> Mapping[str, int]:
@@ -79,9 +78,7 @@ def _etag(stat: os.stat_result) -> str:
 
 def _check(planned: ArchiveObject, stat: os.stat_result) -> None:
     if _etag(stat) != planned.etag:
-        versions = f"{planned.etag} then, {_etag(stat)} now, as bytes-modification time"
-        msg = f"the archive object {planned.key!r} changed since it was planned ({versions}): plan a new run"
-        raise ObjectChanged(msg)
+        raise ObjectUnreadable(planned.key, OBJECT_CHANGED, f"{planned.etag} when planned, {_etag(stat)} now, as bytes-modification time")
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:

@@ -23,7 +23,8 @@ class Archive(Protocol):
     def read(self, planned: ArchiveObject, first_bytes: int | None = None) -> bytes:
         """The object's bytes as stored, or the first of them.
 
-        Raises ObjectChanged if it is no longer the one that was planned, ObjectUnreadable if this object can't be had although the archive is there.
+        Raises ObjectUnreadable if this object can't be had although the archive is there, such as one that is no longer the planned one; ObjectUndelivered if
+        it was asked for in vain so often that either this object or the service is broken (`transforms.archive.reading` tells which).
         """
 
     def retried(self) -> Mapping[str, int]:

@@ -7,11 +7,21 @@ from typing import Any, Final, NoReturn
 
 from botocore.exceptions import ClientError, IncompleteReadError
 
-from transforms.archive.s3_client import new_client
 from transforms.archive.s3_listing import Page, PageRequest, walk
-from transforms.archive.s3_location import S3Location
-from transforms.calls.aws import AwsCalls, Waiting, error_code, http_status
-from transforms.core.errors import ACCESS_DENIED, OBJECT_ARCHIVED, OBJECT_MISSING, OBJECT_REFUSED, ObjectChanged, ObjectUnreadable, UsageError
+from transforms.calls.aws import AwsCalls, Waiting, error_code, http_status, is_of_service, retry_reason
+from transforms.calls.s3_client import new_client
+from transforms.calls.s3_folder import S3Location
+from transforms.core.errors import (
+    ACCESS_DENIED,
+    OBJECT_ARCHIVED,
+    OBJECT_CHANGED,
+    OBJECT_MISSING,
+    OBJECT_REFUSED,
+    ObjectUndelivered,
+    ObjectUnreadable,
+    ServiceUnavailable,
+    UsageError,
+)
 from transforms.core.granularity import Range
 from transforms.core.keys import FIREHOSE, KeyLayout
 from transforms.core.manifest import ArchiveObject
@@ -53,6 +63,11 @@ class S3Archive:
             return self._calls.call(f"reading the archive object {planned.key!r}", lambda client: _body(client.get_object(**asked), planned, number))
         except ClientError as error:
             _raise(planned, error)
+        except ServiceUnavailable as error:
+            if not isinstance(last := error.__cause__, Exception) or is_of_service(last):
+                raise
+            detail = _told(last) if isinstance(last, ClientError) else f"{retry_reason(last)}: {last}"
+            raise ObjectUndelivered(str(error), detail) from last
 
     def retried(self) -> Mapping[str, int]:
         """Repeated calls by S3's code or what else went wrong."""
@@ -81,7 +96,7 @@ def _object(listed: Mapping[str, Any], skipped: int) -> ArchiveObject:
 def _body(answer: Mapping[str, Any], planned: ArchiveObject, number: int) -> bytes:
     with closing(answer["Body"]) as stream:
         if (etag := answer.get("ETag", "").strip('"')) != planned.etag:  # a server that knows no If-Match
-            raise ObjectChanged(_changed(planned, f"{planned.etag} then, {etag} now, as ETag"))
+            raise ObjectUnreadable(planned.key, OBJECT_CHANGED, f"its ETag was {planned.etag} when planned, is {etag} now")
         body: bytes = stream.read()
     if len(body) != number:
         raise IncompleteReadError(actual_bytes=len(body), expected_bytes=number)
@@ -92,15 +107,11 @@ def _raise(planned: ArchiveObject, error: ClientError) -> NoReturn:
     """What an answer says of the object or, if it is not the object's fault, of the run."""
     code = error_code(error)
     if http_status(error) == 412:
-        raise ObjectChanged(_changed(planned, f"its ETag is no longer {planned.etag}")) from error
+        raise ObjectUnreadable(planned.key, OBJECT_CHANGED, f"its ETag is no longer {planned.etag}") from error
     if code in _NOT_OF_THE_OBJECT:
         raise UsageError(f"reading the archive object {planned.key!r}: {_told(error)}") from error
     cause = ACCESS_DENIED if code.startswith("KMS.") else _CAUSES.get(code, OBJECT_REFUSED)
     raise ObjectUnreadable(planned.key, cause, _told(error)) from error
-
-
-def _changed(planned: ArchiveObject, how: str) -> str:
-    return f"the archive object {planned.key!r} changed since it was planned ({how}): plan a new run"
 
 
 def _told(error: ClientError) -> str:

@@ -1,30 +1,14 @@
 """What an `s3://` URL names."""
 
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, unquote
 
+from transforms.calls.s3_folder import S3Location, prefix_of
 from transforms.core.errors import UsageError
 
 FORM: Final = "s3://bucket/prefix?endpoint_url=https://…&region=eu-west-1&request_payer=requester"
 
 _QUERY: Final = ("endpoint_url", "region", "request_payer")
-
-
-@dataclass(frozen=True, kw_only=True)
-class S3Location:
-    """A folder of a bucket. `prefix` is empty or ends with a slash; empty texts leave the choice to the AWS configuration of the machine."""
-
-    bucket: str
-    prefix: str = ""
-    endpoint_url: str = ""
-    region: str = ""
-    request_payer: str = ""
-
-    @property
-    def name(self) -> str:
-        """As messages call it."""
-        return f"s3://{self.bucket}/{self.prefix}"
 
 
 def s3_location(parts: SplitResult) -> S3Location:
@@ -40,5 +24,4 @@ def s3_location(parts: SplitResult) -> S3Location:
         raise UsageError(f"request_payer={payer} in the archive URL: the only value there is is requester")
     if "@" in given.get("endpoint_url", ""):
         raise UsageError("the endpoint_url in the archive URL has a user: credentials come from the AWS configuration")
-    folder = unquote(parts.path).removeprefix("/")
-    return S3Location(bucket=parts.netloc, prefix=folder if not folder or folder.endswith("/") else f"{folder}/", **given)
+    return S3Location(bucket=parts.netloc, prefix=prefix_of(unquote(parts.path)), **given)

@@ -14,12 +14,16 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectionError as NotConnected,
+    ConnectTimeoutError,
     CredentialRetrievalError,
+    EndpointConnectionError,
     FlexibleChecksumError,
     HTTPClientError,
     IncompleteReadError,
     LoginError,
+    ProxyConnectionError,
     ResponseStreamingError,
+    SSLError,
     SSOError,
     TokenRetrievalError,
 )
@@ -39,11 +43,16 @@ RENEWAL_CHECK_S: Final = 15.0
 RENEWAL_WAIT_S: Final = 600.0
 """How long calls wait for expired credentials to be renewed, and how often they look."""
 
+SAID_FROM: Final = 3
+SAID_EVERY_S: Final = 20.0
+"""A call that ended so often in vain is told of, and no other for so long."""
+
 _BROKEN: Final[Mapping[tuple[type[BotoCoreError], ...], str]] = {
     (IncompleteReadError, ResponseStreamingError): "truncated body",
     (FlexibleChecksumError,): "checksum",
     (HTTPClientError, NotConnected): "connection",
 }
+_UNREACHED: Final = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError, SSLError)
 _NO_SESSION: Final = (SSOError, TokenRetrievalError, CredentialRetrievalError, LoginError)
 
 _log = logging.getLogger(__name__)
@@ -82,12 +91,14 @@ class AwsCalls:
         self._pid = 0
         self._retried: Counter[str] = Counter()
         self._expired_since: float | None = None
+        self._has_answered = False
+        self._said_at: float | None = None
 
     def call(self, doing: str, use: Callable[[Any], T], gate: Gate | None = None) -> T:
         """What `use` returns, given the client; `doing` says what that is. Every attempt passes the gate.
 
-        Raises ServiceUnavailable after as many attempts as are allowed, CredentialsExpired when nobody renewed the session, UsageError without credentials or
-        with a place that can't be; other answers come out as ClientError.
+        Raises ServiceUnavailable after as many attempts as are allowed, CredentialsExpired when nobody renewed the session, UsageError without credentials,
+        with a token that never worked or with a place that can't be; other answers come out as ClientError.
         """
         failed = 0
         while True:
@@ -98,12 +109,13 @@ class AwsCalls:
                 answer = use(client)
             except (ClientError, BotoCoreError) as error:
                 if is_expired(error):
+                    self._check_once_valid(doing, error)
                     self._await_renewal(client, doing, error)
                     continue
                 failed += 1
                 self._pause(doing, error, failed, gate)
             else:
-                self._expired_since = None
+                self._expired_since, self._has_answered = None, True
                 return answer
 
     def retried(self) -> Mapping[str, int]:
@@ -126,7 +138,24 @@ class AwsCalls:
             raise ServiceUnavailable(f"{doing}: {failed} attempts, the last one ended with {reason} ({error})") from error
         with self._lock:
             self._retried[reason] += 1
+            is_told = self._is_worth_telling(failed)
+        if is_told:
+            self._waiting.say(f"{doing}: {failed} attempts of {self._waiting.backoff.attempts} ended with {reason} ({error}); trying again")
         self._waiting.sleep(delay_s)
+
+    def _is_worth_telling(self, failed: int) -> bool:
+        now = self._waiting.clock()
+        if failed < SAID_FROM or (self._said_at is not None and now - self._said_at < SAID_EVERY_S):
+            return False
+        self._said_at = now
+        return True
+
+    def _check_once_valid(self, doing: str, error: ClientError | BotoCoreError) -> None:
+        """Raises UsageError for a token that is none and with which nothing was answered yet: waiting is for one that was good and has ended."""
+        if isinstance(error, ClientError) and error_code(error) == "InvalidToken" and not self._has_answered:
+            told = error.response["Error"].get("Message", "")
+            msg = f"{doing}: InvalidToken: {told}; these credentials never worked: correct AWS_SESSION_TOKEN or the profile, or leave an old token out"
+            raise UsageError(msg) from error
 
     def _await_renewal(self, used: object, doing: str, error: Exception) -> None:
         """One thread waits and makes a client with the credentials that are there then; the others wait for it."""
@@ -174,6 +203,11 @@ def is_throttled(error: Exception) -> bool:
     code = error_code(error)
     is_named = code == "SlowDown" or "Throttl" in code or "ThroughputExceeded" in code or code.endswith("LimitExceeded") or code == "TooManyRequestsException"
     return is_named or (isinstance(error, ClientError) and http_status(error) == 429)
+
+
+def is_of_service(error: Exception) -> bool:
+    """Whether a call failed for what concerns every call: the service was not reached, or said that it gets too much or has a rest (429, 503)."""
+    return isinstance(error, _UNREACHED) or is_throttled(error) or (isinstance(error, ClientError) and http_status(error) == 503)
 
 
 def error_code(error: Exception) -> str:

@@ -42,11 +42,16 @@ _NUMBERS: Final = {"records": np.add, "first_us": np.minimum, "last_us": np.maxi
 
 @dataclass(frozen=True)
 class Arrivals:
-    """Records and dead records by hour of arrival (its start), and rows of SHARD_HOURS for those that tell their shard."""
+    """Records and dead records by hour of arrival (its start), and rows of SHARD_HOURS for those that tell their shard.
+
+    `undecoded` are the keys of objects that hold something of which nothing could be decoded: there are few dead records in them, as nobody knows how many
+    they were.
+    """
 
     records: Mapping[int, int] = field(default_factory=dict)
     dead_records: Mapping[int, int] = field(default_factory=dict)
     shards: pa.Table = field(default_factory=SHARD_HOURS.empty_table)
+    undecoded: frozenset[str] = frozenset()
 
 
 def hour_of(arrival_us: int) -> int:
@@ -72,16 +77,18 @@ def shard_hours(shards: Sequence[str | None], sequences: pa.StringArray, arrival
 
 def united(parts: Iterable[Arrivals]) -> Arrivals:
     """The sum of the parts."""
-    records, dead_records = Counter[int](), Counter[int]()
+    records, dead_records, undecoded = Counter[int](), Counter[int](), set[str]()
     tables: list[pa.Table] = []
     for part in parts:
         records.update(part.records)
         dead_records.update(part.dead_records)
+        undecoded.update(part.undecoded)
         if part.shards.num_rows:
             tables.append(part.shards)
         if sum(one.num_rows for one in tables) > _MANY_ROWS and len(tables) > 1:
             tables = [_summed(pa.concat_tables(tables))]
-    return Arrivals(dict(records), dict(dead_records), _summed(pa.concat_tables(tables)) if len(tables) > 1 else [NO_SHARDS, *tables][-1])
+    shards = _summed(pa.concat_tables(tables)) if len(tables) > 1 else [NO_SHARDS, *tables][-1]
+    return Arrivals(dict(records), dict(dead_records), shards, frozenset(undecoded))
 
 
 def sequence_number(sortable: str | None) -> str | None:

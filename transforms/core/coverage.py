@@ -8,6 +8,7 @@ a quiet moment; both compare the archive with itself:
 
 When the archive is read, an hour's share is the smallest of three: the part of its objects that is there and could be read; of its records that could be
 decoded; of its shards' hours that are there (transforms.core.shard_gaps), where records tell their shard.
+An object of which no point could be decoded could not be read: nobody knows how many records were in it.
 """
 
 from collections import Counter

@@ -4,10 +4,10 @@
     ├── UsageError             wrong arguments or configuration          exit 2
     ├── RefusedError           a guard said no                           exit 5
     ├── IncompleteError        resumable: something is still missing     exit 3
-    │   ├── ObjectChanged      an archive object is not the planned one
     │   ├── ObjectUnreadable   one archive object can't be had           (a dead letter, the rest of the run goes on)
     │   ├── StoreFull          the store has no room for more without losing what is live
     │   ├── ServiceUnavailable an archive or a store did not answer, or not whole, however often it was asked
+    │   │   └── ObjectUndelivered  when it was asked for one archive object: other objects tell whose fault that is
     │   └── CredentialsExpired nobody renewed the session while the run waited
     ├── ConservationError      counts that must be equal differ          exit 1
     └── DecodeError            bytes that can't be read as their format  (a dead letter, never the end of a run)
@@ -45,22 +45,18 @@ class IncompleteError(RollupsError):
     retryable = True
 
 
-class ObjectChanged(IncompleteError):
-    """An archive object differs from what the manifest recorded."""
-
-    retryable = False
-
-
 OBJECT_MISSING: Final = "object missing"
 OBJECT_ARCHIVED: Final = "object archived"
 ACCESS_DENIED: Final = "access denied"
 OBJECT_REFUSED: Final = "object refused"
+OBJECT_CHANGED: Final = "object changed"
 
 
 class ObjectUnreadable(IncompleteError):
     """One archive object can't be had, now or when asked again, while others can: the run notes it as a dead letter and does the rest.
 
-    `cause` is one of OBJECT_MISSING, OBJECT_ARCHIVED, ACCESS_DENIED and OBJECT_REFUSED, `key` the object's in the archive.
+    `cause` is one of OBJECT_MISSING, OBJECT_ARCHIVED, ACCESS_DENIED, OBJECT_REFUSED (by an answer, or in every attempt) and OBJECT_CHANGED (it differs from
+    what the manifest recorded), `key` the object's in the archive.
     """
 
     retryable = False
@@ -84,6 +80,18 @@ class StoreFull(IncompleteError):
 
 class ServiceUnavailable(IncompleteError):
     """An archive or a store did not answer, or not whole, however often it was asked."""
+
+
+class ObjectUndelivered(ServiceUnavailable):
+    """One archive object was not handed out whole in any attempt, for a reason that may be its own; `detail` tells it."""
+
+    def __init__(self, message: str, detail: str = "") -> None:
+        """Keep the reason for a dead letter."""
+        super().__init__(message, detail)
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class CredentialsExpired(IncompleteError):

@@ -15,12 +15,10 @@ from transforms.core.errors import RefusedError, UsageError
 from transforms.core.granularity import DAY_S, MINUTE_S
 from transforms.core.hash_slots import FIELDS, check_template, host_of
 from transforms.core.model import KINDS, METRIC_TYPES
+from transforms.core.store_settings import DEFAULT_TEMPLATE
 
 ITEM_FIELDS: Final = (*FIELDS, "kind", "span")
 """What the template of an item's key may name: beside the parts of a series its kind, and the span's start in seconds since the epoch."""
-
-DEFAULT_TEMPLATE: Final = "metric:{{{type}|{org}|{entity}|{name}|{labels}}}:{kind}:{span}"
-"""Series between a hash tag's braces: all items of a series, and what lies beside them, are in one slot."""
 
 MARK: Final = "#rollups"
 """How what lies beside an item's key ends or goes on; no item's key may hold it."""

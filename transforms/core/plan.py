@@ -87,7 +87,8 @@ class Request:
 class Estimate:
     """What the run is expected to take, from a sample of decoded objects. `sampled_objects` says how many; rates are of this machine.
 
-    The sample had so many records, dead ones among them, of so many shards of a Kinesis stream (none if its records don't tell theirs).
+    The sample had so many records, dead ones among them, of so many shards of a Kinesis stream (none if its records don't tell theirs), and so many points of
+    the computed times that are of series which were not asked for.
     """
 
     sampled_objects: int
@@ -100,6 +101,7 @@ class Estimate:
     sampled_records: int = 0
     sampled_dead_records: int = 0
     sampled_shards: int = 0
+    sampled_others: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

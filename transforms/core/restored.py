@@ -93,13 +93,15 @@ def _changes(missing: Grid, keys: list[Identity], stored: pa.Table, series: Ints
 def read_back(tables: Mapping[str, pa.Table], merged: Mapping[str, Merged], now: Mapping[str, Merged]) -> tuple[int, tuple[BucketChange, ...]]:
     """How many buckets were left in the store when the tables were `merged`, and those that are not there as `now`, merging them once more, would find.
 
-    A bucket that a newer version replaced meanwhile is no difference.
+    A bucket that a newer version replaced meanwhile is no difference, nor is any of a table that `now` lacks: it is stored as it was merged.
     """
     checked, found = 0, []
     for name, table in tables.items():
         was_there = np.isin(merged[name].verdicts, _LEFT_THERE)
+        checked += int(was_there.sum())
+        if name not in now:
+            continue
         lost = np.flatnonzero(was_there & ~np.isin(now[name].verdicts, (Verdict.EQUAL, Verdict.NEWER)))
         met = np.flatnonzero(np.isin(now[name].met, lost))
         found += beside_stored(name, table, now[name], met) + beside_nothing(name, table, now[name], np.setdiff1d(lost, now[name].met))
-        checked += int(was_there.sum())
     return checked, tuple(found)

@@ -1,9 +1,13 @@
-"""What a store is told beside its URL. Every field is an option of the commands that open a store (`configs.store_options`)."""
+"""What a store is told beside its URL. Every field is an option of the commands that open a store (`configs.store_options`).
+
+No NumPy and no Arrow here: the writer function (`stores.lambda_writer`) does without them.
+"""
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Final
 
-from transforms.core.item_keys import DEFAULT_TEMPLATE
+DEFAULT_TEMPLATE: Final = "metric:{{{type}|{org}|{entity}|{name}|{labels}}}:{kind}:{span}"
+"""Of `core.item_keys`. Series between a hash tag's braces: all items of a series, and what lies beside them, are in one slot."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,6 +18,10 @@ class StoreSettings:
     dynamodb_read_units: int = 1000
     dynamodb_ttl: tuple[tuple[str, int], ...] = ()
     dynamodb_write_units: int = 500
+    lambda_concurrency: int = 4
+    lambda_invoke_per_s: int = 20
+    s3_put_per_s: int = 875
+    sqlite_wait_s: int = 60
     valkey_expire_s: int = 25 * 3600
     valkey_key: str = DEFAULT_TEMPLATE
     valkey_ops_per_s: int = 1000

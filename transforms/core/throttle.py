@@ -59,6 +59,11 @@ class Pacer:
         with self._lock:
             self._free_at += units / self._rate(self._clock())
 
+    def pause(self, seconds: float) -> None:
+        """From now on nobody takes anything for so long."""
+        with self._lock:
+            self._free_at = max(self._free_at, self._clock() + seconds)
+
     def refused(self) -> None:
         """Halve the rate, unless that has just been done."""
         with self._lock:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from transforms.core.errors import ACCESS_DENIED, OBJECT_ARCHIVED, OBJECT_MISSING, OBJECT_REFUSED
+from transforms.core.errors import ACCESS_DENIED, OBJECT_ARCHIVED, OBJECT_CHANGED, OBJECT_MISSING, OBJECT_REFUSED
 
 BAD_JSON: Final = "bad JSON"
 TOO_DEEP: Final = "nested too deep"
@@ -19,9 +19,13 @@ UNSUPPORTED_CONTAINER: Final = "unsupported container"
 LOST: Final = (TRUNCATED, CORRUPT, TOO_LARGE, EXPANSION)
 """Causes by which an object is lost from some byte on."""
 
+OF_CONTAINERS: Final = (*LOST, TRAILING, UNSUPPORTED_CONTAINER)
+"""Causes by which the bytes that a dead letter kept mean nothing without the rest of the object."""
+
 UNKNOWN_TYPE: Final = "unknown type"
 UNSUPPORTED_PAYLOAD: Final = "unsupported payload"
 ERROR_OUTPUT: Final = "Firehose error output"
+TRANSFORM_FAILED: Final = "Firehose transform failed"
 BAD_OTLP: Final = "bad OTLP"
 
 _ENVELOPE: Final = "broken envelope: "
@@ -52,14 +56,14 @@ BAD_ENTITY: Final = _POINT + "entity"
 BAD_POINT_ORG: Final = _POINT + "org"
 BAD_POINT_TYPE: Final = _POINT + "type"
 
-UNREADABLE: Final = (OBJECT_MISSING, OBJECT_ARCHIVED, ACCESS_DENIED, OBJECT_REFUSED)
+UNREADABLE: Final = (OBJECT_MISSING, OBJECT_ARCHIVED, ACCESS_DENIED, OBJECT_REFUSED, OBJECT_CHANGED)
 """Of objects that the archive did not hand out. Such a dead letter has no bytes."""
 
 CAUSES: Final = (
     *UNREADABLE,
     BAD_JSON, TOO_DEEP, TOO_LONG, TOO_MANY,
     TRUNCATED, CORRUPT, TRAILING, TOO_LARGE, EXPANSION, UNSUPPORTED_CONTAINER,
-    UNKNOWN_TYPE, BAD_OTLP, UNSUPPORTED_PAYLOAD, ERROR_OUTPUT,
+    UNKNOWN_TYPE, BAD_OTLP, UNSUPPORTED_PAYLOAD, ERROR_OUTPUT, TRANSFORM_FAILED,
     NOT_A_POSTING, BAD_IDENTITY, BAD_ORG, BAD_ROLES, BAD_RECEIVED_AT, BAD_METRICS, BAD_POINTS,
     BAD_RECORD, BAD_DATA, BAD_ARRIVAL, BAD_DIGEST, BAD_AGGREGATE,
     BAD_ELEMENT, BAD_HOST, BAD_NAME, BAD_TIME, BAD_VALUE, BAD_LABELS, BAD_TEMPORALITY,

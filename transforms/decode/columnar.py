@@ -27,7 +27,7 @@ from transforms.decode.joining import in_record_order
 from transforms.decode.labeled import Places
 from transforms.decode.payload import Payload
 from transforms.decode.proof import DOUBT, count_records, record_spans, require_plain_numbers
-from transforms.decode.scalars import EXACT_BELOW, TIME_FROM_S, TIME_TO_S, arrival_us
+from transforms.decode.scalars import EXACT_BELOW, TIME_FROM_S, TIME_TO_S, arrivals_of
 from transforms.decode.strict import IDENTITY, LABELED, Source
 
 _TEXT: Final = pa.string()
@@ -223,12 +223,12 @@ def _typed_postings(batch: pa.RecordBatch, arrivals: Ints, source: Source) -> Po
 
 
 def _arrivals(received: pa.DoubleArray, default: Ints) -> Ints:
-    seconds = _numbers(received)
     is_given = received.is_valid().to_numpy(zero_copy_only=False)
-    given = seconds[is_given]
-    _require(bool(((given >= TIME_FROM_S) & (given < TIME_TO_S)).all()), "a receivedAt is out of range")
+    given = arrivals_of(_numbers(received)[is_given])
+    if given is None:
+        raise DecodeError(DOUBT, "a receivedAt is out of range")
     arrivals = default.copy()
-    arrivals[is_given] = arrival_us(given)
+    arrivals[is_given] = given
     return arrivals
 
 

@@ -15,7 +15,9 @@ data format conversion"), but others write these envelopes, too: an arrival is t
 is a posting, whatever else it has.
 
 An envelope is no record, what is in it is: each becomes a `Payload` or a dead letter. Error output is what Firehose could not deliver, perhaps because it was
-not fit to be: unless asked for, it is a dead letter.
+not fit to be: unless asked for, it is a dead letter. So is what a transform says that it could not process (`result` of "ProcessingFailed"), which Firehose
+does not deliver either. What the transform dropped on purpose ("Dropped") is done with by the vendor's rules: its points count as dropped, and nothing of it is
+a dead letter.
 """
 
 import binascii
@@ -25,15 +27,18 @@ from typing import Final, NamedTuple
 
 from transforms.core.errors import DecodeError
 from transforms.decode.arriving import Origins
-from transforms.decode.causes import BAD_ARRIVAL, BAD_DATA, BAD_RECORD, ERROR_OUTPUT
+from transforms.decode.causes import BAD_ARRIVAL, BAD_DATA, BAD_RECORD, ERROR_OUTPUT, TRANSFORM_FAILED
 from transforms.decode.framing import element_spans
 from transforms.decode.payload import Payload
-from transforms.decode.scalars import Json, arrival_of
+from transforms.decode.scalars import ARRIVAL_WANTED, Json, arrival_of
 from transforms.decode.unpacked import Lost
 
 _LISTS: Final = ("Records", "records")
 _ERROR_MARKS: Final = ({"rawData", "errorCode"}, {"rawData", "lastErrorCode"})
 _MARKS: Final = ({"kinesis"}, {"kinesisRecordMetadata"}, {"recordId", "data"}, {"approximateArrivalTimestamp", "data"}, *_ERROR_MARKS)
+_FAILED, _DROPPED = "ProcessingFailed", "Dropped"
+"""Results of a transform's record that is not delivered; those that are have the result "Ok"."""
+
 _SEEMS: Final = re.compile(
     rb"[\x00-\x20\xef\xbb\xbf]*+\{[\x00-\x20]*+"
     rb'"(?:[Rr]ecords|kinesis|kinesisRecordMetadata|recordId|invocationId|deliveryStreamArn|eventID|eventSource|attemptsMade|errorCode|rawData)"'
@@ -41,10 +46,11 @@ _SEEMS: Final = re.compile(
 
 
 class Opened(NamedTuple):
-    """One record of an envelope; `is_error_output` if Firehose wrote it as what it could not deliver."""
+    """One record of an envelope; `is_error_output` if Firehose did not deliver it, `is_dropped` if its transform dropped it."""
 
     content: Payload | Lost
-    is_error_output: bool
+    is_error_output: bool = False
+    is_dropped: bool = False
 
 
 def seems_envelope(data: bytes, at: int) -> bool:
@@ -67,18 +73,21 @@ def opened(value: dict[str, Json], raw: bytes, offset: int, default_us: int, ori
     name = next((name for name in _LISTS if isinstance(value.get(name), list)), None)
     elements, spans = (value[name], element_spans(raw, name)) if name else ([value], [(0, len(raw))])
     for element, (start, end) in zip(elements if isinstance(elements, list) else [], spans, strict=True):
-        is_error = isinstance(element, dict) and _is_error_output(element)
+        is_output = isinstance(element, dict) and _is_error_output(element)
+        result = element.get("result") if isinstance(element, dict) and "recordId" in element else None
+        is_error, is_dropped = is_output or result == _FAILED, result == _DROPPED
         arrival_us: int | None = None
         try:
-            fields = _fields(element, value.get("sourceKinesisStreamArn"), is_error=is_error)
+            fields = _fields(element, value.get("sourceKinesisStreamArn"), is_error=is_output)
             arrival_us = default_us if fields.arrival is None else arrival_of(fields.arrival)
             payload = _payload(fields, offset + start, arrival_us, is_unread=is_error and not read_error_output)
         except DecodeError as error:
-            yield Opened(Lost(offset + start, error.with_traceback(None), raw[start:end], arrival_us), is_error)
+            lost = Lost(offset + start, error.with_traceback(None), raw[start:end], arrival_us)
+            yield Opened(Payload(b"", offset + start, default_us), is_dropped=True) if is_dropped else Opened(lost, is_error)
             continue
         if fields.arrival is not None:
             origins.add(fields.arn, fields.shard, fields.sequence, payload.arrival_us)
-        yield Opened(payload, is_error)
+        yield Opened(payload, is_error, is_dropped)
 
 
 class _Fields(NamedTuple):
@@ -109,12 +118,14 @@ def _fields(element: Json, arn: Json, *, is_error: bool) -> _Fields:
 
 
 def _payload(fields: _Fields, offset: int, arrival_us: int | None, *, is_unread: bool) -> Payload:
+    if is_unread and fields.name == "data":
+        raise DecodeError(TRANSFORM_FAILED, f"the transform's result is {_FAILED}; read with --read-firehose-errors")
     if is_unread:
         code = fields.data.get("errorCode", fields.data.get("lastErrorCode"))
         raise DecodeError(ERROR_OUTPUT, f"error code {str(code)[:100]}; read with --read-firehose-errors")
     data = _data(fields.data, fields.name)
     if arrival_us is None:
-        raise DecodeError(BAD_ARRIVAL, f"{str(fields.arrival)[:100]} is not a time in seconds, milliseconds or microseconds between the years 2000 and 2100")
+        raise DecodeError(BAD_ARRIVAL, f"{str(fields.arrival)[:100]} is not {ARRIVAL_WANTED}")
     return Payload(data, offset, arrival_us)
 
 

@@ -3,9 +3,13 @@
 Bucket `index` of scale `scale` holds (base^index, base^(index + 1)] with base = 2^(2^-scale)
 (opentelemetry.io/docs/specs/otel/metrics/data-model, ExponentialHistogram). A bound is 2.0 ** (index / 2 ** scale), of which the exponent is exact, so that the
 bounds of a coarser scale are among those of a finer one, bit by bit.
+
+Bounds end where float64 does: what is beyond the largest number is that number, what is too small is 0; so scale -10 has the bucket (1, largest]. Buckets that
+would lie beyond hold no number of float64 and are refused.
 """
 
 import math
+import sys
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -34,9 +38,9 @@ def layout(scale: int, positive: Range, negative: Range, zero_threshold: float |
     """Where the buckets of a histogram go; `zero_threshold` is None if the zero bucket is empty and need not be shown.
 
     The zero bucket is (-threshold, threshold]; for a threshold of 0 it is the smallest interval that ends at 0. Between the groups, below and above them stand
-    empty buckets. Raises DecodeError if the bounds are not finite and strictly increasing.
+    empty buckets. Raises DecodeError if the bounds are not strictly increasing, as of a bucket that holds no number of float64, or the threshold is not finite.
     """
-    below = [-bound for bound in reversed(_bounds(scale, negative))]
+    below = [0.0 - bound for bound in reversed(_bounds(scale, negative))]
     zero = [] if zero_threshold is None else [-zero_threshold or math.nextafter(0.0, -1.0), zero_threshold + 0.0]
     above = _bounds(scale, positive)
     bounds = _continued(below, zero)
@@ -50,10 +54,15 @@ def layout(scale: int, positive: Range, negative: Range, zero_threshold: float |
 def _bounds(scale: int, buckets: Range) -> list[float]:
     """All bounds of consecutive buckets, none for no bucket."""
     first, count = buckets
+    return [_bound(index, scale) for index in range(first, first + count + 1)] if count else []
+
+
+def _bound(index: int, scale: int) -> float:
     try:
-        return [2.0 ** math.ldexp(index, -scale) for index in range(first, first + count + 1)] if count else []
-    except OverflowError as error:
-        raise DecodeError(BAD_VALUE, f"a bucket bound beyond float64: scale {scale}, buckets {buckets}") from error
+        exponent = math.ldexp(index, -scale)
+    except OverflowError:
+        exponent = math.copysign(math.inf, index)
+    return sys.float_info.max if exponent >= sys.float_info.max_exp else 2.0**exponent
 
 
 def _continued(bounds: list[float], more: list[float]) -> list[float]:

@@ -65,6 +65,11 @@ def read_row(row: object, mapping: FlatMapping, default_org: str) -> tuple[tuple
     return (metric_type, org, entity), valued(blank, _value(_found(row, mapping.value)))
 
 
+def has_time(row: dict[str, Any], mapping: FlatMapping) -> bool:
+    """Whether an object has the field with a row's time, without which none is a row."""
+    return _found(row, mapping.time) is not None
+
+
 def time_us_of(units: float, unit: str) -> int | None:
     """Microseconds of a time, None outside the years 2000 to 2100; exact for integers."""
     per_s = UNITS[unit]

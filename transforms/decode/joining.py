@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from transforms.core.arrivals import united
+from transforms.core.arrivals import Arrivals, united
 from transforms.core.errors import DecodeError
 from transforms.core.model import HISTOGRAM, DeadLetter, DecodedObject, DecodeTally, Ints, Points, Postings
 from transforms.decode.causes import DETAIL_CHARS
@@ -31,6 +31,17 @@ def dead_record(key: str, offset: int, problem: DecodeError, raw: bytes) -> Deco
     """A record of the object `key` that could not be processed."""
     letter = DeadLetter(key, offset, problem.cause, problem.detail[:DETAIL_CHARS], raw)
     return replace(NOTHING, tally=DecodeTally(records=1, dead_records=1), dead_letters=(letter,))
+
+
+def as_dropped(part: DecodedObject, reason: str) -> DecodedObject:
+    """The part without its postings, points and dead letters: all of its points are dropped, those that are not for another reason for this one."""
+    tally = part.tally
+    kept = Counter(tally.points)
+    for counts in tally.dropped.values():
+        kept.subtract(counts)
+    dropped = tally.dropped | ({reason: dict(+kept)} if +kept else {})
+    counted = DecodeTally(records=tally.records, decoded_records=tally.records, points=tally.points, dropped=dropped)
+    return replace(NOTHING, tally=counted, arrivals=Arrivals(part.arrivals.records))
 
 
 def joined(parts: Sequence[DecodedObject]) -> DecodedObject:

@@ -14,7 +14,7 @@ from transforms.core.model import DecodedObject, Ints
 from transforms.decode import otlp
 from transforms.decode.collecting import Message
 from transforms.decode.proof import DOUBT, require_shallow
-from transforms.decode.scalars import TIME_FROM_S, TIME_TO_S, arrival_us
+from transforms.decode.scalars import arrivals_of
 from transforms.decode.strict import Source
 
 Places = Callable[[], Sequence[tuple[int, bytes]]]
@@ -69,10 +69,10 @@ def read(text: bytes, arrivals: Ints | None, source: Source, places: Places) -> 
 def _arrivals(received: list[float | None], default: Ints) -> list[int]:
     seconds = np.array(received, np.float64)  # None becomes NaN
     is_given = ~np.isnan(seconds)
-    given = seconds[is_given]
-    if not ((given >= TIME_FROM_S) & (given < TIME_TO_S)).all():
+    given = arrivals_of(seconds[is_given])
+    if given is None:
         raise DecodeError(DOUBT, "a receivedAt is out of range")
     times = default.copy()
-    times[is_given] = arrival_us(given)
+    times[is_given] = given
     listed: list[int] = times.tolist()
     return listed

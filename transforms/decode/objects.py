@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Final
 
 from transforms.core.arrivals import Arrivals, hour_of, in_hour, united
@@ -11,15 +12,17 @@ from transforms.core.model import DeadLetter, DecodedObject, DecodeTally
 from transforms.core.plan import Request
 from transforms.decode import columnar, schemas, strict
 from transforms.decode.arriving import Origins
-from transforms.decode.causes import DETAIL_CHARS, TOO_MANY
+from transforms.decode.causes import DETAIL_CHARS, ERROR_OUTPUT, TOO_MANY
 from transforms.decode.containers import TABLES, unpack
 from transforms.decode.envelopes import is_envelope, opened, seems_envelope
-from transforms.decode.framing import border, frames
-from transforms.decode.joining import NOTHING, dead_record, joined
+from transforms.decode.framing import Frame, border, frames
+from transforms.decode.joining import NOTHING, as_dropped, dead_record, joined
 from transforms.decode.kpl import MAGIC
+from transforms.decode.listing import holds_records, seems_listed, spread
 from transforms.decode.otlp_labels import LabelReader
 from transforms.decode.payload import Payload
 from transforms.decode.payloads import Allowance, PayloadReader
+from transforms.decode.scalars import Json
 from transforms.decode.strict import Source
 from transforms.decode.tables import read_table
 from transforms.decode.unpacked import Lost, Unpacked, UnpackLimits
@@ -27,6 +30,9 @@ from transforms.decode.unpacked import Lost, Unpacked, UnpackLimits
 _LARGE_BYTES: Final = 1 << 20
 _SMALL_BYTES: Final = 1 << 16
 """The columnar path reads stretches of the first size; where one is in doubt, of the second, so that few records need the strict reader."""
+
+_DROPPED: Final = "dropped by the transform"
+"""Why points are dropped that stand in records of which Firehose's transform says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +71,19 @@ def decode_object(body: bytes, *, key: str, arrival_us: int, rules: DecodeRules,
     allowance = Allowance(letters=rules.max_dead_letters, inflated_bytes=rules.max_object_bytes, max_expansion=rules.max_expansion)
     is_table = unpacked.container in TABLES and not unpacked.problem
     parts = read_table(body, unpacked.container, source, allowance, limits) if is_table else _parts(unpacked, source, allowance, rules)
-    return _timed(joined([NOTHING, *parts]), arrival_us)
+    return _timed(joined([NOTHING, *parts]), key, arrival_us)
 
 
-def _timed(decoded: DecodedObject, arrival_us: int) -> DecodedObject:
-    """With the records that were in no envelope in the object's hour."""
+def _timed(decoded: DecodedObject, key: str, arrival_us: int) -> DecodedObject:
+    """With the records that were in no envelope in the object's hour, and the object as undecoded if no point came of it, but dead letters.
+
+    What Firehose could not deliver are records that were read, and left.
+    """
     tally, told = decoded.tally, decoded.arrivals
     records, dead = tally.records - sum(told.records.values()), tally.dead_records - sum(told.dead_records.values())
-    return replace(decoded, arrivals=united([told, in_hour(hour_of(arrival_us), records, dead)]))
+    is_undecoded = not any(tally.points.values()) and any(one.cause != ERROR_OUTPUT for one in decoded.dead_letters)
+    undecoded = Arrivals(undecoded=frozenset([key] if is_undecoded else []))
+    return replace(decoded, arrivals=united([told, in_hour(hour_of(arrival_us), records, dead), undecoded]))
 
 
 def _parts(unpacked: Unpacked, source: Source, allowance: Allowance, rules: DecodeRules) -> Iterator[DecodedObject]:
@@ -95,31 +106,42 @@ def _parts(unpacked: Unpacked, source: Source, allowance: Allowance, rules: Deco
 def unreadable_object(problem: ObjectUnreadable, arrival_us: int) -> DecodedObject:
     """What stands for an object that the archive did not hand out: one record, a dead letter without bytes."""
     letter = DeadLetter(problem.key, 0, problem.cause, problem.detail[:DETAIL_CHARS], b"")
-    return _timed(replace(NOTHING, tally=DecodeTally(records=1, dead_records=1), dead_letters=(letter,)), arrival_us)
+    return _timed(replace(NOTHING, tally=DecodeTally(records=1, dead_records=1), dead_letters=(letter,)), problem.key, arrival_us)
+
+
+def _moved(part: DecodedObject, by: int) -> DecodedObject:
+    """The part of a text that stands at this offset of the object."""
+    return replace(part, dead_letters=tuple(one._replace(offset=one.offset + by) for one in part.dead_letters)) if part.dead_letters else part
 
 
 class _Stretches:
     """Reads a text from front to back, each stretch by the columnar path if it can prove itself, else by the strict reader; envelopes are opened.
 
-    `tail` is where the record begins that is cut off by the end of the container.
+    Arrays of records are read as texts of their own, which are `is_spread`. `tail` is where the record begins that is cut off by the end of the container.
     """
 
-    def __init__(self, unpacked: Unpacked, source: Source, allowance: Allowance, *, read_error_output: bool) -> None:
+    def __init__(self, unpacked: Unpacked, source: Source, allowance: Allowance, *, read_error_output: bool, is_spread: bool = False) -> None:
         self._is_cut = unpacked.is_cut
         self._data = unpacked.data
         self._source = source
         self._allowance = allowance
         self._read_error_output = read_error_output
+        self._is_spread = is_spread
         self._error_output = 0
         self._at = 0
+        self._next: Frame | None = None
         self.tail = len(unpacked.data)
 
     def parts(self) -> Iterator[DecodedObject]:
         """Consecutive stretches."""
         while self._at < len(self._data):
             stop = border(self._data, self._at + self._large_bytes())
-            part = None if seems_envelope(self._data, self._at) else self._columnar(stop)
+            part = None if self._seems_special() else self._columnar(stop)
             yield from [part] if part else self._small_parts(stop)
+
+    def _seems_special(self) -> bool:
+        is_listed = not self._is_spread and not self._source.flat and seems_listed(self._data, self._at)
+        return is_listed or seems_envelope(self._data, self._at)
 
     def _large_bytes(self) -> int:
         return _LARGE_BYTES * columnar.size_factor(self._data, self._at)
@@ -129,6 +151,7 @@ class _Stretches:
         while self._at < until and self._allowance.letters > 0:
             start = self._at
             yield from self._enveloped()
+            yield from self._listed()
             if self._at > start:
                 continue
             stop = border(self._data, self._at + _SMALL_BYTES)
@@ -154,7 +177,10 @@ class _Stretches:
         return part
 
     def _strict(self, stop: int) -> DecodedObject:
-        part = strict.read(self._data, self._at, stop, self._source, is_cut=self._is_cut, max_cost=self._allowance.letters)
+        ends_at = is_envelope if self._is_spread else self._is_special
+        part = strict.read(
+            self._data, self._at, stop, self._source, is_cut=self._is_cut, is_spread=self._is_spread, max_cost=self._allowance.letters, ends_at=ends_at
+        )
         self._at = part.end
         self.tail = self.tail if part.tail is None else part.tail
         self._allowance.letters -= part.cost
@@ -162,24 +188,55 @@ class _Stretches:
 
     def _enveloped(self) -> Iterator[DecodedObject]:
         """What is in the envelopes that stand here one after the other; if there are any, `_at` moves behind them."""
-        origins = Origins()
-        yield from PayloadReader(self._source, self._allowance).parts(self._contents(origins))
+        origins, dropped, self._next = Origins(), list[Payload | Lost](), None
+        yield from PayloadReader(self._source, self._allowance).parts(self._contents(origins, dropped))
+        yield from self._dropped(dropped)
         if self._error_output:
             yield replace(NOTHING, tally=DecodeTally(error_output=self._error_output))
             self._error_output = 0
         if (shards := origins.shards()).num_rows:
             yield replace(NOTHING, arrivals=Arrivals(shards=shards))
 
-    def _contents(self, origins: Origins) -> Iterator[Payload | Lost]:
+    def _is_special(self, value: Json) -> bool:
+        return is_envelope(value) or holds_records(value, self._source.flat)
+
+    def _listed(self) -> Iterator[DecodedObject]:
+        """What is in the arrays of records that stand here one after the other, as many as make a stretch; if there are any, `_at` moves behind them."""
+        start, parts, first = self._at, list[bytes](), self._next
+        self._next = None
+        if self._is_spread or first is None or not holds_records(first.value, self._source.flat):
+            return
+        others = frames(self._data, first.end, min(len(self._data), start + _LARGE_BYTES), self._source.max_record_bytes)
+        for frame in chain((first,), others):
+            if not holds_records(frame.value, self._source.flat):
+                break
+            parts += [self._data[self._at : frame.start], spread(self._data[frame.start : frame.end])]
+            self._at = frame.end
+        text = Unpacked(b"".join(parts))
+        inner = _Stretches(text, self._source, self._allowance, read_error_output=self._read_error_output, is_spread=True)
+        yield from (_moved(part, start) for part in inner.parts())
+
+    def _dropped(self, contents: list[Payload | Lost]) -> Iterator[DecodedObject]:
+        """What a transform dropped: only counted, so that its dead letters cost nothing."""
+        allowance = replace(self._allowance)
+        yield from (as_dropped(part, _DROPPED) for part in PayloadReader(self._source, allowance).parts(contents))
+        self._allowance.inflated_bytes = allowance.inflated_bytes
+
+    def _contents(self, origins: Origins, dropped: list[Payload | Lost]) -> Iterator[Payload | Lost]:
+        """What is in the envelopes; what a transform dropped goes into the list."""
         for frame in frames(self._data, self._at, len(self._data), self._source.max_record_bytes):
             if not isinstance(frame.value, dict) or not is_envelope(frame.value):
+                self._next = frame
                 return
             raw = self._data[frame.start : frame.end]
             arrival_us = self._source.arrival_us
-            for content, is_error in opened(frame.value, raw, frame.start, arrival_us, origins, read_error_output=self._read_error_output):
+            for content, is_error, is_dropped in opened(frame.value, raw, frame.start, arrival_us, origins, read_error_output=self._read_error_output):
                 if self._allowance.letters <= 0:
                     self._at = content.offset
                     return
                 self._error_output += is_error
-                yield content
+                if is_dropped:
+                    dropped.append(content)
+                else:
+                    yield content
             self._at = frame.end

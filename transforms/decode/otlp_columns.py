@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from transforms.core.errors import DecodeError
 from transforms.core.model import Bools, DeadLetter, DecodedObject, DecodeTally, Ints, Postings
-from transforms.decode.causes import BAD_OTLP
+from transforms.decode.causes import BAD_OTLP, DETAIL_CHARS
 from transforms.decode.collecting import MAX_BROKEN_POINTS, Message, Part
 from transforms.decode.otlp_candidates import (
     BROKEN,
@@ -33,8 +34,9 @@ from transforms.decode.otlp_candidates import (
     with_finite_values,
 )  # fmt: skip
 from transforms.decode.otlp_labels import LabelReader
-from transforms.decode.otlp_rules import COUNTER, CUMULATIVE, DELTA, GAUGE, HISTOGRAM
+from transforms.decode.otlp_rules import COUNTER, CUMULATIVE, DELTA, GAUGE, HISTOGRAM, Metric
 from transforms.decode.otlp_spans import Reader
+from transforms.decode.otlp_strict import FORMS, name_of, read_point
 from transforms.decode.otlp_summaries import read_summaries
 from transforms.decode.otlp_values import FORM_OF, NUMBER, SUMMARY, read_values
 from transforms.decode.scalars import EXACT_BELOW, TIME_FROM_S, TIME_TO_S
@@ -141,7 +143,21 @@ class _Batch:
     def _letter(self, point: int, verdict: int) -> DeadLetter:
         start, stop = int(self._levels.points.start[point]), int(self._levels.points.stop[point])
         message = self._messages[int(self._levels.points.record[point])]
-        return DeadLetter(self._key, message.offset, VERDICTS[verdict], "", self._reader.octets.data[start:stop])
+        raw = self._reader.octets.data[start:stop]
+        return DeadLetter(self._key, message.offset, VERDICTS[verdict], self._detail(point, raw)[:DETAIL_CHARS], raw)
+
+    def _detail(self, point: int, raw: bytes) -> str:
+        """What the strict reader says of a broken point."""
+        levels, data = self._levels, int(self._data_of[point])
+        metric = int(levels.data.parent[data])
+        scope = int(levels.metrics.parent[metric])
+        name = name_of(self._reader.octets.data[int(levels.name[0][metric]) : int(levels.name[1][metric])])
+        what = Metric(name=name, form=FORMS[int(levels.form[data])], temporality=int(levels.temporality[data]), is_monotonic=bool(levels.is_monotonic[data]))
+        try:
+            read_point(raw, what, self._labels.contexts[int(self._context[scope])].labels, self._entities[int(levels.scopes.parent[scope])] or "")
+        except DecodeError as error:
+            return error.detail
+        return ""
 
     def _postings(self, sure: Ints) -> Postings:
         messages = [self._messages[one] for one in self._levels.resources.record[sure].tolist()]

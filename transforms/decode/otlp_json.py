@@ -13,7 +13,7 @@ from transforms.decode.attributes import MAX_DEPTH, AnyValue, Pairs, label_text,
 from transforms.decode.causes import BAD_ELEMENT, BAD_LABELS, BAD_OTLP, BAD_TIME, BAD_VALUE
 from transforms.decode.collecting import Envelope, Record
 from transforms.decode.locating import Locator, Path
-from transforms.decode.otlp_rules import Form, Metric, Point, rows
+from transforms.decode.otlp_rules import Form, Metric, Point, of_series, rows
 from transforms.decode.scalars import is_numeric, is_text
 
 _FORMS: Final[dict[str, Form]] = {
@@ -89,7 +89,9 @@ class _Metric:
         try:
             found = rows(what, _point(element), self._context)
         except DecodeError as error:
-            self._record.bury(error, self._locator.raw(path))
+            attributes = _pairs_or_broken(element) if isinstance(element, dict) else ()
+            told = of_series(error, self._record.postings[self._posting][2], what.name, self._context, attributes)
+            self._record.bury(told, self._locator.raw(path))
         else:
             self._record.rows += [(self._posting, row) for row in found]
 

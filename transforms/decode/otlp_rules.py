@@ -15,6 +15,7 @@ buckets add up to the count. It is dropped if its sum, min or max is not finite.
 """
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, Literal, NamedTuple
@@ -111,6 +112,17 @@ def rows(metric: Metric, point: Point, context: Pairs | DecodeError) -> list[Row
     if metric.form in ("gauge", "sum"):
         return [valued(blank, point.value)]
     return [measured(blank, _statistics(point) if is_set else _histogram(metric, point))]
+
+
+def of_series(error: DecodeError, entity: str, name: str | None, *labels: Pairs | DecodeError) -> DecodeError:
+    """What is wrong with a point, and of which series it is as far as that can be told: its bytes alone don't say."""
+    parts = [f"entity {entity!a:.60}"] if entity else []
+    parts += [] if name is None else [f"name {name!a:.60}"]
+    good = [one for one in labels if not isinstance(one, DecodeError)]
+    if len(good) == len(labels):
+        with suppress(DecodeError):
+            parts.append(f"labels {joined_labels(*good)}")
+    return DecodeError(error.cause, "; ".join(filter(None, [error.detail, ", ".join(parts)])))
 
 
 def _is_statistic_set(name: str, point: Point, context: Pairs | DecodeError) -> bool:

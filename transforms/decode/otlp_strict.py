@@ -12,7 +12,7 @@ from transforms.decode import wire
 from transforms.decode.attributes import Pairs, read_pairs, scope_pairs, split_resource
 from transforms.decode.causes import BAD_OTLP
 from transforms.decode.collecting import Collected, Message, Part, Record
-from transforms.decode.otlp_rules import Form, Metric, Point, rows
+from transforms.decode.otlp_rules import Form, Metric, Point, Row, of_series, rows
 from transforms.decode.wire import BYTES, FIXED64, VARINT
 
 FORMS: Final[dict[int, Form]] = {5: "gauge", 7: "sum", 9: "histogram", 10: "exponential", 11: "summary"}
@@ -83,18 +83,31 @@ def _add_metric(record: Record, posting: int, metric: wire.Message, context: Pai
         return
     data = wire.Message(content)
     temporality, is_monotonic = data.number(2, VARINT) & 0xFFFFFFFF, bool(data.number(3, VARINT))
-    what = Metric(name=_name(metric.text(1)), form=FORMS[number], temporality=temporality, is_monotonic=is_monotonic)
+    what = Metric(name=name_of(metric.text(1)), form=FORMS[number], temporality=temporality, is_monotonic=is_monotonic)
+    entity = record.postings[posting][2]
     for raw in data.contents(1):
-        point = _POINTS[what.form](wire.Message(raw))
         try:
-            found = rows(what, point, context)
+            found = read_point(raw, what, context, entity)
         except DecodeError as error:
+            if error.cause == BAD_OTLP:
+                raise
             record.bury(error, raw)
         else:
             record.rows += [(posting, row) for row in found]
 
 
-def _name(name: bytes) -> str | None:
+def read_point(raw: bytes, metric: Metric, context: Pairs | DecodeError, entity: str) -> list[Row]:
+    """What a data point is. Raises DecodeError for a broken one, which says of which series it is, and BAD_OTLP for bytes that are no message."""
+    point = _POINTS[metric.form](wire.Message(raw))
+    try:
+        return rows(metric, point, context)
+    except DecodeError as error:
+        broken = of_series(error, entity, metric.name, context, point.attributes)
+    raise broken  # out here without the first error, which would keep its frames
+
+
+def name_of(name: bytes) -> str | None:
+    """A metric's name; None if it is no text."""
     try:
         return name.decode()
     except UnicodeDecodeError:

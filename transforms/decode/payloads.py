@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
 from transforms.core.arrivals import hour_of, in_hour
@@ -11,9 +12,10 @@ from transforms.decode import columnar, schemas
 from transforms.decode.arriving import timed
 from transforms.decode.causes import TOO_DEEP, TOO_MANY
 from transforms.decode.containers import TABLES, unpack
-from transforms.decode.framing import frames
+from transforms.decode.framing import Frame, frames
 from transforms.decode.joining import dead_record
 from transforms.decode.kpl import MAGIC, user_records
+from transforms.decode.listing import elements, holds_records, seems_listed, spread
 from transforms.decode.payload import Payload
 from transforms.decode.schemas import is_text
 from transforms.decode.strict import Columns, Source
@@ -66,9 +68,18 @@ class PayloadReader:
                 batch, size = [], 0
             if not batch:
                 limit = _LARGE_BYTES * columnar.size_factor(one.data) if is_text(one.data) else _BINARY_BYTES
-            batch.append(one)
+            batch.append(one if one.data[:1] != b"[" else self._spread(one))
             size += len(one.data)
         yield from self._read(batch)
+
+    def _spread(self, payload: Payload) -> Payload:
+        """A payload that is an array of records without its brackets and commas, so that the columnar path can read it; not if there are arrays in it."""
+        if not seems_listed(payload.data):
+            return payload
+        first, *others = islice(frames(payload.data, 0, len(payload.data), self._source.max_record_bytes), 2)
+        if others or not holds_records(first.value, self._source.flat) or any(isinstance(one, list) for one in first.value):
+            return payload
+        return payload._replace(data=payload.data[: first.start] + spread(payload.data[first.start : first.end]))
 
     def _dead(self, lost: Lost) -> DecodedObject:
         self._allowance.letters -= 1
@@ -144,7 +155,7 @@ class PayloadReader:
         columns, in_vain = Columns(self._source), 0
         for data, offset, arrival_us in batch:
             columns.source, columns.offset = replace(self._source, arrival_us=arrival_us), offset
-            for frame in frames(data, 0, len(data), self._source.max_record_bytes):
+            for frame in self._records(data):
                 if columns.letters + in_vain >= self._allowance.letters:
                     rest = data[frame.start :]
                     columns.add_record(frame._replace(cause=TOO_MANY, detail=f"{len(rest)} bytes of the payload are left"), rest)
@@ -154,6 +165,10 @@ class PayloadReader:
         decoded = columns.decoded()
         self._allowance.letters -= len(decoded.dead_letters) + in_vain
         return decoded
+
+    def _records(self, data: bytes) -> Iterator[Frame]:
+        for frame in frames(data, 0, len(data), self._source.max_record_bytes):
+            yield from elements(frame, data, self._source.flat)
 
 
 def _portions(batch: Sequence[Payload]) -> Iterator[Sequence[Payload]]:

@@ -27,6 +27,9 @@ TIME_TO_S: Final = 4_133_980_800
 EXACT_BELOW: Final = 2.0**53
 """From this magnitude on float64 does not hold every integer; such values are kept and counted as inexact."""
 
+ARRIVAL_WANTED: Final = "a time in seconds, milliseconds or microseconds between the years 2000 and 2100"
+"""What an arrival is, for messages about what is none."""
+
 _NUMERIC: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|[-+]?(?:[nN][aA][nN]|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?)")
 
 
@@ -48,21 +51,25 @@ def time_s(value: Json) -> int | None:
     return math.floor(seconds) if seconds is not None and TIME_FROM_S <= seconds < TIME_TO_S else None
 
 
-def arrival_us(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Seconds as integer microseconds, rounded half to even after one float64 multiplication."""
-    return np.rint(seconds * 1e6).astype(np.int64)
-
-
 def arrival_of(value: Json) -> int | None:
     """The microseconds of an arrival in seconds, milliseconds or microseconds, told apart by magnitude; None unless a number in the years 2000 to 2100.
 
-    The units can't be mistaken: the same number means the years 2000 to 2100 in one of them only.
+    Rounded half to even after one float64 multiplication. The units can't be mistaken: the same number means the years 2000 to 2100 in one of them only.
     """
     measured = number(value)
     if measured is None:
         return None
     units = (scale for scale in (1_000_000, 1_000, 1) if TIME_FROM_S * (1_000_000 // scale) <= measured < TIME_TO_S * (1_000_000 // scale))
     return next((round(measured * scale) for scale in units), None)
+
+
+def arrivals_of(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64] | None:
+    """What `arrival_of` says of each of many numbers; None if it says None of any."""
+    scale = np.where(values < TIME_TO_S, 1_000_000, np.where(values < TIME_TO_S * 1_000, 1_000, 1))
+    per_s = 1_000_000 // scale
+    if not ((values >= TIME_FROM_S * per_s) & (values < TIME_TO_S * per_s)).all():
+        return None
+    return np.rint(values * scale).astype(np.int64)
 
 
 def is_text(text: str) -> bool:

@@ -16,6 +16,7 @@ from transforms.decode.collecting import Collected, Message, Part
 from transforms.decode.framing import frames
 from transforms.decode.joining import in_record_order
 from transforms.decode.json_schemas import json_schema
+from transforms.decode.listing import elements
 from transforms.decode.payload import Payload
 from transforms.decode.strict import Columns, Source
 from transforms.decode.wire import BYTES, Message as WireMessage, varint
@@ -119,7 +120,8 @@ def _read_text(payload: Payload, place: int, source: Source) -> Part:
     except DecodeError:
         columns = Columns(replace(source, arrival_us=payload.arrival_us), payload.offset)
         for frame in frames(payload.data, 0, len(payload.data), source.max_record_bytes):
-            columns.add_record(frame, payload.data[frame.start : frame.end])
+            for one in elements(frame, payload.data, source.flat):
+                columns.add_record(one, payload.data[one.start : one.end])
         decoded = columns.decoded()
     numbers = (np.full(count, place, np.int64) for count in (len(decoded.postings.entity), len(decoded.dead_letters)))
     return Part(decoded, *numbers)

@@ -1,8 +1,8 @@
 """The strict reader: one record after the other, one Python object after the other. It says what a posting means; the columnar path must agree with it.
 
-A record is an object with a `type`, an array (a bare API payload of host points), or `{}` (nothing). A broken envelope is a dead letter of the whole record,
-a broken point of that point alone. A point is broken before it is dropped; what is looked at, in this order: object, hostId (bare arrays), name, time, value.
-Roles are a host's: in other postings the field is unknown.
+A record is an object with a `type`, an array (a bare API payload of host points), or `{}` (nothing); an array of records (listing.py) is its elements. A broken
+envelope is a dead letter of the whole record, a broken point of that point alone. A point is broken before it is dropped; what is looked at, in this order:
+object, hostId (bare arrays), name, time, value. Roles are a host's: in other postings the field is unknown.
 """
 
 import json
@@ -24,9 +24,10 @@ from transforms.decode.envelopes import is_envelope
 from transforms.decode.framing import Frame, element_spans, frames
 from transforms.decode.joining import in_record_order
 from transforms.decode.json_schemas import json_reader
+from transforms.decode.listing import elements
 from transforms.decode.otlp import request_bytes
 from transforms.decode.otlp_labels import LabelReader
-from transforms.decode.scalars import EXACT_BELOW, TIME_FROM_S, TIME_TO_S, Json, arrival_us, is_text, number, time_s
+from transforms.decode.scalars import ARRIVAL_WANTED, EXACT_BELOW, Json, arrival_of, is_text, number, time_s
 
 IDENTITY: Final = {"host": "hostId", "service": "service"}
 """Metric types that are decoded, and the field that names a posting's entity."""
@@ -66,10 +67,21 @@ class StrictPart:
     tail: int | None = None
 
 
-def read(data: bytes, start: int, stop: int, source: Source, *, is_cut: bool = False, max_cost: int = 1_000_000) -> StrictPart:
+def read(
+    data: bytes,
+    start: int,
+    stop: int,
+    source: Source,
+    *,
+    is_cut: bool = False,
+    is_spread: bool = False,
+    max_cost: int = 1_000_000,
+    ends_at: Callable[[Json], bool] = is_envelope,
+) -> StrictPart:
     """Read the records that start in [start, stop); `start` must be a record's border.
 
-    An envelope is not read: it ends the part, `end` is its start.
+    A record of which `ends_at` is true, as of an envelope, is not read: it ends the part, `end` is its start.
+    With `is_spread` the records are elements of arrays: arrays among them are payloads, whatever they hold.
     With `is_cut` the object is known to end early: a last record that is incomplete is not a dead letter here, its start is returned as `tail`.
     Reading ends early after the record that brings the cost of dead letters to its maximum.
     """
@@ -78,9 +90,10 @@ def read(data: bytes, start: int, stop: int, source: Source, *, is_cut: bool = F
     for frame in frames(data, start, stop, source.max_record_bytes):
         if is_cut and frame.incomplete:
             return _part(columns, len(data), 0, frame.start)
-        if is_envelope(frame.value):
+        if ends_at(frame.value):
             return _part(columns, frame.start, in_vain)
-        columns.add_record(frame, data[frame.start : frame.end])
+        for one in (frame,) if is_spread else elements(frame, data, source.flat):
+            columns.add_record(one, data[one.start : one.end])
         end = max(stop, frame.end)
         in_vain += frame.in_vain >> 10
         if columns.letters + in_vain >= max_cost:
@@ -269,10 +282,10 @@ def _arrival(record: dict[str, Json], default_us: int) -> int:
     received = record.get("receivedAt")
     if received is None:
         return default_us
-    seconds = number(received)
-    if seconds is None or not TIME_FROM_S <= seconds < TIME_TO_S:
-        raise DecodeError(causes.BAD_RECEIVED_AT, f"receivedAt {_shown(received)} is not a time in seconds between the years 2000 and 2100")
-    return int(arrival_us(np.array(seconds)))
+    arrival_us = arrival_of(received)
+    if arrival_us is None:
+        raise DecodeError(causes.BAD_RECEIVED_AT, f"receivedAt {_shown(received)} is not {ARRIVAL_WANTED}")
+    return arrival_us
 
 
 def _metrics(record: dict[str, Json]) -> list[Json]:

@@ -1,6 +1,8 @@
 """What a run's ledger says: finished work, counts, dead letters."""
 
+from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 from transforms.core.accounts import Account, Missing, UnitRecord, account, missing
 from transforms.core.arrivals import united
@@ -39,8 +41,8 @@ def account_of(plan: Plan, ledger: Ledger) -> Account:
 def coverage_of(plan: Plan, ledger: Ledger) -> Coverage:
     """The planned coverage less what was not there when it was read: objects, as a whole or from some byte on, records, and records of some shards."""
     broken = {letter.object for letter in dead_letters(plan, ledger) if letter.cause in {*LOST, *UNREADABLE}}
-    unreadable_s = [span[0] for key in broken if (span := plan.request.keys.times(key))]
     arrivals = united(read_arrivals(ledger.staging_file(group)) for group in sorted(ledger.staged()))
+    unreadable_s = [span[0] for key in broken | arrivals.undecoded if (span := plan.request.keys.times(key))]
     return when_read(plan.coverage, unreadable_s, arrivals, over_by(plan.selection.needed(), plan.created_s))
 
 
@@ -49,6 +51,23 @@ def held_back(plan: Plan, ledger: Ledger) -> tuple[Range, ...]:
     least = plan.request.min_coverage
     hours = coverage_of(plan, ledger).hours if least else ()
     return unite((one.start_s, one.start_s + HOUR_S) for one in hours if one.share < least)
+
+
+def undelivered(ledger: Ledger) -> dict[str, Any]:
+    """What writers did not take, as a report tells it: buckets in all and by cause, units, and where each is listed; empty if they took everything."""
+    causes: Counter[str] = Counter()
+    units = set()
+    for one in ledger.write_dead_letters():
+        causes[one["cause"]] += len(one["buckets"])
+        units.add(one["unit"])
+    by_cause = dict(sorted(causes.items()))
+    return {"total": causes.total(), "units": len(units), "by_cause": by_cause, "folder": str(ledger.write_dead_letters_folder)} if units else {}
+
+
+def undelivered_text(found: dict[str, Any]) -> str:
+    """The same as a sentence."""
+    causes = ", ".join(f"{cause} {number}" for cause, number in found["by_cause"].items())
+    return f"{found['total']} buckets of {found['units']} units were not taken by the store's writer ({causes}): {found['folder']}"
 
 
 def dead_letters(plan: Plan, ledger: Ledger) -> Iterator[DeadLetter]:

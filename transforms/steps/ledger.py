@@ -6,6 +6,7 @@
     RUN_DIR/staging/000017.arrow    a read group decoded: its existence is its ledger entry
     RUN_DIR/units/host-2025-11-01-0003.json    a unit rolled up and in the store
     RUN_DIR/restored/host-2025-11-01-0003.arrow    which buckets of the unit the store then had from this run
+    RUN_DIR/write_dead_letters/host-2025-11-01-0003.jsonl    what of the unit a writer did not take, until the unit is recorded
     RUN_DIR/followed.json       how far a copy has followed time
     RUN_DIR/steps/001761955200/ the run directory of its step that begins then, until that has ended
     RUN_DIR/report.json         the run is finished; staging files may be gone
@@ -20,7 +21,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -32,6 +33,7 @@ from transforms.core.manifest import Manifest
 from transforms.core.plan import Plan, check_manifest, plan_from_json
 from transforms.core.roles import Membership
 from transforms.core.transfer import AnyPlan, StorePlan, Transfer, command_of, is_store_plan, store_plan_from_data
+from transforms.core.undelivered import WriteDeadLetter
 from transforms.core.units import Unit
 from transforms.steps.membership import membership_from_arrow
 from transforms.stores.files import Files
@@ -121,6 +123,32 @@ class Ledger:
     def record(self, record: UnitRecord) -> None:
         """Notes a unit as done."""
         write_whole(self.record_file(str(record.unit)), json.dumps(record.to_data(), separators=(",", ":")).encode(), name="record")
+        self._write_dead_letters_file(str(record.unit)).unlink(missing_ok=True)
+
+    def keep_write_dead_letters(self, unit: Unit, letters: Iterable[WriteDeadLetter]) -> None:
+        """Notes what of a unit was not taken by a writer; the unit has no record then."""
+        path = self._write_dead_letters_file(str(unit))
+        path.parent.mkdir(exist_ok=True)
+        write_whole(path, b"".join(json.dumps(one.to_data()).encode() + b"\n" for one in letters), name="write dead letters")
+
+    def write_dead_letters(self) -> Iterator[dict[str, Any]]:
+        """What writers did not take, of units without a record, in the units' order: as `WriteDeadLetter.to_data`."""
+        for unit in sorted(self.undelivered_units()):
+            with suppress(FileNotFoundError):  # the unit is recorded at this moment
+                yield from map(json.loads, self._write_dead_letters_file(unit).read_bytes().splitlines())
+
+    def undelivered_units(self) -> frozenset[str]:
+        """Names of the units of which something was not taken by a writer."""
+        noted = {name.removesuffix(".jsonl") for name in _names(self.write_dead_letters_folder) if name.endswith(".jsonl")}
+        return frozenset(noted - self.recorded_units())
+
+    def _write_dead_letters_file(self, unit: str) -> Path:
+        return self.write_dead_letters_folder / f"{unit}.jsonl"
+
+    @property
+    def write_dead_letters_folder(self) -> Path:
+        """Where it is noted what writers did not take."""
+        return self.path / "write_dead_letters"
 
     def keep_restored(self, unit: Unit, buckets: pa.Table) -> None:
         """Notes which buckets of a unit the store has from this run; before its record. Columns: `core.restored.RESTORED`."""

@@ -115,8 +115,9 @@ class _RollUpUnits(beam.DoFn):
             slices[one.unit].append(one._replace(unit=own[one.unit]))  # every decoded slice has strings of its own
         with at_work(self._crew) as executor:
             for record in map_ahead(executor, self._worker.roll_up, slices.items(), self._crew.ahead):
-                self._units.inc()
-                yield record.unit
+                if record:
+                    self._units.inc()
+                    yield record.unit
 
 
 def group_batches(groups: int, size: int) -> list[tuple[int, int]]:

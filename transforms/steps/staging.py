@@ -9,11 +9,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
-from transforms.core.arrivals import Arrivals
+from transforms.core.arrivals import NO_SHARDS, Arrivals
 from transforms.core.counts import Counts
 from transforms.core.errors import IncompleteError
 from transforms.core.model import SLICE_SCHEMA, DeadLetter
@@ -107,7 +107,8 @@ def _from_json(text: bytes) -> Footer:
 
 
 def _arrivals_to_json(arrivals: Arrivals) -> bytes:
-    data = {"records": list(arrivals.records.items()), "dead_records": list(arrivals.dead_records.items()), "shards": ""}
+    hours = {"records": list(arrivals.records.items()), "dead_records": list(arrivals.dead_records.items())}
+    data: dict[str, Any] = hours | {"shards": "", "undecoded": sorted(arrivals.undecoded)}
     if arrivals.shards.num_rows:
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, arrivals.shards.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
@@ -118,5 +119,5 @@ def _arrivals_to_json(arrivals: Arrivals) -> bytes:
 
 def _arrivals_from_json(text: bytes) -> Arrivals:
     data = json.loads(text)
-    hours = dict(data["records"]), dict(data["dead_records"])
-    return Arrivals(*hours, pa.ipc.open_stream(base64.b64decode(data["shards"])).read_all()) if data["shards"] else Arrivals(*hours)
+    shards = pa.ipc.open_stream(base64.b64decode(data["shards"])).read_all() if data["shards"] else NO_SHARDS
+    return Arrivals(dict(data["records"]), dict(data["dead_records"]), shards, frozenset(data.get("undecoded", ())))

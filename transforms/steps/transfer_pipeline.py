@@ -46,5 +46,6 @@ class _TransferUnits(beam.DoFn):
         units = self._worker.plan.units(batch.metric_type)[batch.first : batch.first + batch.size]
         with at_work(self._crew) as executor:
             for record in map_ahead(executor, self._worker.work, ((unit,) for unit in units), self._crew.ahead):
-                self._units.inc()
-                yield record.unit
+                if record:
+                    self._units.inc()
+                    yield record.unit

@@ -23,6 +23,7 @@ from transforms.core.rows import joined
 from transforms.core.selection import Selection
 from transforms.core.stopwatch import Stopwatch
 from transforms.core.transfer import StorePlan
+from transforms.core.undelivered import Undelivered, WriteDeadLetter
 from transforms.core.units import Unit, shard_of
 from transforms.core.versions import Merged
 from transforms.steps.ledger import Ledger
@@ -61,8 +62,11 @@ class TransferWorker:
     def _target(self) -> RollupStore:
         return open_store(self.plan.request.store, settings=self.plan.request.settings)
 
-    def work(self, unit: Unit) -> UnitRecord:
-        """The unit's record; unless there is one, what is read of the unit is written to the target and noted as done first."""
+    def work(self, unit: Unit) -> UnitRecord | None:
+        """The unit's record; unless there is one, what is read of the unit is written to the target and noted as done first.
+
+        None if the target did not take all of it: what it did not take is noted, and the unit is to be done again.
+        """
         if record := self.ledger.recorded(unit):
             return record
         watch = Stopwatch()
@@ -70,7 +74,16 @@ class TransferWorker:
         with watch.step("fetch"):
             tables = {name: self._asked(unit, name, counts) for name in self.plan.request.read()}
         transfer = self._copied if self.plan.request.command == "copy" else self._recalculated
-        parts = [transfer(unit, target, part, counts, watch) for target, part in self._spread(unit, tables)]
+        parts: list[UnitRecord] = []
+        letters: list[WriteDeadLetter] = []
+        for target, part in self._spread(unit, tables):
+            try:
+                parts.append(transfer(unit, target, part, counts, watch))
+            except Undelivered as problem:
+                letters += problem.letters
+        if letters:
+            self.ledger.keep_write_dead_letters(unit, letters)
+            return None
         record = joined_records(unit, parts)
         record = replace(record, counts=add_counts([counts, record.counts]), finished_s=time.time(), steps=watch.steps)
         self.ledger.record(record)

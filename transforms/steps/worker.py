@@ -12,6 +12,7 @@ from typing import Final
 import pyarrow as pa
 
 from transforms.archive import Archive, open_archive
+from transforms.archive.reading import Reader
 from transforms.core.accounts import UnitRecord
 from transforms.core.counts import RECORDS, count
 from transforms.core.errors import IncompleteError, ObjectUnreadable
@@ -26,6 +27,7 @@ from transforms.core.rows import joined
 from transforms.core.selection import Selection
 from transforms.core.slices import GroupColumns
 from transforms.core.stopwatch import Stopwatch
+from transforms.core.undelivered import Undelivered
 from transforms.core.units import Unit
 from transforms.core.versions import Merged
 from transforms.decode.objects import decode_object, rules_of, unreadable_object
@@ -52,6 +54,14 @@ class Worker:
         self.ledger = Ledger(run_dir)
         self._stages = True
 
+    def __eq__(self, other: object) -> bool:
+        """Those of one run are equal: what one began another may take over."""
+        return isinstance(other, Worker) and other.ledger.path == self.ledger.path
+
+    def __hash__(self) -> int:
+        """As equality asks."""
+        return hash(self.ledger.path)
+
     def __reduce__(self) -> tuple[Callable[[str], "Worker"], tuple[str]]:
         """Travels as its run directory; a process that gets it many times opens it once."""
         return _worker_of, (str(self.ledger.path),)
@@ -68,6 +78,10 @@ class Worker:
     @cached_property
     def _archive(self) -> Archive:
         return open_archive(self.plan.request.archive, self.plan.request.keys)
+
+    @cached_property
+    def _reader(self) -> Reader:
+        return Reader(self._archive, self._objects)
 
     @cached_property
     def _store(self) -> RollupStore:
@@ -136,12 +150,15 @@ class Worker:
     def _body(self, planned: ArchiveObject) -> bytes | ObjectUnreadable:
         """What is wrong with this one object takes its place; anything else that is wrong ends the group."""
         try:
-            return self._archive.read(planned)
+            return self._reader.read(planned)
         except ObjectUnreadable as problem:
             return problem
 
-    def roll_up(self, unit: Unit, slices: Iterable[Slice]) -> UnitRecord:
-        """The unit's record; unless there is one, its slices are rolled up, merged into the store and noted as done first."""
+    def roll_up(self, unit: Unit, slices: Iterable[Slice]) -> UnitRecord | None:
+        """The unit's record; unless there is one, its slices are rolled up, merged into the store and noted as done first.
+
+        None if the store did not take all of it: what it did not take is noted, and the unit is to be done again.
+        """
         if record := self.ledger.recorded(unit):
             return record
         if self._stages:
@@ -151,17 +168,27 @@ class Worker:
         rollups = self._rolled_up(unit, slices, watch)
         with watch.step("upsert"):
             tables = {name: joined([one.tables[name] for one in rollups]) for name in self._selection.computed}
-            merged = self._merge(unit, tables)
+            try:
+                merged = self._merge(unit, tables)
+            except Undelivered as problem:
+                self.ledger.keep_write_dead_letters(unit, problem.letters)
+                return None
         record = unit_record(unit, rollups, tables, merged, self._selection)
         if not self.plan.request.dry_run:
             self.ledger.keep_restored(unit, restored(tables, merged, self.plan.windows.range_of(unit.window)))
         if unit in self._verified:
             with watch.step("read back"):
-                number, different = read_back(tables, merged, self._preview(unit, tables))
+                number, different = read_back(tables, merged, self._now(unit, tables, merged))
             record = replace(record, read_back=number, different=different)
         record = replace(record, finished_s=time.time(), steps=watch.steps)
         self.ledger.record(record)
         return record
+
+    def _now(self, unit: Unit, tables: Mapping[str, pa.Table], merged: Mapping[str, Merged]) -> Mapping[str, Merged]:
+        """What merging the tables once more would find; without those whose unit, read from a local store, is the very table that was written."""
+        is_local = self._store.traits.is_local
+        left = {name: one for name, one in tables.items() if not is_local or not self._store.read_unit(unit, name).equals(merged[name].table)}
+        return self._preview(unit, left)
 
     def _rolled_up(self, unit: Unit, slices: Iterable[Slice], watch: Stopwatch) -> list[UnitRollups]:
         """The rollups of each pass; the slices' memory is free again on return."""

@@ -3,19 +3,24 @@
 from collections.abc import Mapping
 from importlib import import_module
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from transforms.core.errors import UsageError
 from transforms.core.store_settings import StoreSettings
-from transforms.stores.protocol import RollupStore
 from transforms.stores.url import split_url
+
+if TYPE_CHECKING:
+    from transforms.stores.protocol import RollupStore
 
 KINDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "dynamodb": ("transforms.stores.dynamodb", "dynamodb://table"),
+        "lambda": ("transforms.stores.lambda_store", "lambda://function?read=dynamodb://table"),
         "parquet": ("transforms.stores.parquet", "parquet:///absolute/path"),
+        "parquet+s3": ("transforms.stores.parquet_s3", "parquet+s3://bucket/prefix"),
         "redis": ("transforms.stores.valkey", "redis://host:port/db"),
         "rediss": ("transforms.stores.valkey", "rediss://host:port/db"),
+        "sqlite": ("transforms.stores.sqlite", "sqlite:///absolute/path.db"),
         "valkey": ("transforms.stores.valkey", "valkey://host:port/db"),
         "valkeys": ("transforms.stores.valkey", "valkeys://host:port/db"),
     }
@@ -23,7 +28,7 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
 """Module and form of the URL by scheme."""
 
 
-def open_store(url: str, *, writable: bool = True, settings: StoreSettings | None = None) -> RollupStore:
+def open_store(url: str, *, writable: bool = True, settings: StoreSettings | None = None) -> "RollupStore":
     """The store of a URL; nothing is made before the first write.
 
     Raises UsageError, without showing secrets, for another scheme or what is wrong with the URL. Unless it is to be `writable` it must be there.

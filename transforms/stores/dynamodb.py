@@ -21,11 +21,14 @@ from transforms.core.windows import Windows
 from transforms.stores.backend import Change, Traits
 from transforms.stores.dynamodb_calls import ABSENT, Condition, Pace, TableCalls
 from transforms.stores.dynamodb_images import Image, Images, Roster, imaged, imaging_runs
-from transforms.stores.dynamodb_items import Items, Rules, assembled, in_threads, keyed
-from transforms.stores.dynamodb_layout import AFTER, TEXT, item_key, item_name
+from transforms.stores.dynamodb_items import Items
+from transforms.stores.dynamodb_keys import item_key, item_name, keyed
+from transforms.stores.dynamodb_layout import AFTER, TEXT
 from transforms.stores.dynamodb_place import Place, place_of
+from transforms.stores.dynamodb_reading import assembled, in_threads
 from transforms.stores.dynamodb_scan import scan_table
 from transforms.stores.dynamodb_table import stream_warnings, table_facts
+from transforms.stores.dynamodb_writing import DirectWriter, Rules, Writer
 from transforms.stores.files import Failpoint, no_failpoint
 from transforms.stores.items import change_items
 from transforms.stores.protocol import Wanted
@@ -35,21 +38,13 @@ from transforms.stores.url import StoreUrl
 TRAITS: Final = Traits(windows=Windows(7), is_local=False, live="settled", limits=("dynamodb reads", "dynamodb writes"))
 
 
-class DynamoStore(Rollups):
-    """A `RollupStore` in a table that is there (`rollups store create`). Its window is 7 days."""
+class TableStore(Rollups):
+    """A `RollupStore` in a table. Its window is 7 days."""
 
-    def __init__(
-        self,
-        place: Place,
-        settings: StoreSettings | None = None,
-        *,
-        failpoint: Failpoint = no_failpoint,
-        waiting: Waiting | None = None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        """Touches nothing. `failpoint` is called around every call."""
-        self._table = DynamoTable(place, settings or StoreSettings(), failpoint, waiting or Waiting(), clock=clock)
-        super().__init__(self._table)
+    def __init__(self, table: "DynamoTable") -> None:
+        """Touches nothing."""
+        self._table = table
+        super().__init__(table)
 
     def stored_near(self, unit: Unit, granularity: str, rows: pa.Table) -> pa.Table:
         """As the class above says: of a series that another writer wrote, too."""
@@ -62,6 +57,22 @@ class DynamoStore(Rollups):
     def warnings(self) -> list[str]:
         """As the protocol says: functions that the table's stream would start."""
         return stream_warnings(self._table.place)
+
+
+class DynamoStore(TableStore):
+    """A `RollupStore` in a table that is there (`rollups store create`), written directly."""
+
+    def __init__(
+        self,
+        place: Place,
+        settings: StoreSettings | None = None,
+        *,
+        failpoint: Failpoint = no_failpoint,
+        waiting: Waiting | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Touches nothing. `failpoint` is called around every call."""
+        super().__init__(DynamoTable(place, settings or StoreSettings(), failpoint, waiting or Waiting(), clock=clock))
 
 
 def open_url(url: StoreUrl, settings: StoreSettings, *, writable: bool) -> DynamoStore:  # noqa: ARG001 - a table must be there in either case
@@ -119,28 +130,35 @@ class DynamoTable:
 
     def read(self, unit: Unit, granularity: str) -> pa.Table:
         """As the protocol says, of the series that this software wrote (`dynamodb_images.Roster`)."""
-        items = self._items(unit, granularity, "")
         from_s, to_s = self.traits.windows.range_of(unit.window)
         low, high = item_name(granularity, from_s // SPAN_S[granularity] * SPAN_S[granularity]), item_name(granularity, to_s - 1)
         series = Roster(self.calls, unit).series()
         read = in_threads(lambda one: self.calls.query("item", one.key, low, high + AFTER), series)
-        found = [(keyed(item)[1], item.body or b"") for some in read for item in assembled(some, items.whole)]
+        found = [(keyed(item)[1], item.body or b"") for some in read for item in assembled(self.calls, some)]
         return unpack(found, granularity)
 
     def read_near(self, unit: Unit, granularity: str, near: pa.Table) -> pa.Table:
         """Stored rows, as `read`, all of the items in which these rows lie, whoever wrote them."""
-        items = self._items(unit, granularity, "")
+        items = self._items(unit, granularity, self.writer(unit, granularity, ""))
         return items.decode(items.read(items.encode(near).keys()))
 
     def update(self, unit: Unit, changes: Mapping[str, Change], run_id: str) -> None:
         """As the protocol says."""
         for granularity, change in changes.items():
-            change_items(self._items(unit, granularity, run_id), change)
+            self.apply(unit, granularity, change, self.writer(unit, granularity, run_id))
 
     def restore(self, unit: Unit, granularity: str, change: Change, *, of_run: str, run_id: str) -> None:
         """As the protocol says."""
-        keys = {_key(one) for one in self._images(of_run, unit, granularity).all()}
-        change_items(self._items(unit, granularity, run_id), change, also=keys)
+        self.apply(unit, granularity, change, self.writer(unit, granularity, run_id), of_run)
+
+    def apply(self, unit: Unit, granularity: str, change: Change, writer: Writer, of_run: str = "") -> None:
+        """Apply a change near its rows and, if a run is named, near its before-images."""
+        also = {_key(one) for one in self._images(of_run, unit, granularity).all()} if of_run else ()
+        change_items(self._items(unit, granularity, writer), change, also)
+
+    def writer(self, unit: Unit, granularity: str, run_id: str) -> Writer:
+        """Writes the items for a run."""
+        return DirectWriter(self.calls, self._rules, self._images(run_id, unit, granularity))
 
     def images(self, run_id: str, unit: Unit, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names) -> Iterator[pa.Table]:
         """As the protocol says."""
@@ -172,11 +190,10 @@ class DynamoTable:
         self, granularity: str, *, metric_types: Sequence[str], periods: Sequence[Range] | None, wanted: Wanted | None, columns: Sequence[str]
     ) -> Iterator[tuple[str, pa.Table]]:
         """As the protocol says: the whole table is read, and sorted on disk (`spooling`)."""
-        whole = self._items(Unit("", "", 0), granularity, "").whole
-        return scan_table(self.calls, granularity, metric_types, periods, wanted, columns, whole)
+        return scan_table(self.calls, granularity, metric_types, periods, wanted, columns)
 
-    def _items(self, unit: Unit, granularity: str, run_id: str) -> Items:
-        return Items(self.calls, unit, granularity, self._rules, self._images(run_id, unit, granularity))
+    def _items(self, unit: Unit, granularity: str, writer: Writer) -> Items:
+        return Items(self.calls, unit, granularity, self._rules, writer)
 
     def _images(self, run_id: str, unit: Unit, granularity: str) -> Images:
         return Images(self.calls, run_id, unit, granularity, self._rules)

@@ -9,7 +9,7 @@ from transforms.stores.dynamodb_calls import TableCalls, at_of
 from transforms.stores.dynamodb_layout import AFTER, RUNS, Found, Series, absent_image, cut, found, series_of
 
 if TYPE_CHECKING:
-    from transforms.stores.dynamodb_items import Rules, Version
+    from transforms.stores.dynamodb_writing import Rules
 
 
 class Image(NamedTuple):
@@ -31,7 +31,7 @@ class Images:
         self._place = f"before/{run_id}/{self._where}"
         self._announced = False
 
-    def keep(self, items: Sequence[tuple[Series, str, "Version | None"]]) -> None:
+    def keep(self, items: Sequence[tuple[Series, str, Found | None]]) -> None:
         """Keep what the items named are, None if they are not there, and note their series in the unit's roster."""
         if not items:
             return
@@ -40,11 +40,11 @@ class Images:
         now_ms = self._rules.now_ms()
         absent: dict[Series, list[str]] = {}
         images: list[list[dict[str, Any]]] = []
-        for series, name, version in items:
-            if version is None:
+        for series, name, item in items:
+            if item is None:
                 absent.setdefault(series, []).append(name)
             else:
-                images.append(self._image(series, name, version.of, now_ms))
+                images.append(self._image(series, name, item, now_ms))
         images += [[absent_image(self._place, series, names, now_ms)] for series, names in absent.items()]
         self._calls.put_cut("image", images)
 

@@ -15,20 +15,16 @@ hexadecimal SHA-256 of its text, and the text is an attribute. `version` grows w
 version before. A body that is too long is cut: the first bytes are the item's body; `parts` (`TOKEN#3`) tells under which token, drawn for this write, and how
 many further ones there are. They are written first and never changed, so that an item is always whole. NUMBER is the version of the item that the before-image
 shows, or the time where it had none, so that images of an item sort by age.
+
+No NumPy and no Arrow here nor in what is imported: the writer function (`lambda_writer`) does without them.
 """
 
 import hashlib
-import json
 import zlib
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from transforms.core.capacity import ITEM_LIMIT_BYTES, Attributes, item_bytes
-from transforms.core.errors import RefusedError
-from transforms.core.model import SeriesKey, labels_pairs, labels_text
-from transforms.core.packed import ItemKey
-from transforms.core.time import format_time
 from transforms.stores.dynamodb_calls import ItemAt
 
 LONGEST_KEY_BYTES: Final = 1_900
@@ -61,33 +57,6 @@ def series_of(text: str) -> Series:
     """The series of that SeriesKey as text."""
     encoded = text.encode()
     return Series(text if len(encoded) <= LONGEST_KEY_BYTES else f"[#{hashlib.sha256(encoded).hexdigest()}", text)
-
-
-def series_text(metric_type: str, key: ItemKey) -> str:
-    """The SeriesKey of an item as text."""
-    return SeriesKey(metric_type, key.org, key.entity, key.name, labels_pairs(key.labels)).encode().decode()
-
-
-def item_key(text: str, name: str) -> tuple[str, ItemKey]:
-    """Metric type and key of the item of a series that has that sort key. Raises RefusedError for a text that is no SeriesKey or a name that is none."""
-    try:
-        metric_type, org, entity, metric, pairs = json.loads(text)
-        return metric_type, ItemKey(org, entity, metric, labels_text(tuple((key, value) for key, value in pairs)), _start_s(name))
-    except (ValueError, TypeError) as error:
-        raise RefusedError(f"reading items of the series {text[:200]!r}: that is no SeriesKey as [type,org,entity,name,[[label,value]]] ({error})") from error
-
-
-def _start_s(name: str) -> int:
-    """Start of the item with that sort key. Raises RefusedError for another form."""
-    try:
-        return int(datetime.fromisoformat(name.split("#")[1]).replace(tzinfo=UTC).timestamp())
-    except (ValueError, IndexError) as error:
-        raise RefusedError(f"reading the item {name!r}: its sort key is not of the form 1m#2025-11-01T04:00") from error
-
-
-def item_name(granularity: str, start_s: int) -> str:
-    """Sort key of an item."""
-    return f"{granularity}#{format_time(start_s)[:16]}"
 
 
 def part_name(name: str, token: str, number: int) -> str:

@@ -1,6 +1,6 @@
 """All rollups of a DynamoDB table: a Scan in parallel segments, paced, sorted on disk."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, Final
 
@@ -9,8 +9,9 @@ import pyarrow as pa
 from transforms.core.granularity import Range
 from transforms.core.packed import SPAN_S, ItemKey, unpack
 from transforms.stores.dynamodb_calls import TableCalls
-from transforms.stores.dynamodb_items import assembled, keyed
-from transforms.stores.dynamodb_layout import AFTER, Found, item_name
+from transforms.stores.dynamodb_keys import item_name, keyed
+from transforms.stores.dynamodb_layout import AFTER, Found
+from transforms.stores.dynamodb_reading import assembled
 from transforms.stores.protocol import Wanted
 from transforms.stores.spooling import sorted_scan
 
@@ -25,7 +26,6 @@ def scan_table(
     periods: Sequence[Range] | None,
     wanted: Wanted | None,
     columns: Sequence[str],
-    whole: Callable[[Found], Found],
 ) -> Iterator[tuple[str, pa.Table]]:
     """As `Backend.scan`. What the service reads is charged, also what is not asked for; only that is sent."""
     if periods is not None and not periods:
@@ -33,7 +33,7 @@ def scan_table(
 
     def tables() -> Iterator[tuple[str, pa.Table]]:
         for page in _pages(calls, granularity, periods):
-            for metric_type, items in _by_type(assembled(page, whole), metric_types, wanted).items():
+            for metric_type, items in _by_type(assembled(calls, page), metric_types, wanted).items():
                 yield metric_type, unpack(items, granularity)
 
     return sorted_scan(tables(), granularity, periods=periods, wanted=wanted, columns=columns)

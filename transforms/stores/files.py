@@ -46,31 +46,36 @@ class Files:
 
     def replace(self, path: Path, write: Callable[[Path], object], *, name: str, prepare: Callable[[], None] | None = None) -> None:
         """Make `path` what `write` writes to the path it is given; `prepare` runs when that is on disk, just before the rename."""
-        self._renamed(path, write, name=name, prepare=lambda temp: self._synced(temp, name, prepare))
-        with self.step(f"{name}.settle"):
-            fsync(path.parent)
+        self.written(path, write, name=name, prepare=prepare)()
+
+    def written(self, path: Path, write: Callable[[Path], object], *, name: str, prepare: Callable[[], None] | None = None) -> Callable[[], None]:
+        """The first half of `replace`; what it returns is the other half, which waits for the disk and may do so in another thread."""
+        self._write(path, write, name)
+        return lambda: self._place(path, name, prepare)
 
     def replace_soon(self, path: Path, write: Callable[[Path], object], *, name: str) -> None:
         """As `replace`, but the system brings it to disk in its own time: a power failure may leave a file whose end is missing, or none."""
-        self._renamed(path, write, name=name, prepare=lambda _: None)
+        self._write(path, write, name)
+        self._rename(path, name)
 
-    def _synced(self, temp: Path, name: str, prepare: Callable[[], None] | None) -> None:
-        with self.step(f"{name}.fsync"):
-            fsync(temp)
-        if prepare:
-            prepare()
-
-    def _renamed(self, path: Path, write: Callable[[Path], object], *, name: str, prepare: Callable[[Path], None]) -> None:
+    def _write(self, path: Path, write: Callable[[Path], object], name: str) -> None:
         make_folder(path.parent)
-        temp = temporary(path)
-        try:
-            with self.step(f"{name}.write"):
-                write(temp)
-            prepare(temp)
-            with self.step(f"{name}.rename"):
-                temp.replace(path)
-        finally:
-            temp.unlink(missing_ok=True)
+        with _unlinked_on_error(temporary(path)), self.step(f"{name}.write"):
+            write(temporary(path))
+
+    def _place(self, path: Path, name: str, prepare: Callable[[], None] | None) -> None:
+        with _unlinked_on_error(temporary(path)):
+            with self.step(f"{name}.fsync"):
+                fsync(temporary(path))
+            if prepare:
+                prepare()
+        self._rename(path, name)
+        with self.step(f"{name}.settle"):
+            fsync(path.parent)
+
+    def _rename(self, path: Path, name: str) -> None:
+        with _unlinked_on_error(temporary(path)), self.step(f"{name}.rename"):
+            temporary(path).replace(path)
 
     def remove(self, path: Path, *, name: str) -> None:
         """Delete `path`, which may be gone already."""
@@ -103,6 +108,15 @@ class Files:
         finally:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
+
+
+@contextmanager
+def _unlinked_on_error(temp: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        temp.unlink(missing_ok=True)
+        raise
 
 
 def _linked(path: Path, image: Path) -> bool:

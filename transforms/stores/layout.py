@@ -22,7 +22,7 @@ from transforms.stores.partitions import GENERATION, partition_key
 from transforms.stores.undoing import UNDO_KEYS, UNDO_PREFIX
 
 _SHARD: Final = re.compile(r"shard-(\d{4,})\.parquet")
-_IMAGE: Final = re.compile(r"shard-(\d{4,})\.0\.image")
+_FIRST_IMAGE: Final = re.compile(r".*/metric_type=([^/]+)/granularity=([^/]+)/day=([^/]+)/shard-(\d{4,})\.0\.image")
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+:@=-]*")
 
 
@@ -92,16 +92,21 @@ class Layout:
     def imaged(self, run_id: str) -> Iterator[tuple[Unit, str]]:
         """Units and granularities of which the run has before-images, in sorted order."""
         for path in sorted(self.before(run_id).glob("metric_type=*/granularity=*/day=*/shard-*.0.image")):
-            metric_type, granularity, window = (part.partition("=")[2] for part in path.parts[-4:-1])
-            if shard := _IMAGE.fullmatch(path.name):
-                yield Unit(metric_type, window, int(shard[1])), granularity
+            if found := first_image(str(path)):
+                yield found
 
     def run_ids(self) -> list[str]:
         """Runs that have a folder of before-images, sorted."""
         return sorted(path.name for path in self.root.glob("_before/*/"))
 
 
-def shard_number(path: Path) -> int | None:
+def first_image(path: str) -> tuple[Unit, str] | None:
+    """Unit and granularity of a run's oldest before-image of a file; None for another path."""
+    match = _FIRST_IMAGE.fullmatch(path)
+    return (Unit(match[1], match[3], int(match[4])), match[2]) if match else None
+
+
+def shard_number(name: str) -> int | None:
     """Number in the name of a shard's file, None for another name."""
-    match = _SHARD.fullmatch(path.name)
+    match = _SHARD.fullmatch(name)
     return int(match[1]) if match else None

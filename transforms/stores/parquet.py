@@ -5,7 +5,9 @@ system that supports it).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,12 +18,13 @@ from transforms.core.store_settings import StoreSettings
 from transforms.core.units import Unit
 from transforms.stores.adopting import shards_found
 from transforms.stores.backend import Change, Traits
+from transforms.stores.data_files import LocalFile
 from transforms.stores.files import Failpoint, Files, no_failpoint, temporary
 from transforms.stores.folder import check_folder, local_path
 from transforms.stores.layout import Layout
 from transforms.stores.protocol import Wanted
 from transforms.stores.rollups import Rollups
-from transforms.stores.scanning import Keep, Overlap, Source, scan_sorted
+from transforms.stores.scanning import Overlap, Source, keep_of, scan_sorted
 from transforms.stores.shard_files import read_table, write_table
 from transforms.stores.url import StoreUrl
 
@@ -82,7 +85,8 @@ class ParquetFolder:
 
     def shards_found(self, metric_type: str, window: str) -> int | None:
         """As the protocol says; files tell their shard by name."""
-        return shards_found(self.layout, metric_type, window)
+        files = [LocalFile(path) for granularity in GRANULARITIES for path in self.layout.data_files(metric_type, granularity, window)]
+        return shards_found(files, metric_type, window, str(self.layout.partition(metric_type, window)))
 
     def read(self, unit: Unit, granularity: str) -> pa.Table:
         """As the protocol says."""
@@ -93,13 +97,16 @@ class ParquetFolder:
                 return ROLLUP_SCHEMA.empty_table()
 
     def update(self, unit: Unit, changes: Mapping[str, Change], run_id: str) -> None:
-        """As the protocol says. No rows, no file."""
-        with self.files.lock(self.layout.lock(str(unit))):
+        """As the protocol says. No rows, no file. Files go to disk in turn, while later ones are made and written; all are there on return."""
+        with self.files.lock(self.layout.lock(str(unit))), ThreadPoolExecutor(1) as disk:
             self._sweep(unit)
+            placed = []
             for granularity, change in changes.items():
                 table = change.make(self.read(unit, granularity))
                 if table is not None:
-                    self._replace(unit, granularity, table, run_id)
+                    placed.append(disk.submit(self._written(unit, granularity, table, run_id)))
+            for one in placed:
+                one.result()
 
     def restore(self, unit: Unit, granularity: str, change: Change, *, of_run: str, run_id: str) -> None:  # noqa: ARG002 - a file is near all of a unit
         """As the protocol says."""
@@ -128,7 +135,7 @@ class ParquetFolder:
             windows = self.layout.windows(metric_type, granularity)
             asked = windows if periods is None else sorted({*windows} & {*self.traits.windows.touched_by(periods)})
             paths = [path for window in asked for path in self.layout.data_files(metric_type, granularity, window)]
-            for table in scan_sorted([Source(path, _keep(metric_type, wanted), overlap) for path in paths], columns):
+            for table in scan_sorted([Source(LocalFile(path), keep_of(metric_type, wanted), overlap) for path in paths], columns):
                 yield metric_type, table
 
     def _sweep(self, unit: Unit) -> None:
@@ -136,14 +143,16 @@ class ParquetFolder:
         for granularity in GRANULARITIES:
             temporary(self.layout.shard(unit, granularity)).unlink(missing_ok=True)
 
-    def _replace(self, unit: Unit, granularity: str, table: pa.Table, run_id: str) -> None:
-        """Store these rows instead, and what was there as a before-image of the run; needs the lock."""
+    def _written(self, unit: Unit, granularity: str, table: pa.Table, run_id: str) -> Callable[[], None]:
+        """Writes these rows beside what is stored. What it returns puts them there, under the lock too, and keeps what was as a before-image of the run."""
         path = self.layout.shard(unit, granularity)
-        if table.num_rows:
-            self.files.replace(path, lambda temp: write_table(table, temp), name="shard", prepare=lambda: self._keep(unit, granularity, run_id))
-        else:
-            self._keep(unit, granularity, run_id)
-            self.files.remove(path, name="shard")
+        if not table.num_rows:
+            return partial(self._remove, unit, granularity, run_id)
+        return self.files.written(path, lambda temp: write_table(table, temp), name="shard", prepare=lambda: self._keep(unit, granularity, run_id))
+
+    def _remove(self, unit: Unit, granularity: str, run_id: str) -> None:
+        self._keep(unit, granularity, run_id)
+        self.files.remove(self.layout.shard(unit, granularity), name="shard")
 
     def _keep(self, unit: Unit, granularity: str, run_id: str) -> None:
         """The next before-image, unless a run killed before its rename left the very same one."""
@@ -153,7 +162,3 @@ class ParquetFolder:
         if number and (newest.samefile(path) if path.exists() else not newest.stat().st_size):
             return
         self.files.keep(path, self.layout.image(run_id, unit, granularity, number))
-
-
-def _keep(metric_type: str, wanted: Wanted | None) -> Keep:
-    return lambda identity: wanted is None or wanted(metric_type, *identity[:4])

@@ -11,8 +11,9 @@ from transforms.core.canonical import canonical, keys_of, ordered
 from transforms.core.granularity import WIDTH_S, Range
 from transforms.core.model import ROLLUP_SCHEMA
 from transforms.core.united import IDENTITY
+from transforms.stores.data_files import LocalFile
 from transforms.stores.protocol import Wanted
-from transforms.stores.scanning import PIECE_ROWS, Overlap, Source, scan_sorted
+from transforms.stores.scanning import PIECE_ROWS, Overlap, Source, keep_of, scan_sorted
 from transforms.stores.shard_files import write_table
 
 
@@ -27,7 +28,7 @@ def sorted_scan(
     with tempfile.TemporaryDirectory(prefix="metric-rollups-scan-") as folder:
         paths = _spooled(tables, Path(folder))
         for metric_type in sorted(paths):
-            sources = [Source(path, lambda identity, name=metric_type: wanted is None or wanted(name, *identity[:4]), overlap) for path in paths[metric_type]]  # type: ignore[misc]
+            sources = [Source(LocalFile(path), keep_of(metric_type, wanted), overlap) for path in paths[metric_type]]
             for piece in scan_sorted(sources, [*IDENTITY, "bucket_start", *columns]):
                 yield metric_type, _distinct(piece).select([name for name in ROLLUP_SCHEMA.names if name in columns])
 

@@ -1,4 +1,4 @@
-"""The client for S3. What it may call is in the user's policy: nothing that the archive does not call is called by itself."""
+"""The client for S3. What it may call is in the user's policy: nothing is called by itself."""
 
 from datetime import datetime
 from types import SimpleNamespace
@@ -10,7 +10,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from botocore.utils import parse_timestamp
 
-from transforms.archive.s3_location import S3Location
+from transforms.calls.s3_folder import S3Location
 from transforms.core.errors import UsageError
 
 
@@ -29,7 +29,7 @@ def new_client(location: S3Location) -> Any:  # noqa: ANN401 - botocore makes it
         place = {"region_name": location.region or None, "endpoint_url": location.endpoint_url or None}
         client = boto3.session.Session(botocore_session=session).client("s3", config=config, **place)
     except (BotoCoreError, ValueError) as error:
-        raise UsageError(f"opening the archive {location.name}: {error}") from error
+        raise UsageError(f"opening {location.name}: {error}") from error
     client.meta.events.register("before-call.s3.HeadBucket", _not_allowed)
     return client
 
