@@ -14,6 +14,7 @@ from transforms.core.errors import DecodeError
 from transforms.decode import columnar, labeled, strict
 from transforms.decode.causes import BAD_LABELS, BAD_OTLP, BAD_VALUE, TOO_MANY
 from transforms.decode.objects import DecodeRules, decode_object
+from transforms.decode.otlp_labels import LabelReader
 from transforms.decode.strict import Source
 
 SOURCE = Source(key="key", arrival_us=ARRIVAL_US, org="acme")
@@ -124,3 +125,13 @@ def test_labels_are_remembered_and_forgotten(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("transforms.decode.otlp_labels._MAX_KEPT", 0)
     assert first == again == plain(columnar.read(body, source))
     assert labeled.seems_labeled(body)
+
+
+def test_labels_remembered_of_other_objects_change_nothing() -> None:
+    """Whatever contexts, attributes and broken labels were there before."""
+    known = LabelReader()
+    rules = DecodeRules(org="acme")
+    for datas in ([EXPORTS[1]], [EXPORTS[0], TWICE], [EXPORTS[2], EXPORTS[1]], [EXPORTS[0]]):
+        body = b"\n".join(map(posting, datas))
+        assert plain(decode_object(body, key="key", arrival_us=ARRIVAL_US, rules=rules, labels=known)) == whole(body)
+    assert known.contexts

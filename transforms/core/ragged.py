@@ -37,7 +37,7 @@ def concatenated_ranges(starts: Ints, sizes: Ints) -> Ints:
     return ranges
 
 
-def is_all(at: Ints, number: int) -> bool:
+def is_all(at: npt.NDArray[np.integer], number: int) -> bool:
     """Whether these places are all of that number, in order."""
     return len(at) == number and bool((at == np.arange(number)).all())
 

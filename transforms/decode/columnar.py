@@ -7,6 +7,7 @@ numeric strings, unknown fields, and fields missing that may be. Whatever would 
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 import arro3.core
@@ -63,9 +64,18 @@ def read(piece: bytes, source: Source, offset: int = 0) -> DecodedObject:
     Raises `DecodeError` unless sure that the strict reader would say the same.
     """
     text = piece.removeprefix(BOM)
-    records = count_records(text, source.max_record_bytes)
     first = offset + len(piece) - len(text)
-    return _read(text, np.full(records, source.arrival_us, np.int64), source, lambda: [(first + at, raw) for at, raw in record_spans(text)])
+
+    def places() -> list[tuple[int, bytes]]:
+        return [(first + at, raw) for at, raw in record_spans(text)]
+
+    if labeled.seems_labeled(text):
+        if len(text) > source.max_record_bytes:
+            count_records(text, source.max_record_bytes)
+        with suppress(DecodeError):  # perhaps some are of another type
+            return labeled.read(text, None, source, places)
+    records = count_records(text, source.max_record_bytes)
+    return _read(text, np.full(records, source.arrival_us, np.int64), source, places)
 
 
 def read_payloads(payloads: Sequence[Payload], source: Source) -> DecodedObject:
@@ -80,7 +90,11 @@ def read_payloads(payloads: Sequence[Payload], source: Source) -> DecodedObject:
     def places() -> list[tuple[int, bytes]]:
         return [(payload.offset, raw) for payload in payloads for _, raw in record_spans(payload.data)]
 
-    return _read(b"\n".join(texts), np.repeat(arrivals, records), source, places)
+    text, arrivals = b"\n".join(texts), np.repeat(arrivals, records)
+    if labeled.seems_labeled(text):
+        with suppress(DecodeError):
+            return labeled.read(text, arrivals, source, places)
+    return _read(text, arrivals, source, places)
 
 
 def read_columns(batch: pa.RecordBatch, source: Source) -> DecodedObject:
@@ -94,11 +108,6 @@ def read_columns(batch: pa.RecordBatch, source: Source) -> DecodedObject:
 
 def _read(text: bytes, arrivals: Ints, source: Source, places: Places) -> DecodedObject:
     """Decode a text of as many records as there are arrivals."""
-    if labeled.seems_labeled(text):
-        try:
-            return labeled.read(text, arrivals, source, places)
-        except DecodeError:
-            pass  # perhaps some are of another type
     if otlp_json_columns.seems_otlp(text):
         return otlp_json_columns.read(text, arrivals, source, places)
     if source.flat or json_columns.is_cloudwatch(text):

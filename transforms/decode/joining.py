@@ -46,9 +46,10 @@ def as_dropped(part: DecodedObject, reason: str) -> DecodedObject:
 
 def joined(parts: Sequence[DecodedObject]) -> DecodedObject:
     """The parts, at least one, one after the other."""
+    filled = [part for part in parts if len(part.postings.entity)] or parts[:1]
     return DecodedObject(
-        _joined_postings([part.postings for part in parts]),
-        _joined_points(parts),
+        _joined_postings([part.postings for part in filled]) if len(filled) > 1 else filled[0].postings,
+        _joined_points(filled) if len(filled) > 1 else filled[0].points,
         _summed([part.tally for part in parts]),
         tuple(letter for part in parts for letter in part.dead_letters),
         united(part.arrivals for part in parts),

@@ -42,15 +42,18 @@ def seems_labeled(text: bytes, at: int = 0) -> bool:
     return any(sign in head for sign in _SIGNS)
 
 
-def read(text: bytes, arrivals: Ints, source: Source, places: Places) -> DecodedObject:
-    """Decode a text of labeled postings with nothing but JSON's white space between them; those that don't tell their arrival have the one given.
+def read(text: bytes, arrivals: Ints | None, source: Source, places: Places) -> DecodedObject:
+    """Decode a text of labeled postings with nothing but JSON's white space between them.
 
-    Raises DecodeError unless sure that the strict reader would say the same.
+    Those that don't tell their arrival have the one given (None: the source's). Raises DecodeError unless sure that the strict reader
+    would say the same.
     """
     try:
         postings = _POSTINGS.decode_lines(text)
     except (msgspec.DecodeError, RecursionError) as error:
         raise DecodeError(DOUBT, str(error)) from error
+    if arrivals is None:
+        arrivals = np.full(len(postings), source.arrival_us, np.int64)
     if len(postings) != len(arrivals):
         raise DecodeError(DOUBT, "not only labeled postings")
     require_shallow(text, len(postings))

@@ -121,11 +121,11 @@ def measured(reader: Reader, points: Spans, values: Values, form: npt.NDArray[np
     """Build all histograms, and mark the OTLP points of which they are broken, NaN or infinite."""
     explicit, exponential, sets = np.flatnonzero(form == HISTOGRAM), np.flatnonzero(form == EXPONENTIAL), np.flatnonzero(summaries.is_set)
     count = values.count.astype(np.int64)
-    groups = [
-        otlp_histograms.explicit(reader, points, values, explicit),
-        otlp_histograms.exponential(reader, points, values, exponential),
-        otlp_histograms.bare(count[sets]),
-    ]
+    groups = [otlp_histograms.bare(count[sets])]
+    if len(exponential):
+        groups.insert(0, otlp_histograms.exponential(reader, points, values, exponential))
+    if len(explicit):
+        groups.insert(0, otlp_histograms.explicit(reader, points, values, explicit))
     rows = np.concatenate([explicit, exponential, sets])
     is_broken = np.zeros(len(form), np.bool_)
     is_broken[rows] = np.concatenate([group.is_broken for group in groups])

@@ -93,7 +93,8 @@ def exponential_buckets(scale: Ints, above: Run, below: Run, zeros: tuple[Ints, 
 
 def structs(buckets: list[Buckets], count: Ints, measures: tuple[pa.Array, pa.Array, pa.Array]) -> pa.StructArray:
     """HISTOGRAM values of these buckets one group after the other, of these counts, sums, minima and maxima."""
-    bounds, bound_sizes, counts, count_sizes, _ = (np.concatenate(columns) for columns in zip(*buckets, strict=True))
+    filled = [one for one in buckets if len(one.is_broken)] or buckets[:1]
+    bounds, bound_sizes, counts, count_sizes, _ = (columns[0] if len(columns) == 1 else np.concatenate(columns) for columns in zip(*filled, strict=True))
     lists = [_lists(bounds, bound_sizes), _lists(counts, count_sizes)]
     return pa.StructArray.from_arrays([pa.array(count), *measures, *lists], fields=list(HISTOGRAM))
 

@@ -86,17 +86,19 @@ class LabelReader:
 
     def codes(self, context: Codes, attributes: Codes, distinct: list[bytes], quantiles: Floats | None = None) -> Codes:
         """The code of each point's labels, of its context, its attributes (an index into the distinct ones) and, if given, its label `quantile`."""
-        pair = context * np.int64(max(1, len(distinct))) + attributes
+        contexts, own = dense(context.astype(np.int64), len(self.contexts))
+        pair = own * max(1, len(distinct)) + attributes
         if quantiles is None:
-            present, place = dense(pair, len(self.contexts) * len(distinct))
+            present, place = dense(pair, len(contexts) * len(distinct))
             ranks: list[float | None] = [None] * len(present)
         else:
             ranked, rank = np.unique(quantiles, return_inverse=True)
-            present, place = dense(pair * len(ranked) + rank, len(self.contexts) * len(distinct) * len(ranked))
+            present, place = dense(pair * len(ranked) + rank, len(contexts) * len(distinct) * len(ranked))
             ranks = ranked[present % max(1, len(ranked))].tolist()
             present //= max(1, len(ranked))
-        of_context, of_attributes = (part.tolist() for part in np.divmod(present, max(1, len(distinct))))
-        codes = [self._code(one, distinct[other], rank) for one, other, rank in zip(of_context, of_attributes, ranks, strict=True)]
+        of_context, of_attributes = np.divmod(present, max(1, len(distinct)))
+        triples = zip(contexts[of_context].tolist(), of_attributes.tolist(), ranks, strict=True)
+        codes = [self._code(one, distinct[other], rank) for one, other, rank in triples]
         return np.array(codes, np.int32)[place] if codes else np.empty(0, np.int32)
 
     def _code(self, context: int, key_values: bytes, rank: float | None) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.core.model import Bools, Ints
+from transforms.core.ragged import is_all
 from transforms.decode.collecting import Message
 from transforms.decode.otlp_strict import FORMS
 from transforms.decode.wire import BYTES, VARINT
@@ -61,9 +62,10 @@ class Reader:
 
     def only(self, spans: Spans, fields: Fields, rows: Rows) -> tuple[Ints, Ints]:
         """Where the content of a field, which these rows are, lies in each message: an empty span where it is missing, in doubt where it is there twice."""
-        start = spans.start.copy()
-        stop = spans.start.copy()
         owner = fields.owner[rows]
+        if is_all(owner, len(spans.start)):
+            return fields.at[rows], fields.stop[rows]
+        start, stop = spans.start.copy(), spans.start.copy()
         start[owner], stop[owner] = fields.at[rows], fields.stop[rows]
         self.doubt(spans, np.bincount(owner, minlength=len(start)) > 1)
         return start, stop

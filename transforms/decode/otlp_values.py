@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.core.model import Bools, Floats, Ints
+from transforms.core.ragged import is_all
 from transforms.decode.otlp_spans import Reader, Rows, Spans
 from transforms.decode.wire import BYTES, FIXED64, VARINT
 from transforms.decode.wire_columns import Bits, Fields
@@ -83,7 +84,9 @@ class _Points:
     def __init__(self, reader: Reader, points: Spans, form: npt.NDArray[np.int8]) -> None:
         self._reader, self._points = reader, points
         self._fields = reader.fields(points)
-        self._meaning = _meanings(self._fields, form)
+        meaning = _meanings(self._fields, form)
+        self._order = np.argsort(meaning, kind="stable")
+        self._ends = np.cumsum(np.bincount(meaning, minlength=_UNPACKED + 1))
         reader.doubt(points, self._fields.owner[self._rows(_UNPACKED)])
 
     def values(self) -> Values:
@@ -110,11 +113,14 @@ class _Points:
         )
 
     def _rows(self, meaning: int) -> Rows:
-        return np.flatnonzero(self._meaning == meaning)
+        rows: Rows = self._order[self._ends[meaning - 1] : self._ends[meaning]]
+        return rows
 
     def _bits(self, meaning: int) -> tuple[Bits, Bools]:
         rows = self._rows(meaning)
         owner = self._fields.owner[rows]
+        if is_all(owner, len(self._points.start)):
+            return self._fields.value[rows], np.ones(len(owner), np.bool_)
         value, has = np.zeros(len(self._points.start), np.uint64), np.zeros(len(self._points.start), np.bool_)
         value[owner], has[owner] = self._fields.value[rows], True
         return value, has

@@ -44,7 +44,7 @@ _Point = TypeVar("_Point")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where a record comes from, and what holds where it doesn't say so itself. `labels` remembers those of the object's OTLP points."""
+    """Where a record comes from, and what holds where it doesn't say so itself. `labels` remembers those of OTLP points."""
 
     key: str
     arrival_us: int

@@ -21,6 +21,7 @@ _FEW: Final = 40
 
 _FAR: Final = np.uint64(1 << 40)
 _VARINT_BYTES: Final = 10
+_WIRES: Final = (FIXED64, BYTES, VARINT, FIXED32)
 
 
 class Octets:
@@ -87,12 +88,15 @@ def _joined(parts: list[Fields]) -> Fields:
 
 def _step(octets: Octets, owner: npt.NDArray[np.int32], begin: Ints, end: Ints) -> tuple[Fields, Bools]:
     """One field of each message, and whether it could be read."""
+    tags = octets.octets.take(begin, mode="clip")
+    if 8 <= (tag_of_all := int(tags[0])) < 0x80 and (tags == tag_of_all).all():
+        return _same_step(octets, tag_of_all, owner, begin, end)
     tag, at = _short_varint(octets, begin)
     wire = (tag & 7).astype(np.uint8)
     number = (tag >> 3).astype(np.int32)
     value = np.zeros(len(tag), np.uint64)
     stop = end + 1  # what no wire type below sets is bad
-    for kind in (FIXED64, BYTES, VARINT, FIXED32):
+    for kind in _WIRES:
         chosen = wire == kind
         if chosen.all():
             value, at, stop = _values(octets, kind, at)
@@ -101,6 +105,18 @@ def _step(octets: Octets, owner: npt.NDArray[np.int32], begin: Ints, end: Ints) 
             rows = np.flatnonzero(chosen)
             value[rows], at[rows], stop[rows] = _values(octets, kind, at[rows])
     return Fields(owner, number, wire, value, begin, at, stop), (stop <= end) & (number > 0)
+
+
+def _same_step(octets: Octets, tag: int, owner: npt.NDArray[np.int32], begin: Ints, end: Ints) -> tuple[Fields, Bools]:
+    """As `_step`, where all tags are this one of one byte."""
+    number, wire = np.empty(len(owner), np.int32), np.empty(len(owner), np.uint8)
+    number.fill(tag >> 3)
+    wire.fill(tag & 7)
+    if (tag & 7) in _WIRES:
+        value, at, stop = _values(octets, tag & 7, begin + 1)
+    else:
+        value, at, stop = np.zeros(len(owner), np.uint64), begin + 1, end + 1
+    return Fields(owner, number, wire, value, begin, at, stop), stop <= end
 
 
 def _short_varint(octets: Octets, at: Ints) -> tuple[Bits, Ints]:
@@ -130,9 +146,14 @@ def _values(octets: Octets, kind: int, at: Ints) -> tuple[Bits, Ints, Ints]:
 
 def read_varints(octets: Octets, at: Ints) -> tuple[Bits, Ints]:
     """Varints at these positions, and where they end; far behind all for one of more than 64 bits. Positions may lie in the padding, not behind it."""
-    value = octets.octets.take(at, mode="clip").astype(np.uint64)
-    stop = at + 1
-    more = np.flatnonzero(value >= 0x80)
+    first = octets.octets.take(at, mode="clip")
+    is_long = first >= 0x80
+    if not is_long.any():
+        return first.astype(np.uint64), at + 1
+    second = octets.octets.take(at + 1, mode="clip") if is_long.all() else first
+    if (second < 0x80).all():
+        return (first & np.uint8(0x7F)) | second.astype(np.uint64) << np.uint64(7), at + 2
+    value, stop, more = first.astype(np.uint64), at + 1, np.flatnonzero(is_long)
     value[more] &= np.uint64(0x7F)
     for place in range(1, _VARINT_BYTES):
         if not len(more):

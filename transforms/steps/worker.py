@@ -31,6 +31,7 @@ from transforms.core.undelivered import Undelivered
 from transforms.core.units import Unit
 from transforms.core.versions import Merged
 from transforms.decode.objects import decode_object, rules_of, unreadable_object
+from transforms.decode.otlp_labels import LabelReader
 from transforms.steps.completion import held_back
 from transforms.steps.ledger import Ledger
 from transforms.steps.pool import map_ahead
@@ -114,7 +115,7 @@ class Worker:
     def _staged(self, group: int, path: Path) -> Footer:
         request = self.plan.request
         columns = GroupColumns(self._selection, request.reach, self.plan.shard_count, self._membership, self.plan.windows)
-        rules = rules_of(request)
+        rules, labels = rules_of(request), LabelReader()
         dead_letters: list[DeadLetter] = []
         watch = Stopwatch()
         first, number = self.plan.groups[group]
@@ -127,7 +128,7 @@ class Worker:
                 if isinstance(body, ObjectUnreadable):
                     decoded = unreadable_object(body, planned.arrival_in(request.keys))
                 else:
-                    decoded = decode_object(body, key=planned.key, arrival_us=planned.arrival_in(request.keys), rules=rules)
+                    decoded = decode_object(body, key=planned.key, arrival_us=planned.arrival_in(request.keys), rules=rules, labels=labels)
             with watch.step("select"):
                 dead_letters.extend(columns.add(decoded))
             del body, decoded
