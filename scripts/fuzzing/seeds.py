@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from itertools import pairwise
@@ -20,7 +21,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from scripts.encoders.containers import parquet
 from scripts.encoders.envelopes import as_lines, error_record, firehose_record
-from scripts.encoders.otlp import SERIES, StatisticSets, delimited
+from scripts.encoders.otlp import SERIES, StatisticSets
 
 DATA: Final = Path(__file__).resolve().parents[2] / "tests" / "data"
 
@@ -52,13 +53,35 @@ def _joined() -> tuple[bytes, ...]:
 
 @cache
 def _requests() -> tuple[bytes, ...]:
-    """OTLP export requests as captured, of every kind of metric."""
+    """OTLP export requests as captured, thinned so that mutations are many and hit what differs."""
     lines = (DATA / "otlp-exports.ndjson").read_text("utf-8").splitlines()[:2]
-    return tuple(base64.b64decode(json.loads(line)["body_base64"]) for line in lines)
+    return tuple(_thinned(base64.b64decode(json.loads(line)["body_base64"])) for line in lines)
+
+
+def _thinned(body: bytes) -> bytes:
+    """A request with the first two attributes of each resource, metrics of each kind, and points of each metric."""
+    request = ExportMetricsServiceRequest.FromString(body)
+    for resource in request.resource_metrics:
+        del resource.resource.attributes[2:]
+        kinds = Counter[str]()
+        for scope in resource.scope_metrics:
+            metrics = [*scope.metrics]
+            del scope.metrics[:]
+            for metric in metrics:
+                kind = metric.WhichOneof("data")
+                kinds[kind] += 1
+                if kinds[kind] <= 2:
+                    del getattr(metric, kind).data_points[2:]
+                    scope.metrics.append(metric)
+    return bytes(request.SerializeToString())
 
 
 def _delimited() -> tuple[bytes, ...]:
-    return tuple(b"".join(_varint(len(one)) + one for one in _requests()[:number]) for number in (1, 2))
+    return tuple(_behind_lengths(_requests()[:number]) for number in (1, 2))
+
+
+def _behind_lengths(messages: Iterable[bytes]) -> bytes:
+    return b"".join(_varint(len(one)) + one for one in messages)
 
 
 def _varint(number: int) -> bytes:
@@ -73,7 +96,7 @@ def _labeled() -> tuple[bytes, ...]:
 def _events() -> tuple[bytes, ...]:
     """Lambda's Kinesis events and Firehose's records."""
     arrived_s = 1_762_000_000.5
-    datas = [base64.b64encode(one).decode() for one in _postings()]
+    datas = [base64.b64encode(one).decode() for one in _postings()[::3]]
     records = [{"eventID": "shardId-000000000000:1", "kinesis": {"data": one, "approximateArrivalTimestamp": arrived_s}} for one in datas]
     firehose = [{"recordId": "1", "approximateArrivalTimestamp": int(arrived_s * 1000), "data": one} for one in datas]
     return json.dumps({"Records": records}).encode(), b"\n".join(json.dumps(one).encode() for one in firehose)
@@ -134,12 +157,13 @@ def _otlp_json() -> tuple[bytes, ...]:
 def _statistic_sets() -> tuple[bytes, ...]:
     """A CloudWatch metric stream in OpenTelemetry 1.0: summaries, each request behind its length."""
     sets = StatisticSets("i-1")
-    return (delimited(sets.export(1_762_000_020 + 60 * minute, [2.0 + minute] * SERIES) for minute in range(2)),)
+    requests = (sets.export(1_762_000_020 + 60 * minute, [2.0 + minute] * SERIES).SerializeToString() for minute in range(2))
+    return (_behind_lengths(map(_thinned, requests)),)
 
 
 def _error_output() -> tuple[bytes, ...]:
     """What Firehose writes under its error prefix, and what a transform says of its records."""
-    datas = _postings()[:_LINES]
+    datas = _postings()[-_LINES:]
     results = [firehose_record(one, result=result) for one, result in zip(datas, ("Ok", "ProcessingFailed", "Dropped", "Ok"), strict=True)]
     return as_lines(*map(error_record, datas)), as_lines({"records": results})
 

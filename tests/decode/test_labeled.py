@@ -95,6 +95,12 @@ def test_random_requests(data: list[bytes], between: bytes) -> None:
     assert require_same(between.join(posting(one, receivedAt=1762000000 + place) for place, one in enumerate(data)))
 
 
+def test_a_type_that_is_not_utf8() -> None:
+    bad = b'{"type": "labe\xf2led", "otlp": ""}'
+    require_same(bad)
+    require_same(posting(EXPORTS[0]) + bad)
+
+
 def test_a_signalling_nan_is_a_broken_threshold() -> None:
     nan = b"\x01\x00\x00\x00\x00\x00\xf0\x7f"
     point = fixed(3, NOW_NS) + fixed(4, 1) + fixed(7, 1) + varint(14 << 3 | 1) + nan

@@ -10,6 +10,7 @@ MUTATIONS = 100_000
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", [*SEEDS][::3])
 def test_a_hundred_thousand_mutations_break_no_promise(name: str) -> None:
     assert hunt(SEEDS[name](), rounds=MUTATIONS, seed=2, rules=rules_of(name)) == []

@@ -13,7 +13,7 @@ from transforms.core.errors import DecodeError
 from transforms.core.model import DecodedObject, Ints
 from transforms.decode import otlp
 from transforms.decode.collecting import Message
-from transforms.decode.proof import DOUBT, require_shallow
+from transforms.decode.proof import DOUBT, NOT_JSON, require_shallow
 from transforms.decode.scalars import arrivals_of
 from transforms.decode.strict import Source
 
@@ -50,7 +50,7 @@ def read(text: bytes, arrivals: Ints | None, source: Source, places: Places) -> 
     """
     try:
         postings = _POSTINGS.decode_lines(text)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except NOT_JSON as error:
         raise DecodeError(DOUBT, str(error)) from error
     if arrivals is None:
         arrivals = np.full(len(postings), source.arrival_us, np.int64)

@@ -15,6 +15,7 @@ from transforms.core.flat import FlatMapping
 from transforms.decode.envelopes import is_envelope
 from transforms.decode.flat import has_time
 from transforms.decode.framing import Frame, element_spans
+from transforms.decode.proof import NOT_JSON
 from transforms.decode.scalars import Json
 
 _POINT: Final = ("hostId", "name", "time")
@@ -57,7 +58,7 @@ def spread(array: bytes) -> bytes:
 def _spans(array: bytes) -> list[tuple[int, int]]:
     try:
         elements = _ELEMENTS.decode(array)
-    except (msgspec.DecodeError, RecursionError):  # it is stricter
+    except NOT_JSON:  # it is stricter
         return element_spans(array, None)
     spans, at = list[tuple[int, int]](), 0
     for element in elements:

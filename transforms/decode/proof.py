@@ -46,6 +46,9 @@ class _Posting(msgspec.Struct, gc=False):
     metrics: list[_Point] | None = None
 
 
+NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that it takes for no JSON of the wanted shape; UnicodeDecodeError only where it names them in its own message."""
+
 _RECORDS: Final = msgspec.json.Decoder(msgspec.Raw)
 _POSTINGS: Final = msgspec.json.Decoder(_Posting)
 _BARE: Final = msgspec.json.Decoder(list[_Point])
@@ -58,7 +61,7 @@ def count_records(text: bytes, max_record_bytes: int) -> int:
     """
     try:
         records = _RECORDS.decode_lines(text)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except NOT_JSON as error:
         raise DecodeError(DOUBT, str(error)) from error
     if len(text) > max_record_bytes and max((memoryview(record).nbytes for record in records), default=0) > max_record_bytes:
         raise DecodeError(DOUBT, f"a record has more than {max_record_bytes} bytes")
@@ -152,7 +155,7 @@ def _quoted_numbers(text: bytes, *, is_bare: bool) -> list[str]:
             postings = _POSTINGS.decode_lines(text)
             points = [point for posting in postings for point in posting.metrics or ()]
             numbers = [posting.received_at for posting in postings]
-    except (msgspec.DecodeError, RecursionError) as error:
+    except NOT_JSON as error:
         raise DecodeError(DOUBT, str(error)) from error
     numbers += [point.time for point in points]
     numbers += [point.value for point in points]
