@@ -38,6 +38,6 @@ def test_bytes_of_numbers(kind: str, each: int) -> None:
 
 
 def test_bytes_of_histograms() -> None:
-    """36 as any other, 4 numbers and 2 list offsets of 4 bytes, 8 a bound and 8 a bucket; of `min` and `max`, which are null here, a bit each."""
+    """36 as any other, 4 numbers and 3 places of lists of 4 bytes, 8 a bound and 8 a bucket; of `min` and `max`, which are null here, a bit each."""
     few, many = (slice_of(histogram(60 * minute, 16) for minute in range(number)) for number in (8, 1008))
-    assert points_bytes(many) - points_bytes(few) == 1000 * (36 + 4 * 8 + 2 * 4 + 15 * 8 + 16 * 8) + 2 * 125
+    assert points_bytes(many) - points_bytes(few) == 1000 * (36 + 4 * 8 + 3 * 4 + 15 * 8 + 16 * 8) + 2 * 125

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from transforms.core.histograms import take_points
+from transforms.core.histograms import take_points, with_bounds_within
 from transforms.core.model import METRIC_TYPES, SLICE_SCHEMA, Bools, Ints
 from transforms.core.point_columns import Numbers, PointColumns
 from transforms.core.series import SeriesTable
@@ -83,14 +83,15 @@ def _lists(given: Cut, position: npt.NDArray[np.intp], series: npt.NDArray[np.in
             lists[name] = pa.nulls(len(series), SLICE_SCHEMA.field(name).type)
             continue
         chosen = values[position if rows.all() else position[np.repeat(rows, np.diff(offsets))]]
-        items = _histograms_at(given.histograms, chosen) if name == "histogram" else pa.array(chosen)
+        items = _histograms_at(given.histograms, chosen, np.diff(offsets)[rows]) if name == "histogram" else pa.array(chosen)
         lists[name] = _sparse(items, rows, np.diff(offsets), SLICE_SCHEMA.field(name).type)
     return lists
 
 
-def _histograms_at(histograms: pa.ChunkedArray, at: Ints) -> pa.StructArray:
+def _histograms_at(histograms: pa.ChunkedArray, at: Ints, sizes: Ints) -> pa.StructArray:
+    """Those at these places; rows of these sizes hold their own bounds."""
     whole = histograms.combine_chunks() if histograms.num_chunks != 1 else histograms.chunk(0)
-    return take_points(whole, at)
+    return with_bounds_within(take_points(whole, at), np.repeat(np.arange(len(sizes)), sizes))
 
 
 def _sparse(items: pa.Array, rows: Bools, sizes: Ints, kind: pa.ListType) -> pa.ListArray:

@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from transforms.core.bounds import distinct, shared_anew, shared_within
 from transforms.core.errors import RollupsError
 from transforms.core.intervals import Buckets as UnitedBuckets, Intervals, aligned, united
 from transforms.core.model import HISTOGRAM, Bools, Floats, Ints
@@ -104,9 +105,9 @@ def offsets_of(sizes: Ints) -> Ints:
 
 
 def histograms_of(points: pa.StructArray) -> Histograms:
-    """Histograms of an array of HISTOGRAM without nulls. Raises RollupsError if one has not one bucket more than bounds."""
+    """Histograms of an array of HISTOGRAM without nulls, whose bounds may be lists. Raises RollupsError if one has not one bucket more than bounds."""
     bounds, buckets = points.field("bounds"), points.field("bucket_counts")
-    shape, shapes = encoded(_offsets(bounds), bounds.flatten().to_numpy() + 0.0)
+    shape, shapes = _viewed(bounds) if pa.types.is_list_view(bounds.type) else encoded(_offsets(bounds), bounds.flatten().to_numpy() + 0.0)
     offsets = _offsets(buckets)
     if (wrong := np.flatnonzero(np.diff(offsets) != shapes.sizes[shape] + 1)).size:
         raise RollupsError(f"rolling up a histogram: {points[int(wrong[0])].as_py()} has not one bucket more than bounds")
@@ -118,8 +119,22 @@ def histograms_of(points: pa.StructArray) -> Histograms:
 
 def take_points(points: pa.StructArray, at: Ints) -> pa.StructArray:
     """HISTOGRAMs at these places; `take` of Arrow copies lists in several times the time."""
-    columns = [_taken_lists(column, at) if pa.types.is_list(column.type) else column.take(pa.array(at)) for column in map(points.field, range(len(HISTOGRAM)))]
+    *numbers, bounds, buckets = map(points.field, range(len(HISTOGRAM)))
+    columns = [*(column.take(pa.array(at)) for column in numbers), shared_anew(bounds, at), _taken_lists(buckets, at)]
     return pa.StructArray.from_arrays(columns, fields=list(HISTOGRAM))
+
+
+def with_bounds_within(points: pa.StructArray, group: Ints) -> pa.StructArray:
+    """The HISTOGRAMs with bounds that are shared as `shared_within` says."""
+    *numbers, bounds, buckets = map(points.field, range(len(HISTOGRAM)))
+    return pa.StructArray.from_arrays([*numbers, shared_within(bounds, group), buckets], fields=list(HISTOGRAM))
+
+
+def _viewed(bounds: pa.ListViewArray) -> tuple[Ints, Shapes]:
+    """A shape number for each of these bounds."""
+    code, offsets, edges = distinct(bounds)
+    number, shapes = encoded(offsets, edges + 0.0)
+    return number[code], shapes
 
 
 def _taken_lists(lists: pa.ListArray, at: Ints) -> pa.ListArray:

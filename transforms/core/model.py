@@ -28,13 +28,13 @@ HISTOGRAM: Final = pa.struct(
         ("sum", pa.float64()),
         ("min", pa.float64()),
         ("max", pa.float64()),
-        ("bounds", pa.list_(pa.float64())),
+        ("bounds", pa.list_view(pa.float64())),
         ("bucket_counts", pa.list_(pa.int64())),
     ]
 )
 """What a histogram point holds. `sum`, `min`, `max` are null where unknown. `bounds` increase strictly; `bucket_counts` is one longer: bucket i counts the
 observations in (bounds[i - 1], bounds[i]], the first from -inf, the last to inf. No bounds and one bucket: only count, sum, min and max are known.
-Buckets of exponential histograms have their bounds 2^(index / 2^scale) written out."""
+Buckets of exponential histograms have their bounds 2^(index / 2^scale) written out. Bounds are views, so that histograms with the same ones can share them."""
 
 SERIES_COLUMNS: Final = ("metric_type", "org", "entity", "name", "labels", "kind")
 """What identifies a row's series, in the order rows are sorted by."""

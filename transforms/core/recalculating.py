@@ -237,7 +237,7 @@ def _growth(rows: _Rows, grid: _Grid, present: Bools, first: str, last: str) -> 
 
 def _fold_histograms(rows: _Rows, finer: str) -> dict[str, Laid]:
     columns = [one_chunk(rows.table[name]) for name in ("count", "sum", "min", "max", "bounds", "bucket_counts")]
-    histograms = histograms_of(pa.StructArray.from_arrays(columns, fields=list(HISTOGRAM)))
+    histograms = histograms_of(pa.StructArray.from_arrays(columns, names=HISTOGRAM.names))
     minutes = rows.whole("minutes")
     width_s = WIDTH_S[finer]
     given = HistogramRows(width_s // MINUTE_S, rows.series, rows.starts_s // width_s, histograms, minutes, minutes, np.zeros(len(minutes), bool))

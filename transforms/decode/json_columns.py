@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from transforms.core.bounds import shared
 from transforms.core.errors import DecodeError
 from transforms.core.flat import FlatMapping
 from transforms.core.model import HISTOGRAM, DecodedObject, DecodeTally, Floats, Ints, Points, Postings
@@ -171,6 +172,6 @@ def _histograms(measures: dict[str, Floats]) -> pa.StructArray:
     count = pa.array(measures["count"].astype(np.int64))
     rows = len(count)
     offsets = np.arange(rows + 1, dtype=np.int32)
-    bounds = pa.ListArray.from_arrays(pa.array(np.zeros(rows + 1, np.int32)), pa.array([], pa.float64()))
-    lists = [bounds, pa.ListArray.from_arrays(pa.array(offsets), count)]
+    none = shared(np.empty(0, np.float64), np.zeros(1, np.int64), np.zeros(rows, np.int64))
+    lists = [none, pa.ListArray.from_arrays(pa.array(offsets), count)]
     return pa.StructArray.from_arrays([count, *(pa.array(measures[one]) for one in _NUMBERS[1:]), *lists], fields=list(HISTOGRAM))

@@ -1,29 +1,37 @@
 """Histograms of very many OTLP points as Arrow lists, at once."""
 
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from transforms.core.bounds import shared
 from transforms.core.errors import DecodeError
+from transforms.core.histograms import encoded, offsets_of
 from transforms.core.model import HISTOGRAM, Bools, Floats, Ints
-from transforms.core.ragged import taken
 from transforms.decode.exponential import Layout, layout
 from transforms.decode.otlp_spans import Reader, Rows, Spans, last, pick
 from transforms.decode.otlp_values import Values, as_zigzag32
 from transforms.decode.wire import BYTES, VARINT
-from transforms.decode.wire_columns import Octets, packed_varints
+from transforms.decode.wire_columns import fixed64s, packed_varints
 
 LARGE: Final = 1 << 40
 """Counts from here on, of which many might not add up in 64 bits, are left to the strict reader."""
 
 
-class Buckets(NamedTuple):
-    """Bounds and counts of each histogram, flat with the number of values of each, and which are broken."""
+class Bounds(NamedTuple):
+    """Lists of bounds one after another with the size of each, and which of them each histogram has."""
 
-    bounds: Floats
-    bound_sizes: Ints
+    values: Floats
+    sizes: Ints
+    of_row: Rows
+
+
+class Buckets(NamedTuple):
+    """Bounds; the counts of each histogram, flat with the number of values of each; and which are broken."""
+
+    bounds: Bounds
     counts: Ints
     count_sizes: Ints
     is_broken: Bools
@@ -43,26 +51,36 @@ def explicit(reader: Reader, points: Spans, values: Values, rows: Rows) -> Bucke
     bound_bytes, count_bytes = high - low, end - first
     reader.doubt(points, rows[(bound_bytes % 8 != 0) | (count_bytes % 8 != 0)])
     low, first = low + bound_bytes % 8, first + count_bytes % 8
-    bounds = _gathered(reader.octets, low, high).view(np.float64), (high - low) // 8
-    counts = _gathered(reader.octets, first, end).view(np.int64), (end - first) // 8
+    bounds = _distinct(fixed64s(reader.octets, low, high).view(np.float64), (high - low) // 8)
+    counts = fixed64s(reader.octets, first, end).view(np.int64), (end - first) // 8
     buckets, are_large = explicit_buckets(bounds, counts, values.count[rows].astype(np.int64))
     reader.doubt(points, rows[are_large])
     return buckets
 
 
-def explicit_buckets(bounds_of: tuple[Floats, Ints], counts_of: tuple[Ints, Ints], total: Ints) -> tuple[Buckets, Bools]:
-    """Explicit histograms of these bounds and counts, flat with the number of each, and of so many observations.
+def _distinct(values: Floats, sizes: Ints) -> Bounds:
+    """The lists of these sizes without those that are repeated."""
+    if len(sizes) and (sizes == sizes[0]).all():
+        lists = values.view(np.int64).reshape(len(sizes), -1)
+        if (lists == lists[0]).all():
+            return Bounds(values[: sizes[0]], sizes[:1], np.zeros(len(sizes), np.intp))
+    code, shapes = encoded(offsets_of(sizes), values)
+    return Bounds(shapes.edges, shapes.sizes, code)
+
+
+def explicit_buckets(bounds: Bounds, counts_of: tuple[Ints, Ints], total: Ints) -> tuple[Buckets, Bools]:
+    """Explicit histograms of these bounds, of these counts, flat with the number of each, and of so many observations.
 
     The second result are those that must be left to the strict reader.
     """
-    (bounds, bound_sizes), (counts, count_sizes) = bounds_of, counts_of
+    bound_sizes, (counts, count_sizes) = bounds.sizes[bounds.of_row], counts_of
     is_bare = (bound_sizes == 0) & (count_sizes == 0)
     if is_bare.any():
         counts = np.insert(counts, (np.cumsum(count_sizes) - count_sizes)[is_bare], total[is_bare])
         count_sizes = np.where(is_bare, 1, count_sizes)
     are_large = _any((counts < 0) | (counts >= LARGE), count_sizes) & ~is_bare
-    is_broken = (count_sizes != bound_sizes + 1) | ~_rising(bounds, bound_sizes) | (_sums(counts, count_sizes) != total)
-    return Buckets(bounds, bound_sizes, counts, count_sizes, is_broken), are_large
+    is_broken = (count_sizes != bound_sizes + 1) | ~_rising(bounds.values, bounds.sizes)[bounds.of_row] | (_sums(counts, count_sizes) != total)
+    return Buckets(bounds, counts, count_sizes, is_broken), are_large
 
 
 def exponential(reader: Reader, points: Spans, values: Values, rows: Rows) -> Buckets:
@@ -81,28 +99,27 @@ def exponential_buckets(scale: Ints, above: Run, below: Run, zeros: tuple[Ints, 
     threshold = np.where(zero > 0, np.where(np.isfinite(threshold) & (threshold >= 0), threshold, np.inf), -np.inf)
     layouts, of_row = _layouts(scale, above, below, threshold)
     places = np.array([one[1:] if one else (0, 0, 0) for one in layouts], np.int64).reshape(-1, 3)[of_row]
-    widths = np.array([len(one.bounds) if one else 0 for one in layouts], np.int64)
-    bounds, bound_sizes = lists_taken([one.bounds if one else () for one in layouts], of_row), widths[of_row]
+    bounds = listed([one.bounds if one else () for one in layouts], of_row)
+    bound_sizes = bounds.sizes[of_row]
     is_broken = np.array([one is None for one in layouts], np.bool_)[of_row]
     counts = _placed(above, below, np.where(is_broken, 0, zero), places, bound_sizes, is_broken)
     starts = np.cumsum(bound_sizes + 1) - bound_sizes - 1
     is_bare = (bound_sizes == 0) & ~is_broken
     counts[starts[is_bare]] = total[is_bare]
-    return Buckets(bounds, bound_sizes, counts, bound_sizes + 1, is_broken | (_sums(counts, bound_sizes + 1) != total))
+    return Buckets(bounds, counts, bound_sizes + 1, is_broken | (_sums(counts, bound_sizes + 1) != total))
 
 
 def structs(buckets: list[Buckets], count: Ints, measures: tuple[pa.Array, pa.Array, pa.Array]) -> pa.StructArray:
     """HISTOGRAM values of these buckets one group after the other, of these counts, sums, minima and maxima."""
     filled = [one for one in buckets if len(one.is_broken)] or buckets[:1]
-    bounds, bound_sizes, counts, count_sizes, _ = (columns[0] if len(columns) == 1 else np.concatenate(columns) for columns in zip(*filled, strict=True))
-    lists = [_lists(bounds, bound_sizes), _lists(counts, count_sizes)]
+    counts, count_sizes = (np.concatenate(columns) if len(columns) > 1 else columns[0] for columns in zip(*(one[1:3] for one in filled), strict=True))
+    lists = [_views([one.bounds for one in filled]), _lists(counts, count_sizes)]
     return pa.StructArray.from_arrays([pa.array(count), *measures, *lists], fields=list(HISTOGRAM))
 
 
 def bare(count: Ints) -> Buckets:
     """One bucket for all."""
-    none = np.zeros(len(count), np.int64)
-    return Buckets(np.empty(0, np.float64), none, count, none + 1, np.zeros(len(count), np.bool_))
+    return Buckets(listed([()], np.zeros(len(count), np.intp)), count, np.ones(len(count), np.int64), np.zeros(len(count), np.bool_))
 
 
 def _run(reader: Reader, points: Spans, span: tuple[Ints, Ints], rows: Rows) -> Run:
@@ -147,28 +164,32 @@ def _placed(above: Run, below: Run, zero: Ints, places: Ints, bound_sizes: Ints,
     return counts
 
 
-def _gathered(octets: Octets, start: Ints, stop: Ints) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    size = int((stop - start).sum())
-    return np.frombuffer(octets.binary(start, stop).buffers()[2], np.uint8, size) if size else np.empty(0, np.uint8)
-
-
 def _ramp(sizes: Ints) -> Ints:
     """0, 1, … for each size."""
     return np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
 
 
-def lists_taken(bounds: list[tuple[float, ...]], of_row: Rows) -> Floats:
-    """The lists of these places, one after another."""
-    sizes = np.fromiter(map(len, bounds), np.int64, len(bounds))
-    flat = np.fromiter(chain.from_iterable(bounds), np.float64, int(sizes.sum()))
-    return taken(flat, np.append(0, np.cumsum(sizes)), of_row.astype(np.int64))[0]
+def listed(lists: list[tuple[float, ...]], of_row: Rows) -> Bounds:
+    """These lists as bounds."""
+    sizes = np.fromiter(map(len, lists), np.int64, len(lists))
+    return Bounds(np.fromiter(chain.from_iterable(lists), np.float64, int(sizes.sum())), sizes, of_row)
 
 
-def _lists(flat: Floats | Ints, sizes: Ints) -> pa.ListArray:
+def _views(parts: list[Bounds]) -> pa.ListViewArray:
+    """The bounds of the rows of all parts, at least one."""
+    firsts = accumulate((len(one.sizes) for one in parts), initial=0)
+    of_row = np.concatenate([one.of_row + first for one, first in zip(parts, firsts, strict=False)])
+    return shared(np.concatenate([one.values for one in parts]), np.concatenate([one.sizes for one in parts]), of_row)
+
+
+def _lists(flat: Ints, sizes: Ints) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(np.append(0, np.cumsum(sizes)).astype(np.int32)), pa.array(flat))
 
 
 def _sums(flat: Ints, sizes: Ints) -> Ints:
+    if len(sizes) and sizes[0] and (sizes == sizes[0]).all():
+        alike: Ints = np.einsum("ij->i", flat.reshape(len(sizes), -1))
+        return alike
     total = np.append(0, np.cumsum(flat))
     ends = np.cumsum(sizes)
     sums: Ints = total[ends] - total[ends - sizes]

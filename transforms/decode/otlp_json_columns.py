@@ -24,7 +24,7 @@ from transforms.decode.framing import are_too_deep
 from transforms.decode.joining import in_record_order
 from transforms.decode.json_numbers import count_lists, distinct_texts, doubles, integers
 from transforms.decode.labeled import Places
-from transforms.decode.otlp_histograms import LARGE, Buckets, Run, explicit_buckets, exponential_buckets, lists_taken, structs
+from transforms.decode.otlp_histograms import LARGE, Buckets, Run, explicit_buckets, exponential_buckets, listed, structs
 from transforms.decode.otlp_labels import Context, LabelReader
 from transforms.decode.otlp_rules import COUNTER, CUMULATIVE, DELTA, GAUGE, HISTOGRAM, MAX_COUNT, NO_RECORDED_VALUE
 from transforms.decode.proof import DOUBT
@@ -297,8 +297,7 @@ class _Batch:
         counts = count_lists(self._foreign("bucket_counts", _NONE, rows))
         code, distinct = distinct_texts(self._foreign("explicit_bounds", _NONE, rows))
         lists = [otlp_json.bounds(exact(text or b"null")) for text in distinct]
-        sizes = np.array([len(one) for one in lists], np.int64)[code] if lists else np.zeros(0, np.int64)
-        buckets, are_large = explicit_buckets((lists_taken(lists, code), sizes), counts, total[rows])
+        buckets, are_large = explicit_buckets(listed(lists, code), counts, total[rows])
         self.doubtful[self._point_record[rows[are_large]]] = True
         return buckets
 

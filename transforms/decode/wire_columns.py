@@ -32,6 +32,11 @@ class Octets:
         self.octets = np.frombuffer(self.data, np.uint8)
         self.words: Bits = np.ndarray((len(self.data) - 7,), np.dtype("<u8"), self.data, strides=(1,))
 
+    def rows(self, start: Ints, size: int) -> Bits:
+        """So many 8-byte numbers from each of these places on, of shape (places, size)."""
+        items: npt.NDArray[np.void] = np.ndarray((len(self.data) - 8 * size + 1,), np.dtype((np.void, 8 * size)), self.data, strides=(1,))
+        return items[start].view(np.uint64).reshape(-1, size)
+
     def binary(self, start: Ints, stop: Ints) -> pa.BinaryArray:
         """The bytes of spans that follow each other, none beginning before the last has ended, as a column of its own."""
         if not len(start):
@@ -165,6 +170,16 @@ def read_varints(octets: Octets, at: Ints) -> tuple[Bits, Ints]:
         stop[more[is_over]] = int(_FAR)
         more = more[(octet >= 0x80) & ~is_over]
     return value, stop
+
+
+def fixed64s(octets: Octets, start: Ints, stop: Ints) -> Bits:
+    """All 8-byte numbers of the spans, whose sizes are multiples of 8, in order."""
+    sizes = (stop - start) // 8
+    size = int(sizes[0]) if len(sizes) else 0
+    if size and (sizes == size).all():
+        return octets.rows(start, size).reshape(-1)
+    total = int(sizes.sum())
+    return np.frombuffer(octets.binary(start, stop).buffers()[2], np.uint64, total) if total else np.empty(0, np.uint64)
 
 
 def packed_varints(octets: Octets, start: Ints, stop: Ints) -> tuple[Bits, Ints, Bools]:
