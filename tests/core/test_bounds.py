@@ -59,4 +59,4 @@ def test_equal_bounds_at_two_places_are_one_shape() -> None:
 
 
 def _with_lists(columns: list[pa.Array]) -> list[pa.Array]:
-    return [one.cast(pa.list_(pa.float64())) if pa.types.is_list_view(one.type) else one for one in columns]
+    return [pa.array(one.to_pylist(), pa.list_(pa.float64())) if pa.types.is_list_view(one.type) else one for one in columns]
