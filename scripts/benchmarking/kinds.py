@@ -14,7 +14,14 @@ GAUGE: Final = "gauge"
 LEAST_SHARE: Final = 0.25
 """Of the gauges' rate, wanted of histograms."""
 
-HEAD: Final = ("one point a minute", "1m rows", "archive MB", "wall s", "CPU s", "CPU s in steps", "rows per s", "rows per CPU s in steps", "of the gauge rate")
+_STORING: Final = ("upsert", "read back")
+ROLLED, STEPS, RUN = "fetch to roll up", "all steps", "run"
+"""What is timed: decoding and rolling up with all that lies between them; that and storing; the whole process, with its start, planning, Beam and files."""
+
+HEAD: Final = (
+    "one point a minute", "1m rows", "archive MB", "wall s", "CPU s", "in steps", f"from {ROLLED}",
+    "rows per CPU s so", "of the gauge rate", "of it in all steps", "of it in the run",
+)  # fmt: skip
 
 
 def kind_options(rows: int) -> ArchiveOptions:
@@ -35,36 +42,39 @@ def stored_rows(told: Mapping[str, Any]) -> int:
     return sum(int(of_type["1m"]["added"]) for of_type in told["buckets"].values())
 
 
-def steps_cpu_s(result: Result) -> float:
-    """CPU seconds of decoding, rolling up and so on; start, planning and Beam left out, which take the same time for any number of rows."""
-    return float(sum(step["cpu_s"] for step in result.told["steps"].values()))
+def cpu_seconds(result: Result) -> dict[str, float]:
+    """CPU seconds of ROLLED, STEPS and RUN."""
+    steps = {name: float(step["cpu_s"]) for name, step in result.told["steps"].items()}
+    storing = sum(seconds for name, seconds in steps.items() if name in _STORING)
+    return {ROLLED: sum(steps.values()) - storing, STEPS: sum(steps.values()), RUN: result.median.cpu_s}
 
 
-def share(result: Result, gauge: Result) -> float:
-    """Rows per CPU second in steps, of the gauges'."""
-    return (result.points / steps_cpu_s(result)) / (gauge.points / steps_cpu_s(gauge))
+def shares(result: Result, gauge: Result) -> dict[str, float]:
+    """Rows per CPU second, of the gauges', in ROLLED, STEPS and RUN."""
+    of_gauge = cpu_seconds(gauge)
+    return {name: (result.points / seconds) / (gauge.points / of_gauge[name]) for name, seconds in cpu_seconds(result).items()}
 
 
 def kind_row(result: Result, gauge: Result, archive_bytes: int) -> tuple[str, ...]:
     """Cells of the table; the points of a result are stored rows."""
-    run, inside_s = result.median, steps_cpu_s(result)
-    numbers = (f"{result.points:,}", f"{archive_bytes / 1e6:,.1f}", f"{run.wall_s:.2f}", f"{run.cpu_s:.1f}", f"{inside_s:.2f}")
-    return (result.name, *numbers, f"{result.points / run.wall_s:,.0f}", f"{result.points / inside_s:,.0f}", f"{share(result, gauge):.2f}")
+    run, cpu_s = result.median, cpu_seconds(result)
+    numbers = (f"{result.points:,}", f"{archive_bytes / 1e6:,.1f}", f"{run.wall_s:.2f}", f"{cpu_s[RUN]:.1f}", f"{cpu_s[STEPS]:.2f}", f"{cpu_s[ROLLED]:.2f}")
+    return (result.name, *numbers, f"{result.points / cpu_s[ROLLED]:,.0f}", *(f"{one:.3f}" for one in shares(result, gauge).values()))
 
 
 def kind_data(result: Result, gauge: Result, archive_bytes: int) -> dict[str, object]:
     """For JSON."""
-    return result.data() | {"archive_bytes": archive_bytes, "steps_cpu_s": steps_cpu_s(result), "share_of_gauge_rate": share(result, gauge)}
+    return result.data() | {"archive_bytes": archive_bytes, "cpu_s": cpu_seconds(result), "shares_of_gauge_rate": shares(result, gauge)}
 
 
 def kind_targets(results: Sequence[Result]) -> list[Target]:
     """The slowest kind counts, and the largest memory."""
     gauge = results[0]
-    slowest = min(results[1:], key=lambda one: share(one, gauge))
-    reached = share(slowest, gauge)
-    wanted = f"at least {LEAST_SHARE:g} of the gauges' rows per CPU second in steps"
+    slowest = min(results[1:], key=lambda one: shares(one, gauge)[ROLLED])
+    reached = shares(slowest, gauge)[ROLLED]
+    wanted = f"at least {LEAST_SHARE:g} of the gauges' rows per CPU second from {ROLLED}"
     largest = max(results, key=lambda one: one.peak_rss_bytes)
     return [
-        Target("histograms", wanted, f"{reached:.2f} ({slowest.name})", reached >= LEAST_SHARE),
+        Target("histograms", wanted, f"{reached:.3f} ({slowest.name})", reached >= LEAST_SHARE),
         rss_target("peak RSS of histograms", largest.peak_rss_bytes, f" ({largest.name})"),
     ]

@@ -5,15 +5,14 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from transforms.core.fold import Buckets
 from transforms.core.granularity import MINUTE_S
-from transforms.core.histograms import Histograms, histograms_of, joined, merge
+from transforms.core.histograms import Histograms, histograms_of, joined, merge, replaced, taken_from
 from transforms.core.kinds import Folded, Gathered, Laid, Rules, count_minutes, followers, gather, is_young
 from transforms.core.model import Bools, Floats, Ints
 from transforms.core.percentiles import percentiles
-from transforms.core.ragged import MOST, latest, left_folds, sizes_of, starts_of
+from transforms.core.ragged import MOST, concatenated_ranges, latest, left_folds, sizes_of, starts_of
 from transforms.core.tiles import Part
 
 
@@ -44,7 +43,7 @@ def fold_histogram_points(parts: Sequence[Part], series: int, rules: Rules) -> F
     """Deltas: last arrival per (start, time). Cumulative: last arrival per minute, less its predecessor. What a minute has of both is merged, in that order."""
     del series
     points = gather(parts)
-    histograms = histograms_of(pa.concat_arrays([part.histogram for part in parts]))
+    histograms = [histograms_of(part.histogram) for part in parts if part.histogram is not None]
     is_cumulative = np.concatenate([np.repeat(part.is_cumulative, part.sizes) for part in parts if part.is_cumulative is not None])
     deltas, lost = _deltas(points, histograms, np.flatnonzero(~is_cumulative))
     grown, also_lost, left_out = _growths(points, histograms, np.flatnonzero(is_cumulative), rules.lead_in_s)
@@ -58,14 +57,14 @@ def fold_histogram_points(parts: Sequence[Part], series: int, rules: Rules) -> F
     return Folded({name: laid_histograms(one) for name, one in rows.items()}, counts)
 
 
-def _deltas(points: Gathered, histograms: Histograms, at: Ints) -> tuple[_Summands, Ints]:
+def _deltas(points: Gathered, histograms: Sequence[Histograms], at: Ints) -> tuple[_Summands, Ints]:
     """The points that stand, and the positions of the others."""
     order, stands = latest(points.series[at], points.time_us[at], points.start_us[at], points.arrival_us[at])
     kept = at[order[stands]]
-    return _Summands(kept, histograms.take(kept), np.zeros(len(kept), bool)), at[order[~stands]]
+    return _Summands(kept, taken_from(histograms, kept), np.zeros(len(kept), bool)), at[order[~stands]]
 
 
-def _growths(points: Gathered, histograms: Histograms, at: Ints, lead_in_s: int) -> tuple[_Summands, Ints, Ints]:
+def _growths(points: Gathered, histograms: Sequence[Histograms], at: Ints, lead_in_s: int) -> tuple[_Summands, Ints, Ints]:
     """What was observed since the predecessors; the positions of points that did not stand, and of those without a predecessor that are left out.
 
     If the start is known to have changed or a count would be negative, the histogram was reset: it counts as it is. So it does without a predecessor at most
@@ -76,39 +75,49 @@ def _growths(points: Gathered, histograms: Histograms, at: Ints, lead_in_s: int)
     minute, start_us = points.minute[kept], points.start_us[kept]
     follows, changed = followers(points.series[kept], minute, start_us, lead_in_s)
     later = np.flatnonzero(follows & ~changed)
-    differences, rebinned = _differences(histograms, kept[later], kept[later - 1])
-    grew = ~_negative(differences)
-    whole = follows | is_young(minute, start_us, lead_in_s)
-    whole[later[grew]] = False
-    anew = kept[whole]
-    summands = _joined(
-        _Summands(kept[later[grew]], differences.take(np.flatnonzero(grew)), rebinned[grew]),
-        _Summands(anew, histograms.take(anew), np.zeros(len(anew), bool)),
-    )
-    left_out = ~follows & ~whole
+    whole = taken_from(histograms, kept)
+    grown, rebinned = _differences(whole, later)
+    reset = np.flatnonzero(_negative(grown))
+    grown, rebinned[reset] = replaced(grown, reset, whole.take(reset)), False
+    left_out = ~follows & ~is_young(minute, start_us, lead_in_s)
+    told = np.flatnonzero(~left_out)
+    summands = _Summands(kept[told], grown.take(told), rebinned[told])
     return summands, at[order[~stands]], kept[left_out]
 
 
-def _differences(histograms: Histograms, later: Ints, earlier: Ints) -> tuple[Histograms, Bools]:
-    """Each later histogram less the earlier one, by the rule of `merge` with negative counts."""
-    is_alike = histograms.shape[later] == histograms.shape[earlier]
-    if is_alike.all():
-        return _subtracted(histograms.take(later), histograms.take(earlier)), np.zeros(len(later), bool)
-    alike, mixed = np.flatnonzero(is_alike), np.flatnonzero(~is_alike)
-    united, rebinned = _subtracted_across(histograms, later[mixed], earlier[mixed])
-    back, wider = np.empty(len(later), np.int64), np.zeros(len(later), bool)
-    back[np.concatenate([alike, mixed])] = np.arange(len(later))
-    wider[mixed] = rebinned
-    return joined([_subtracted(histograms.take(later[alike]), histograms.take(earlier[alike])), united]).take(back), wider
+def _differences(whole: Histograms, later: Ints) -> tuple[Histograms, Bools]:
+    """The rows, of which the later ones are less those before them, by the rule of `merge` with negative counts; and whether a bucket was rebinned."""
+    rebinned = np.zeros(len(whole), bool)
+    is_alike = whole.shape[later] == whole.shape[later - 1]
+    grown = _subtracted(whole, later[is_alike])
+    mixed = later[~is_alike]
+    united, rebinned[mixed] = _subtracted_across(whole, mixed, mixed - 1)
+    return replaced(grown, mixed, united), rebinned
 
 
-def _subtracted(later: Histograms, earlier: Histograms) -> Histograms:
-    """Of histograms with the same bounds, row by row."""
-    totals = _known_totals(later)
+def _subtracted(whole: Histograms, at: Ints) -> Histograms:
+    """The rows, of which those at these places are less those before them, which have the same bounds."""
+    count, total, low, high, known = whole.count.copy(), whole.total.copy(), whole.low.copy(), whole.high.copy(), _known_totals(whole)
+    count[at] -= whole.count[at - 1]
     with np.errstate(over="ignore"):
-        totals -= _known_totals(earlier)
-    unknown = np.full(len(later), np.nan)
-    return replace(later, count=later.count - earlier.count, counts=later.counts - earlier.counts, total=totals, low=unknown, high=unknown)
+        total[at] = known[at] - known[at - 1]
+    low[at] = high[at] = np.nan
+    return replace(whole, count=count, total=total, low=low, high=high, counts=_less(whole, at))
+
+
+def _less(whole: Histograms, at: Ints) -> Ints:
+    """The bucket counts, of which those of these rows are less those of the rows before them."""
+    if width := whole.width:
+        rows = whole.counts.reshape(-1, width)
+        less = np.empty_like(rows)
+        np.subtract(rows[1:], rows[:-1], out=less[1:])
+        is_other = np.ones(len(rows), bool)
+        is_other[at] = False
+        less[is_other] = rows[is_other]
+        return less.reshape(-1)
+    counts, sizes = whole.counts.copy(), np.diff(whole.offsets)[at]
+    counts[concatenated_ranges(whole.offsets[at], sizes)] -= whole.counts[concatenated_ranges(whole.offsets[at - 1], sizes)]
+    return counts
 
 
 def _subtracted_across(histograms: Histograms, later: Ints, earlier: Ints) -> tuple[Histograms, Bools]:
@@ -126,8 +135,8 @@ def _subtracted_across(histograms: Histograms, later: Ints, earlier: Ints) -> tu
 
 def _negative(given: Histograms) -> Bools:
     """Whether a count is below 0."""
-    if not len(given):
-        return np.zeros(0, bool)
+    if int(given.counts.min(initial=0)) >= 0:
+        return given.count < 0
     negative: Bools = (given.count < 0) | (np.minimum.reduceat(given.counts, given.offsets[:-1]) < 0)
     return negative
 

@@ -88,9 +88,19 @@ class Histograms:
         numbers = self.count[rows], self.total[rows], self.low[rows], self.high[rows]
         return Histograms(*numbers, self.shape[rows], offsets - offsets[0], self.counts[offsets[0] : offsets[-1]], self.shapes)
 
+    @property
+    def width(self) -> int:
+        """How many buckets every row has; 0 if that differs, or there is no row."""
+        sizes = np.diff(self.offsets)
+        return int(sizes[0]) if len(sizes) and (sizes == sizes[0]).all() else 0
+
     def bounds_lists(self) -> pa.ListArray:
         """The bounds of every row."""
-        offsets, edges = self.shapes.at(self.shape)
+        if len(self) and (self.shape == self.shape[0]).all():
+            _, one = self.shapes.at(self.shape[:1])
+            offsets, edges = np.arange(len(self) + 1) * len(one), np.tile(one, len(self))
+        else:
+            offsets, edges = self.shapes.at(self.shape)
         return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), pa.array(edges))
 
     def counts_lists(self) -> pa.ListArray:
@@ -174,6 +184,36 @@ def joined(parts: Sequence[Histograms]) -> Histograms:
     total, low, high = (np.concatenate([getattr(part, name) for part in parts]) for name in ("total", "low", "high"))
     sizes = np.concatenate([np.diff(part.offsets) for part in parts])
     return Histograms(count, total, low, high, shape, offsets_of(sizes), np.concatenate([part.counts for part in parts]), shapes)
+
+
+def taken_from(parts: Sequence[Histograms], at: Ints) -> Histograms:
+    """`joined(parts).take(at)` for places none of which occurs twice; where all have as many buckets, these are copied once."""
+    width = parts[0].width
+    if not width or len(parts) == 1 or any(part.width != width for part in parts[1:]):
+        return joined(parts).take(at)
+    shape, shapes = _common_shapes(parts)
+    count = np.concatenate([part.count for part in parts])[at]
+    total, low, high = (np.concatenate([getattr(part, name) for part in parts])[at] for name in ("total", "low", "high"))
+    target = np.full(len(shape), -1)
+    target[at] = np.arange(len(at))
+    counts = np.empty((len(at), width), np.int64)
+    for part, places in zip(parts, np.split(target, np.cumsum([len(part) for part in parts])[:-1]), strict=True):
+        rows = part.counts.reshape(-1, width)
+        is_taken = places >= 0
+        if is_taken.all():
+            counts[places] = rows
+        else:
+            counts[places[is_taken]] = rows[is_taken]
+    return Histograms(count, total, low, high, shape[at], np.arange(len(at) + 1) * width, counts.reshape(-1), shapes)
+
+
+def replaced(given: Histograms, at: Ints, by: Histograms) -> Histograms:
+    """The rows, of which those at these places are others."""
+    if not len(at):
+        return given
+    order = np.arange(len(given))
+    order[at] = len(given) + np.arange(len(at))
+    return joined([given, by]).take(order)
 
 
 def _common_shapes(parts: Sequence[Histograms]) -> tuple[Ints, Shapes]:

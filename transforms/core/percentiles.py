@@ -12,7 +12,7 @@ PERCENTS: Final = (50, 90, 95, 99)
 
 _SHARES: Final = np.array(PERCENTS) / 100
 _SAFE: Final = float(1 << 62)
-_CACHED_BUCKETS: Final = 1 << 16
+_CACHED_BUCKETS: Final = 1 << 17
 """Buckets that are looked at together: as many as stay in the processor's cache."""
 
 
@@ -54,7 +54,7 @@ def _is_large(counts: Ints) -> bool:
 def _interpolated(given: Histograms, rows: Ints, running: Ints, before: Ints, total: Ints) -> Floats:
     """Of these rows the values at all ranks, of shape (rows, PERCENTS); `before` of them are counted in `running`."""
     rank = _SHARES * total[:, None]
-    bucket = np.searchsorted(running, before[:, None] + np.ceil(rank).astype(np.int64))
+    bucket = _first_reaching(running, given.offsets.take(rows), before[:, None] + np.ceil(rank).astype(np.int64), int(np.diff(given.offsets).max(initial=1)))
     inside = given.counts.take(bucket)
     below = running.take(bucket)
     below -= inside
@@ -71,6 +71,18 @@ def _interpolated(given: Histograms, rows: Ints, running: Ints, before: Ints, to
     np.minimum(value, hi, out=value)
     value += 0.0
     return value
+
+
+def _first_reaching(running: Ints, first: Ints, wanted: Ints, most: int) -> Ints:
+    """The first bucket, from the row's first one on, up to whose end so many are counted; no row has more than `most`.
+
+    All are halved at once, in half the time of a search among all buckets. What lies behind a row's end is never taken: no less is counted there.
+    """
+    bucket = np.repeat(first, wanted.shape[1]).reshape(wanted.shape)
+    step = 1 << max(most - 1, 0).bit_length()
+    while step := step >> 1:
+        bucket += step * (running.take(bucket + (step - 1), mode="clip") < wanted)
+    return bucket
 
 
 def _closed(given: Histograms, rows: Ints, bucket: Ints) -> tuple[Floats, Floats]:

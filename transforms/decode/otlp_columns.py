@@ -15,6 +15,7 @@ from transforms.core.errors import DecodeError
 from transforms.core.model import Bools, DeadLetter, DecodedObject, DecodeTally, Ints, Postings
 from transforms.decode.causes import BAD_OTLP, DETAIL_CHARS
 from transforms.decode.collecting import MAX_BROKEN_POINTS, Message, Part
+from transforms.decode.otlp_alike import first_alike, unlike
 from transforms.decode.otlp_candidates import (
     BROKEN,
     FLAGGED,
@@ -35,10 +36,10 @@ from transforms.decode.otlp_candidates import (
 )  # fmt: skip
 from transforms.decode.otlp_labels import LabelReader
 from transforms.decode.otlp_rules import COUNTER, CUMULATIVE, DELTA, GAUGE, HISTOGRAM, Metric
-from transforms.decode.otlp_spans import Reader
+from transforms.decode.otlp_spans import Reader, Spans
 from transforms.decode.otlp_strict import FORMS, name_of, read_point
 from transforms.decode.otlp_summaries import read_summaries
-from transforms.decode.otlp_values import FORM_OF, NUMBER, SUMMARY, read_values
+from transforms.decode.otlp_values import FORM_OF, NUMBER, SUMMARY, PointReader
 from transforms.decode.scalars import EXACT_BELOW, TIME_FROM_S, TIME_TO_S
 
 _NS: Final = 1_000_000_000
@@ -47,31 +48,56 @@ _FORM: Final = np.array([FORM_OF.get(number, NUMBER) for number in range(16)], n
 
 def read(messages: Sequence[Message], key: str, labels: LabelReader) -> tuple[Part, Bools]:
     """Decode these records. Those marked in the second result are in doubt and left out."""
-    reader = Reader(messages)
-    return _Batch(reader, messages, key, labels).part(), reader.doubtful
+    reader, points = _read_points(messages)
+    return _Batch(reader, points, messages, key, labels).part(), reader.doubtful
+
+
+def _read_points(messages: Sequence[Message]) -> tuple[Reader, PointReader]:
+    """The points of requests of which no other one is alike."""
+    reader = Reader(messages, first_alike(messages))
+    points = _point_reader(reader)
+    different = unlike(reader.octets, reader.starts, reader.lengths, reader.read, points.free())
+    if not different.any():
+        return reader, points
+    reader.read_instead(np.where(different, np.arange(len(messages)), reader.read))
+    return reader, _point_reader(reader)
+
+
+def _point_reader(reader: Reader) -> PointReader:
+    levels = reader.levels()
+    return PointReader(reader, levels.points, _FORM[levels.form][levels.points.parent])
 
 
 class _Batch:
-    def __init__(self, reader: Reader, messages: Sequence[Message], key: str, labels: LabelReader) -> None:
+    """What of each point of all requests is known.
+
+    Levels are of the requests that were read, `_data_of` is each point's place in them.
+    """
+
+    def __init__(self, reader: Reader, points: PointReader, messages: Sequence[Message], key: str, labels: LabelReader) -> None:
         self._reader, self._messages, self._key, self._labels = reader, messages, key, labels
         self._levels = levels = reader.levels()
-        self._data_of = levels.points.parent
+        self._copied = every = reader.copied(levels.points)
+        self._data_of = every.of(levels.points.parent.astype(np.intp, copy=False))
+        self._points = Spans(every.moved(levels.points.start), every.moved(levels.points.stop), self._data_of, every.record)
         self._form = _FORM[levels.form][self._data_of]
-        self._values = read_values(reader, levels.points, self._form)
+        self._values = points.values()
         self._contexts()
 
     def part(self) -> Part:
         """All records that are not in doubt. To be called once."""
         names, name, is_named = self._names()
         attributes, distinct = self._attributes()
-        context = self._context[self._levels.metrics.parent[self._levels.data.parent[self._data_of]]]
-        codes = self._labels.codes(context, attributes, distinct)
-        summaries = read_summaries(self._reader, self._levels.points, self._values, self._form == SUMMARY)
-        ranked = self._labels.codes(context[summaries.owner], attributes[summaries.owner], distinct, summaries.quantile)
+        self._reader.share_doubt()
+        context = self._context[self._levels.metrics.parent[self._levels.data.parent[self._levels.points.parent]]]
+        codes = self._copied.of(self._labels.codes(context, attributes, distinct))
+        summaries = read_summaries(self._reader, self._points, self._values, self._form == SUMMARY)
+        of_quantile = self._copied.row[summaries.owner]
+        ranked = self._labels.codes(context[of_quantile], attributes[of_quantile], distinct, summaries.quantile)
         codes[summaries.owner[(ranked < 0) & ~summaries.is_set[summaries.owner]]] = -1
         verdict, kind = self._verdicts(is_named, codes)
         judge(verdict, self._values, self._form, summaries)
-        found = measured(self._reader, self._levels.points, self._values, self._form, summaries, verdict)
+        found = measured(self._reader, self._points, self._values, self._form, summaries, verdict)
         single = Candidates(names, name, codes, kind, self._values.value, verdict, np.arange(len(name)))
         candidates = with_finite_values(expanded(single, self._values, summaries, ranked))
         return self._part(candidates, found, verdict)
@@ -97,7 +123,7 @@ class _Batch:
         return texts, codes, is_good[codes]
 
     def _attributes(self) -> tuple[npt.NDArray[np.int32], list[bytes]]:
-        """Each point's attributes as an index into the distinct ones; those that are no messages are a doubt."""
+        """The attributes of each point that was read as an index into the distinct ones; those that are no messages are a doubt."""
         encoded = self._reader.octets.binary(*self._values.attributes).dictionary_encode()
         distinct: list[bytes] = encoded.dictionary.to_pylist()
         codes: npt.NDArray[np.int32] = encoded.indices.to_numpy()
@@ -124,7 +150,7 @@ class _Batch:
 
     def _part(self, candidates: Candidates, found: Measured, verdict: Verdicts) -> Part:
         """What is left when the doubtful records are out."""
-        points, resources = self._levels.points, self._levels.resources
+        points, resources = self._points, self._reader.copied(self._levels.resources)
         broken = np.flatnonzero(np.isin(verdict, BROKEN))
         floods = np.bincount(points.record[broken], minlength=len(self._messages)) > MAX_BROKEN_POINTS
         self._reader.doubtful |= floods
@@ -133,16 +159,18 @@ class _Batch:
         sure = np.flatnonzero(~is_doubtful[resources.record])
         number = np.zeros(len(is_doubtful[resources.record]), np.int64)
         number[sure] = np.arange(len(sure))
-        posting = number[self._levels.scopes.parent[self._levels.metrics.parent[self._levels.data.parent[self._data_of]]]]
+        own = self._levels.scopes.parent[self._levels.metrics.parent[self._levels.data.parent[self._levels.points.parent]]]
+        posting = number[self._copied.above(own, resources)]
         candidates = candidates.only(~is_doubtful[points.record[candidates.source]])
         letters = tuple(self._letter(one, int(verdict[one])) for one in broken.tolist())
         kept = kept_points(candidates, self._labels, self._values, found, posting)
-        decoded = DecodedObject(self._postings(sure), kept, self._tally(candidates, len(letters)), letters)
-        return Part(decoded, resources.record[sure].astype(np.int64), points.record[broken].astype(np.int64))
+        record = resources.record[sure].astype(np.int64)
+        decoded = DecodedObject(self._postings(record, resources.row[sure]), kept, self._tally(candidates, len(letters)), letters)
+        return Part(decoded, record, points.record[broken].astype(np.int64))
 
     def _letter(self, point: int, verdict: int) -> DeadLetter:
-        start, stop = int(self._levels.points.start[point]), int(self._levels.points.stop[point])
-        message = self._messages[int(self._levels.points.record[point])]
+        start, stop = int(self._points.start[point]), int(self._points.stop[point])
+        message = self._messages[int(self._points.record[point])]
         raw = self._reader.octets.data[start:stop]
         return DeadLetter(self._key, message.offset, VERDICTS[verdict], self._detail(point, raw)[:DETAIL_CHARS], raw)
 
@@ -159,12 +187,13 @@ class _Batch:
             return error.detail
         return ""
 
-    def _postings(self, sure: Ints) -> Postings:
-        messages = [self._messages[one] for one in self._levels.resources.record[sure].tolist()]
-        types, orgs, entities = (["labeled"] * len(sure), [one.org for one in messages], [self._entities[one] for one in sure.tolist()])
+    def _postings(self, record: Ints, resource: Ints) -> Postings:
+        """Of these records and resources."""
+        messages = [self._messages[one] for one in record.tolist()]
+        types, orgs, entities = (["labeled"] * len(record), [one.org for one in messages], [self._entities[one] for one in resource.tolist()])
         arrivals = np.array([one.arrival_us for one in messages], np.int64)
         types, orgs, entities = (pa.array(column, pa.string()) for column in (types, orgs, entities))
-        return Postings(types, orgs, entities, pa.nulls(len(sure), pa.list_(pa.string())), arrivals)
+        return Postings(types, orgs, entities, pa.nulls(len(record), pa.list_(pa.string())), arrivals)
 
     def _tally(self, candidates: Candidates, dead_points: int) -> DecodeTally:
         verdict = candidates.verdict[~np.isin(candidates.verdict, BROKEN)]

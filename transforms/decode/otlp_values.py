@@ -48,9 +48,16 @@ _MEANING: Final = _table()
 """What a field means, by form, number below 16 and wire type; 0 for what is not looked at."""
 
 
+_FREE: Final = (_START, _TIME, _DOUBLE, _INT, _COUNT, _SUM, _MIN, _MAX)
+"""What is of 8 bytes and may differ between requests that are alike."""
+
+
 @dataclass(frozen=True, slots=True)
 class Values:
-    """Of each point; what is missing is 0 or an empty span, but for the values that may be unknown, which are NaN where `has_…` is False."""
+    """Of each point of all requests; what is missing is 0 or an empty span, but for the values that may be unknown, which are NaN where `has_…` is False.
+
+    `attributes` are of the points that were read only.
+    """
 
     attributes: tuple[Ints, Ints]
     start_ns: Bits
@@ -75,21 +82,27 @@ class Values:
     quantiles: tuple[Ints, Ints, Rows]
 
 
-def read_values(reader: Reader, points: Spans, form: npt.NDArray[np.int8]) -> Values:
-    """Read all points; those in which something is unusual are in doubt."""
-    return _Points(reader, points, form).values()
+class PointReader:
+    """Reads the points of a level, of these forms; those in which something is unusual are in doubt."""
 
-
-class _Points:
     def __init__(self, reader: Reader, points: Spans, form: npt.NDArray[np.int8]) -> None:
         self._reader, self._points = reader, points
+        self._copied = reader.copied(points)
         self._fields = reader.fields(points)
         meaning = _meanings(self._fields, form)
         self._order = np.argsort(meaning, kind="stable")
         self._ends = np.cumsum(np.bincount(meaning, minlength=_UNPACKED + 1))
         reader.doubt(points, self._fields.owner[self._rows(_UNPACKED)])
 
+    def free(self) -> tuple[Ints, Ints]:
+        """Start and stop of what may differ between requests that are alike."""
+        at = self._fields.at[np.concatenate([self._rows(meaning) for meaning in _FREE])]
+        start, stop = self._own_span(_COUNTS)
+        stop = np.where((stop - start) % 8 == 0, stop, start)
+        return np.concatenate([at, start]), np.concatenate([at + 8, stop])
+
     def values(self) -> Values:
+        """The values of the points of all requests."""
         value, has_value = self._value()
         return Values(
             self._attributes(),
@@ -118,11 +131,20 @@ class _Points:
 
     def _bits(self, meaning: int) -> tuple[Bits, Bools]:
         rows = self._rows(meaning)
+        is_moved = meaning in _FREE and not self._copied.is_whole
+        value, has = self._placed(self._fields.at.view(np.uint64) if is_moved else self._fields.value, rows)
+        if not is_moved:
+            return self._copied.of(value), self._copied.of(has)
+        found, has = self._reader.octets.words[self._copied.moved(value.view(np.int64))], self._copied.of(has)
+        return found if has.all() else np.where(has, found, np.uint64(0)), has
+
+    def _placed(self, column: Bits, rows: Rows) -> tuple[Bits, Bools]:
+        """The column in these rows at the points that have them, the last of each counts, and which have."""
         owner = self._fields.owner[rows]
         if is_all(owner, len(self._points.start)):
-            return self._fields.value[rows], np.ones(len(owner), np.bool_)
+            return column[rows], np.ones(len(owner), np.bool_)
         value, has = np.zeros(len(self._points.start), np.uint64), np.zeros(len(self._points.start), np.bool_)
-        value[owner], has[owner] = self._fields.value[rows], True
+        value[owner], has[owner] = column[rows], True
         return value, has
 
     def _double(self, meaning: int) -> tuple[Floats, Bools]:
@@ -130,11 +152,15 @@ class _Points:
         return bits.view(np.float64), has
 
     def _span(self, meaning: int) -> tuple[Ints, Ints]:
+        start, stop = self._own_span(meaning)
+        return self._copied.moved(start), self._copied.moved(stop)
+
+    def _own_span(self, meaning: int) -> tuple[Ints, Ints]:
         return self._reader.only(self._points, self._fields, self._rows(meaning))
 
     def _value(self) -> tuple[Floats, Bools]:
         (double, has_double), (integer, has_integer) = self._double(_DOUBLE), self._bits(_INT)
-        self._reader.doubt(self._points, has_double & has_integer)
+        self._reader.doubtful[self._copied.record[has_double & has_integer]] = True
         return np.where(has_integer, integer.view(np.int64).astype(np.float64), double), has_double | has_integer
 
     def _attributes(self) -> tuple[Ints, Ints]:
@@ -151,7 +177,9 @@ class _Points:
     def _quantiles(self) -> tuple[Ints, Ints, Rows]:
         rows = self._rows(_QUANTILES)
         rows = rows[np.argsort(self._fields.at[rows], kind="stable")]
-        return self._fields.at[rows], self._fields.stop[rows], self._fields.owner[rows].astype(np.intp)
+        owner = self._fields.owner[rows].astype(np.intp)
+        every = self._reader.copied(Spans(self._fields.at[rows], self._fields.stop[rows], owner, self._points.record[owner]))
+        return every.moved(self._fields.at[rows]), every.moved(self._fields.stop[rows]), every.above(owner, self._copied)
 
 
 def _meanings(fields: Fields, form: npt.NDArray[np.int8]) -> npt.NDArray[np.uint8]:
