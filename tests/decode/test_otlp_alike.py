@@ -10,9 +10,9 @@ from hypothesis import given, settings, strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from tests.decode.otlp_requests import NOW_NS, requests
-from tests.decode.parts import messages
+from tests.decode.parts import messages, plain_part
 from tests.decode.test_otlp import require_equal, require_oracle
-from transforms.decode import otlp_columns
+from transforms.decode import otlp_columns, otlp_read, otlp_strict
 from transforms.decode.otlp_alike import first_alike
 from transforms.decode.otlp_labels import LabelReader
 
@@ -106,19 +106,52 @@ def test_what_differs(change: Change | None, left: int) -> None:
 
 def test_only_one_of_those_alike_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     data = messages([request(number, name=name) for number in range(50) for name in ("shop", "till")])
-    assert first_alike(data).tolist() == [0, 1] * 50
+    assert first_alike(data)[1].tolist() == [0, 1] * 50
     steps = []
-    read_points = otlp_columns.PointReader
-    monkeypatch.setattr(otlp_columns, "PointReader", lambda reader, points, form: steps.append(len(points.start)) or read_points(reader, points, form))
+    read_points = otlp_read.PointReader
+    monkeypatch.setattr(otlp_read, "PointReader", lambda reader, points, form: steps.append(len(points.start)) or read_points(reader, points, form))
     part, doubtful = otlp_columns.read(data, "key", LabelReader())
     assert (steps, len(part.decoded.points.value), doubtful.any()) == ([2 * 4], 100 * 4, False)
 
 
+def test_what_an_earlier_batch_read_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also for a single request; what is unlike is read anew, and what is unlike that is read then."""
+    steps = []
+    read_points = otlp_read.PointReader
+    monkeypatch.setattr(otlp_read, "PointReader", lambda reader, points, form: steps.append(len(points.start)) or read_points(reader, points, form))
+    labels = LabelReader()
+    batches = [
+        ([request(number, name=name) for number in range(8) for name in ("shop", "till")], [8]),
+        ([request(number, name=name) for number in range(20, 30) for name in ("till", "shop")], []),
+        ([request(77, name="till")], []),
+        ([request(number, _bounds, "till") for number in range(5)], [4, 20]),
+        ([request(number, name="till") for number in range(5)], []),
+        ([request(0), request(1, name="else")], [8]),
+        ([], [0]),
+    ]
+    for data, wanted in batches:
+        every = messages(data)
+        part, doubtful = otlp_columns.read(every, "key", labels)
+        assert (steps, doubtful.any()) == (wanted, False)
+        assert plain_part(part) == plain_part(otlp_strict.read(every, range(len(every)), "key"))
+        steps.clear()
+
+
+def test_labels_may_be_forgotten_between_batches() -> None:
+    labels = LabelReader()
+    for numbers in (range(4), range(4, 9)):
+        every = messages([request(number) for number in numbers])
+        part, _ = otlp_columns.read(every, "key", labels)
+        assert plain_part(part) == plain_part(otlp_strict.read(every, range(len(every)), "key"))
+        for known in (labels._texts, labels._codes, labels._contexts, labels.contexts, labels._pairs, labels._joined):
+            known.clear()
+
+
 def test_with_few_alike_all_are_read() -> None:
     data = messages([request(number, name=f"{'n' * (number // 2)}") for number in range(10)] + [b""])
-    assert first_alike(data[:10]).tolist() == [0, 0, 2, 2, 4, 4, 6, 6, 8, 8]
-    assert first_alike(data[1:]).tolist() == list(range(10))
-    assert first_alike([]).tolist() == []
+    assert first_alike(data[:10])[1].tolist() == [0, 0, 2, 2, 4, 4, 6, 6, 8, 8]
+    assert first_alike(data[1:])[1].tolist() == list(range(10))
+    assert first_alike([])[1].tolist() == []
 
 
 def test_one_that_differs_is_read_itself() -> None:

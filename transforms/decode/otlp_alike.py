@@ -14,6 +14,7 @@ import numpy.typing as npt
 from transforms.core.model import Bools, Ints
 from transforms.core.ragged import concatenated_ranges
 from transforms.decode.collecting import Message
+from transforms.decode.otlp_spans import Reader
 from transforms.decode.wire_columns import Bits, Octets
 
 _Item = TypeVar("_Item", bound=np.generic)
@@ -50,27 +51,46 @@ class Copied(NamedTuple):
         return numbers if self.is_whole else numbers[self.row] + level.ahead[self.record]
 
 
-def copied(record: npt.NDArray[np.integer], read: Ints, starts: Ints) -> Copied:
-    """All messages of a level, of which those in the requests `record`, in rising order, were read.
+class Likeness(NamedTuple):
+    """For every request the number of the one that was read in its stead, and how much farther on than that it begins."""
 
-    Request i begins at `starts[i]`, and request `read[i]` was read in its stead.
+    read: Ints
+    shift: Ints
+    is_whole: bool
+    """All were read."""
+
+    def copied(self, record: npt.NDArray[np.integer]) -> Copied:
+        """All messages of a level, of which those in the requests `record`, in rising order, were read."""
+        sizes = np.bincount(record, minlength=int(self.read.max(initial=-1)) + 1)
+        firsts, own = (np.cumsum(sizes) - sizes)[self.read], sizes[self.read]
+        ahead = np.cumsum(own) - own - firsts
+        return Copied(concatenated_ranges(firsts, own), np.repeat(np.arange(len(own)), own), np.repeat(self.shift, own), ahead, self.is_whole)
+
+
+def likeness(of: Reader, read: Ints, by: Reader) -> Likeness:
+    """How the requests of one reader are like those that the other one reads."""
+    return Likeness(read, of.starts - by.starts[read], of is by)
+
+
+class Key(NamedTuple):
+    """What requests that may be alike have in common: so many of the first bytes, and their length."""
+
+    head: int
+
+    def of(self, message: Message) -> tuple[int, bytes]:
+        """A request's."""
+        return len(message.data), message.data[: self.head]
+
+
+def first_alike(messages: Sequence[Message]) -> tuple[Key, Ints]:
+    """The key, and for every request the first one with the same; itself, if so many have others that it is no use.
+
+    The key's bytes are as many as the first request has up to the end of its resource.
     """
-    sizes = np.bincount(record, minlength=len(read))
-    firsts, own = (np.cumsum(sizes) - sizes)[read], sizes[read]
-    every = np.arange(len(read))
-    ahead = np.cumsum(own) - own - firsts
-    return Copied(concatenated_ranges(firsts, own), np.repeat(every, own), np.repeat(starts - starts[read], own), ahead, bool((read == every).all()))
-
-
-def first_alike(messages: Sequence[Message]) -> Ints:
-    """For every request the first one of its length and beginning, which may be like it; itself, if so many are not even that like that it is no use.
-
-    The beginning is as long as the first request's is up to the end of its resource.
-    """
+    key = Key(_resource_end(messages[0].data) if messages else 0)
     firsts: dict[tuple[int, bytes], int] = {}
-    head = _resource_end(messages[0].data) if messages else 0
-    read = np.array([firsts.setdefault((len(one.data), one.data[:head]), place) for place, one in enumerate(messages)], np.int64)
-    return read if 2 * len(firsts) <= len(messages) else np.arange(len(messages))
+    first = np.array([firsts.setdefault(key.of(one), place) for place, one in enumerate(messages)], np.int64)
+    return key, first if 2 * len(firsts) <= len(messages) else np.arange(len(messages))
 
 
 def _resource_end(data: bytes) -> int:
@@ -85,28 +105,27 @@ def _resource_end(data: bytes) -> int:
     return end + size
 
 
-def unlike(octets: Octets, starts: Ints, lengths: Ints, read: Ints, free: tuple[Ints, Ints]) -> Bools:
-    """Which requests differ from the one that is read in their stead, apart from what is free: [start, stop) of spans in those that are read."""
-    is_fixed = np.full(len(octets.data), 0xFF, np.uint8)
+def unlike(of: Reader, read: Ints, by: Reader, free: tuple[Ints, Ints]) -> Bools:
+    """Which requests of one reader differ from those of the other that are read in their stead, apart from what is free: [start, stop) of spans there."""
+    is_fixed = np.full(len(by.octets.data), 0xFF, np.uint8)
     is_fixed[concatenated_ranges(free[0], free[1] - free[0])] = 0
     different = np.zeros(len(read), np.bool_)
     order = np.argsort(read, kind="stable")
     for group in np.split(order, np.flatnonzero(np.diff(read[order])) + 1):
-        first = int(read[group[0]])
-        if len(group) > 1 and lengths[first]:
-            different[group] = _differ(octets, starts[group], int(lengths[first]), is_fixed[starts[first] : starts[first] + lengths[first]])
+        at, length = (int(column[read[group[0]]]) for column in (by.starts, by.lengths)) if len(group) else (0, 0)
+        if length:
+            words = -(-length // 8)
+            fixed = np.append(is_fixed[at : at + length], np.zeros(8 * words - length, np.uint8)).view(np.uint64)
+            different[group] = _differ(of.octets, of.starts[group], fixed, by.octets.rows(np.array([at]), words) & fixed)
     return different
 
 
-def _differ(octets: Octets, starts: Ints, length: int, is_fixed: npt.NDArray[np.uint8]) -> Bools:
-    """Which messages of this length differ from the first of them in bytes that are fixed."""
-    words = -(-length // 8)
-    fixed: Bits = np.append(is_fixed, np.zeros(8 * words - length, np.uint8)).view(np.uint64)
-    wanted = octets.rows(starts[:1], words) & fixed
+def _differ(octets: Octets, starts: Ints, fixed: Bits, wanted: Bits) -> Bools:
+    """Which messages differ from the one that is wanted in what is fixed."""
     different = np.zeros(len(starts), np.bool_)
-    step = max(1, _CACHED_BYTES // (8 * words + 1))
+    step = max(1, _CACHED_BYTES // (8 * len(fixed)))
     for at in range(0, len(starts), step):
-        rows = octets.rows(starts[at : at + step], words)
+        rows = octets.rows(starts[at : at + step], len(fixed))
         rows &= fixed
         different[at : at + step] = (rows != wanted).any(axis=1)
     return different

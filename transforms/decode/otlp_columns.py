@@ -15,7 +15,7 @@ from transforms.core.errors import DecodeError
 from transforms.core.model import Bools, DeadLetter, DecodedObject, DecodeTally, Ints, Postings
 from transforms.decode.causes import BAD_OTLP, DETAIL_CHARS
 from transforms.decode.collecting import MAX_BROKEN_POINTS, Message, Part
-from transforms.decode.otlp_alike import first_alike, unlike
+from transforms.decode.otlp_alike import Likeness
 from transforms.decode.otlp_candidates import (
     BROKEN,
     FLAGGED,
@@ -35,37 +35,22 @@ from transforms.decode.otlp_candidates import (
     with_finite_values,
 )  # fmt: skip
 from transforms.decode.otlp_labels import LabelReader
+from transforms.decode.otlp_read import RequestsRead, read_instead
 from transforms.decode.otlp_rules import COUNTER, CUMULATIVE, DELTA, GAUGE, HISTOGRAM, Metric
 from transforms.decode.otlp_spans import Reader, Spans
 from transforms.decode.otlp_strict import FORMS, name_of, read_point
 from transforms.decode.otlp_summaries import read_summaries
-from transforms.decode.otlp_values import FORM_OF, NUMBER, SUMMARY, PointReader
+from transforms.decode.otlp_values import SUMMARY, read_values
 from transforms.decode.scalars import EXACT_BELOW, TIME_FROM_S, TIME_TO_S
 
 _NS: Final = 1_000_000_000
-_FORM: Final = np.array([FORM_OF.get(number, NUMBER) for number in range(16)], np.int8)
 
 
 def read(messages: Sequence[Message], key: str, labels: LabelReader) -> tuple[Part, Bools]:
     """Decode these records. Those marked in the second result are in doubt and left out."""
-    reader, points = _read_points(messages)
-    return _Batch(reader, points, messages, key, labels).part(), reader.doubtful
-
-
-def _read_points(messages: Sequence[Message]) -> tuple[Reader, PointReader]:
-    """The points of requests of which no other one is alike."""
-    reader = Reader(messages, first_alike(messages))
-    points = _point_reader(reader)
-    different = unlike(reader.octets, reader.starts, reader.lengths, reader.read, points.free())
-    if not different.any():
-        return reader, points
-    reader.read_instead(np.where(different, np.arange(len(messages)), reader.read))
-    return reader, _point_reader(reader)
-
-
-def _point_reader(reader: Reader) -> PointReader:
-    levels = reader.levels()
-    return PointReader(reader, levels.points, _FORM[levels.form][levels.points.parent])
+    reader = Reader(messages)
+    own, likeness = read_instead(reader, messages, labels)
+    return _Batch(reader, own, likeness, messages, key, labels).part(), reader.doubtful
 
 
 class _Batch:
@@ -74,24 +59,24 @@ class _Batch:
     Levels are of the requests that were read, `_data_of` is each point's place in them.
     """
 
-    def __init__(self, reader: Reader, points: PointReader, messages: Sequence[Message], key: str, labels: LabelReader) -> None:
-        self._reader, self._messages, self._key, self._labels = reader, messages, key, labels
-        self._levels = levels = reader.levels()
-        self._copied = every = reader.copied(levels.points)
+    def __init__(self, reader: Reader, own: RequestsRead, likeness: Likeness, messages: Sequence[Message], key: str, labels: LabelReader) -> None:
+        self._reader, self._own, self._likeness, self._messages, self._key, self._labels = reader, own, likeness, messages, key, labels
+        self._levels = levels = own.reader.levels()
+        self._copied = every = likeness.copied(levels.points.record)
         self._data_of = every.of(levels.points.parent.astype(np.intp, copy=False))
         self._points = Spans(every.moved(levels.points.start), every.moved(levels.points.stop), self._data_of, every.record)
-        self._form = _FORM[levels.form][self._data_of]
-        self._values = points.values()
+        self._form = every.of(own.points.form)
+        self._values = read_values(own.points, reader, likeness)
         self._contexts()
 
     def part(self) -> Part:
         """All records that are not in doubt. To be called once."""
         names, name, is_named = self._names()
         attributes, distinct = self._attributes()
-        self._reader.share_doubt()
+        self._reader.doubtful |= self._own.reader.doubtful[self._likeness.read]
         context = self._context[self._levels.metrics.parent[self._levels.data.parent[self._levels.points.parent]]]
         codes = self._copied.of(self._labels.codes(context, attributes, distinct))
-        summaries = read_summaries(self._reader, self._points, self._values, self._form == SUMMARY)
+        summaries = read_summaries(self._reader, self._own.reader, self._points, self._values, self._form == SUMMARY)
         of_quantile = self._copied.row[summaries.owner]
         ranked = self._labels.codes(context[of_quantile], attributes[of_quantile], distinct, summaries.quantile)
         codes[summaries.owner[(ranked < 0) & ~summaries.is_set[summaries.owner]]] = -1
@@ -104,19 +89,19 @@ class _Batch:
 
     def _contexts(self) -> None:
         """Numbers of the contexts of scopes, and entities of resources."""
-        levels, data = self._levels, self._reader.octets.data
+        levels, data = self._levels, self._own.reader.octets.data
         resources = [data[start:stop] for start, stop in zip(*(ends.tolist() for ends in levels.resource), strict=True)]
         alone = [self._labels.context(resource, b"") for resource in resources]
         scopes = zip(levels.scopes.parent.tolist(), *(ends.tolist() for ends in levels.scope), strict=True)
         numbers = [self._labels.context(resources[parent], data[start:stop]) for parent, start, stop in scopes]
         self._context = np.array(numbers, np.int32)
         self._entities = [self._labels.contexts[one].entity for one in alone]
-        self._reader.doubt(levels.scopes, np.array([self._labels.contexts[one].entity is None for one in numbers], np.bool_))
-        self._reader.doubt(levels.resources, np.array([one is None for one in self._entities], np.bool_))
+        self._own.reader.doubt(levels.scopes, np.array([self._labels.contexts[one].entity is None for one in numbers], np.bool_))
+        self._own.reader.doubt(levels.resources, np.array([one is None for one in self._entities], np.bool_))
 
     def _names(self) -> tuple[list[str], npt.NDArray[np.int32], Bools]:
         """Distinct names, each point's place among them, and whether it has one."""
-        encoded = self._reader.octets.binary(*self._levels.name).dictionary_encode()
+        encoded = self._own.reader.octets.binary(*self._levels.name).dictionary_encode()
         texts = [one.decode("utf-8", "replace") for one in encoded.dictionary.to_pylist()]
         is_good = np.array([bool(one) and _is_utf8(one) for one in encoded.dictionary.to_pylist()], np.bool_)
         codes = encoded.indices.to_numpy()[self._levels.data.parent[self._data_of]]
@@ -124,13 +109,13 @@ class _Batch:
 
     def _attributes(self) -> tuple[npt.NDArray[np.int32], list[bytes]]:
         """The attributes of each point that was read as an index into the distinct ones; those that are no messages are a doubt."""
-        encoded = self._reader.octets.binary(*self._values.attributes).dictionary_encode()
+        encoded = self._own.reader.octets.binary(*self._values.attributes).dictionary_encode()
         distinct: list[bytes] = encoded.dictionary.to_pylist()
         codes: npt.NDArray[np.int32] = encoded.indices.to_numpy()
         pairs = [self._labels.attributes(one) for one in distinct]
         is_bad = np.array([getattr(one, "cause", "") == BAD_OTLP for one in pairs], np.bool_)
         if is_bad.any():
-            self._reader.doubt(self._levels.points, is_bad[codes])
+            self._own.reader.doubt(self._levels.points, is_bad[codes])
         return codes, distinct
 
     def _verdicts(self, is_named: Bools, codes: npt.NDArray[np.int32]) -> tuple[Verdicts, npt.NDArray[np.int8]]:
@@ -150,7 +135,7 @@ class _Batch:
 
     def _part(self, candidates: Candidates, found: Measured, verdict: Verdicts) -> Part:
         """What is left when the doubtful records are out."""
-        points, resources = self._points, self._reader.copied(self._levels.resources)
+        points, resources = self._points, self._likeness.copied(self._levels.resources.record)
         broken = np.flatnonzero(np.isin(verdict, BROKEN))
         floods = np.bincount(points.record[broken], minlength=len(self._messages)) > MAX_BROKEN_POINTS
         self._reader.doubtful |= floods
@@ -179,7 +164,7 @@ class _Batch:
         levels, data = self._levels, int(self._data_of[point])
         metric = int(levels.data.parent[data])
         scope = int(levels.metrics.parent[metric])
-        name = name_of(self._reader.octets.data[int(levels.name[0][metric]) : int(levels.name[1][metric])])
+        name = name_of(self._own.reader.octets.data[int(levels.name[0][metric]) : int(levels.name[1][metric])])
         what = Metric(name=name, form=FORMS[int(levels.form[data])], temporality=int(levels.temporality[data]), is_monotonic=bool(levels.is_monotonic[data]))
         try:
             read_point(raw, what, self._labels.contexts[int(self._context[scope])].labels, self._entities[int(levels.scopes.parent[scope])] or "")

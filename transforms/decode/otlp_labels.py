@@ -58,6 +58,9 @@ class LabelReader:
     _codes: dict[str, int] = field(default_factory=dict)
     _contexts: dict[tuple[bytes, bytes], int] = field(default_factory=dict)
     contexts: list[Context] = field(default_factory=list)
+    requests: object = None
+    """What `otlp_read` remembers."""
+
     _pairs: dict[bytes, Pairs | DecodeError] = field(default_factory=dict)
     _joined: dict[tuple[int, bytes, float | None], int] = field(default_factory=dict)
 

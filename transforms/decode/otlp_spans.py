@@ -9,7 +9,6 @@ import numpy.typing as npt
 from transforms.core.model import Bools, Ints
 from transforms.core.ragged import is_all
 from transforms.decode.collecting import Message
-from transforms.decode.otlp_alike import Copied, copied
 from transforms.decode.otlp_strict import FORMS
 from transforms.decode.wire import BYTES, VARINT
 from transforms.decode.wire_columns import Fields, Octets, read_fields
@@ -43,30 +42,14 @@ class Levels(NamedTuple):
 
 
 class Reader:
-    """Reads levels and keeps which requests are in doubt: malformed, or correct in a way that is left to the strict reader.
+    """Reads levels and keeps which requests are in doubt: malformed, or correct in a way that is left to the strict reader."""
 
-    Request `read[i]` is read instead of request i, which must differ from it in nothing but what is `otlp_alike` allows.
-    """
-
-    def __init__(self, messages: Sequence[Message], read: Ints) -> None:
+    def __init__(self, messages: Sequence[Message]) -> None:
         self.octets = Octets([message.data for message in messages])
+        self.doubtful = np.zeros(len(messages), np.bool_)
         self.lengths = np.array([len(message.data) for message in messages], np.int64)
-        self.starts = np.cumsum(self.lengths) - self.lengths
-        self.read_instead(read)
-
-    def read_instead(self, read: Ints) -> None:
-        """Reads others from now on; nothing is in doubt as yet."""
-        self.read = read
-        self.doubtful = np.zeros(len(read), np.bool_)
+        self.starts: Ints = np.cumsum(self.lengths) - self.lengths
         self._levels: Levels | None = None
-
-    def copied(self, spans: Spans) -> Copied:
-        """The messages of a level in all requests."""
-        return copied(spans.record, self.read, self.starts)
-
-    def share_doubt(self) -> None:
-        """Whatever was read instead of others and is in doubt, they are too."""
-        self.doubtful |= self.doubtful[self.read]
 
     def doubt(self, spans: Spans, rows: Rows | Bools) -> None:
         """The requests of these messages are in doubt."""
@@ -119,8 +102,8 @@ class Reader:
         )
 
     def _requests(self) -> Spans:
-        own = np.flatnonzero(self.read == np.arange(len(self.read)))
-        return Spans(self.starts[own], self.starts[own] + self.lengths[own], np.arange(len(own)), own)
+        every = np.arange(len(self.lengths))
+        return Spans(self.starts, self.starts + self.lengths, every, every)
 
     def _data(self, metrics: Spans, fields: Fields) -> tuple[Spans, npt.NDArray[np.int32]]:
         data = children(metrics, fields, tuple(FORMS))

@@ -34,8 +34,8 @@ class Summaries(NamedTuple):
     has_high: Bools
 
 
-def read_summaries(reader: Reader, points: Spans, values: Values, is_summary: Bools) -> Summaries:
-    """Look into the quantiles of all points."""
+def read_summaries(reader: Reader, own: Reader, points: Spans, values: Values, is_summary: Bools) -> Summaries:
+    """Look into the quantiles of all points, whose parents are those of the requests that were read."""
     start, stop, owner = values.quantiles
     fields = reader.fields(Spans(start, stop, owner, points.record[owner]))
     quantile, value = (last(fields, pick(fields, number, FIXED64), len(start)).view(np.float64) for number in (1, 2))
@@ -43,7 +43,7 @@ def read_summaries(reader: Reader, points: Spans, values: Values, is_summary: Bo
     (low, has_low), (high, has_high) = (_of_quantile(end, owner, quantile, value, len(is_summary)) for end in (0.0, 1.0))
     is_set = is_summary & (sizes == 2) & has_low & has_high
     if is_summary.any():
-        is_set |= is_summary & _of_metric_streams(reader)[points.parent]
+        is_set |= is_summary & _of_metric_streams(own)[points.parent]
     return Summaries(owner, quantile, value, np.cumsum(sizes) - sizes, sizes, is_set, is_summary & ~is_set, low, has_low, high, has_high)
 
 

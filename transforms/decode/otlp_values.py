@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from transforms.core.model import Bools, Floats, Ints
 from transforms.core.ragged import is_all
+from transforms.decode.otlp_alike import Likeness
 from transforms.decode.otlp_spans import Reader, Rows, Spans
 from transforms.decode.wire import BYTES, FIXED64, VARINT
 from transforms.decode.wire_columns import Bits, Fields
@@ -83,29 +84,67 @@ class Values:
 
 
 class PointReader:
-    """Reads the points of a level, of these forms; those in which something is unusual are in doubt."""
+    """The fields of the points of a level, of these forms; those in which something is unusual are in doubt."""
 
     def __init__(self, reader: Reader, points: Spans, form: npt.NDArray[np.int8]) -> None:
-        self._reader, self._points = reader, points
-        self._copied = reader.copied(points)
-        self._fields = reader.fields(points)
-        meaning = _meanings(self._fields, form)
+        self.points, self.form, self.fields = points, form, reader.fields(points)
+        self._reader = reader
+        meaning = _meanings(self.fields, form)
         self._order = np.argsort(meaning, kind="stable")
         self._ends = np.cumsum(np.bincount(meaning, minlength=_UNPACKED + 1))
-        reader.doubt(points, self._fields.owner[self._rows(_UNPACKED)])
+        reader.doubt(points, self.fields.owner[self.rows(_UNPACKED)])
 
     def free(self) -> tuple[Ints, Ints]:
         """Start and stop of what may differ between requests that are alike."""
-        at = self._fields.at[np.concatenate([self._rows(meaning) for meaning in _FREE])]
-        start, stop = self._own_span(_COUNTS)
+        at = self.fields.at[np.concatenate([self.rows(meaning) for meaning in _FREE])]
+        start, stop = self.span(_COUNTS)
         stop = np.where((stop - start) % 8 == 0, stop, start)
         return np.concatenate([at, start]), np.concatenate([at + 8, stop])
 
+    def rows(self, meaning: int) -> Rows:
+        """The fields that mean this, in the order of their points."""
+        rows: Rows = self._order[self._ends[meaning - 1] : self._ends[meaning]]
+        return rows
+
+    def placed(self, column: Bits, rows: Rows) -> tuple[Bits, Bools]:
+        """The column in these rows at the points that have them, the last of each counts, and which have."""
+        owner = self.fields.owner[rows]
+        if is_all(owner, len(self.points.start)):
+            return column[rows], np.ones(len(owner), np.bool_)
+        value, has = np.zeros(len(self.points.start), np.uint64), np.zeros(len(self.points.start), np.bool_)
+        value[owner], has[owner] = column[rows], True
+        return value, has
+
+    def span(self, meaning: int) -> tuple[Ints, Ints]:
+        """Where the content of a field of bytes lies in each point."""
+        return self._reader.only(self.points, self.fields, self.rows(meaning))
+
+    def attributes(self) -> tuple[Ints, Ints]:
+        """From the first attribute's tag to the last one's end; other fields between them are a doubt."""
+        rows = self.rows(_ATTRIBUTES)
+        owner, begin, end = self.fields.owner[rows], self.fields.begin[rows], self.fields.stop[rows]
+        start, stop = self.points.start.copy(), self.points.start.copy()
+        stop[owner] = end
+        start[owner[::-1]] = begin[::-1]
+        sizes = np.bincount(owner, end - begin, len(start))
+        self._reader.doubt(self.points, sizes != stop - start)
+        return start, stop
+
+
+def read_values(own: PointReader, reader: Reader, likeness: Likeness) -> Values:
+    """The values of the points of all requests, which this reader has and which are like those whose points were read."""
+    return _Points(own, reader, likeness).values()
+
+
+class _Points:
+    def __init__(self, own: PointReader, reader: Reader, likeness: Likeness) -> None:
+        self._own, self._reader, self._likeness = own, reader, likeness
+        self._copied = likeness.copied(own.points.record)
+
     def values(self) -> Values:
-        """The values of the points of all requests."""
         value, has_value = self._value()
         return Values(
-            self._attributes(),
+            self._own.attributes(),
             self._bits(_START)[0],
             self._bits(_TIME)[0],
             self._bits(_FLAGS)[0] & 1 != 0,
@@ -125,61 +164,34 @@ class PointReader:
             self._quantiles(),
         )
 
-    def _rows(self, meaning: int) -> Rows:
-        rows: Rows = self._order[self._ends[meaning - 1] : self._ends[meaning]]
-        return rows
-
     def _bits(self, meaning: int) -> tuple[Bits, Bools]:
-        rows = self._rows(meaning)
-        is_moved = meaning in _FREE and not self._copied.is_whole
-        value, has = self._placed(self._fields.at.view(np.uint64) if is_moved else self._fields.value, rows)
-        if not is_moved:
+        fields, rows = self._own.fields, self._own.rows(meaning)
+        if meaning not in _FREE or self._copied.is_whole:
+            value, has = self._own.placed(fields.value, rows)
             return self._copied.of(value), self._copied.of(has)
-        found, has = self._reader.octets.words[self._copied.moved(value.view(np.int64))], self._copied.of(has)
+        at, has = self._own.placed(fields.at.view(np.uint64), rows)
+        found, has = self._reader.octets.words[self._copied.moved(at.view(np.int64))], self._copied.of(has)
         return found if has.all() else np.where(has, found, np.uint64(0)), has
-
-    def _placed(self, column: Bits, rows: Rows) -> tuple[Bits, Bools]:
-        """The column in these rows at the points that have them, the last of each counts, and which have."""
-        owner = self._fields.owner[rows]
-        if is_all(owner, len(self._points.start)):
-            return column[rows], np.ones(len(owner), np.bool_)
-        value, has = np.zeros(len(self._points.start), np.uint64), np.zeros(len(self._points.start), np.bool_)
-        value[owner], has[owner] = column[rows], True
-        return value, has
 
     def _double(self, meaning: int) -> tuple[Floats, Bools]:
         bits, has = self._bits(meaning)
         return bits.view(np.float64), has
 
     def _span(self, meaning: int) -> tuple[Ints, Ints]:
-        start, stop = self._own_span(meaning)
+        start, stop = self._own.span(meaning)
         return self._copied.moved(start), self._copied.moved(stop)
-
-    def _own_span(self, meaning: int) -> tuple[Ints, Ints]:
-        return self._reader.only(self._points, self._fields, self._rows(meaning))
 
     def _value(self) -> tuple[Floats, Bools]:
         (double, has_double), (integer, has_integer) = self._double(_DOUBLE), self._bits(_INT)
         self._reader.doubtful[self._copied.record[has_double & has_integer]] = True
         return np.where(has_integer, integer.view(np.int64).astype(np.float64), double), has_double | has_integer
 
-    def _attributes(self) -> tuple[Ints, Ints]:
-        """From the first attribute's tag to the last one's end; other fields between them are a doubt."""
-        rows = self._rows(_ATTRIBUTES)
-        owner, begin, end = self._fields.owner[rows], self._fields.begin[rows], self._fields.stop[rows]
-        start, stop = self._points.start.copy(), self._points.start.copy()
-        stop[owner] = end
-        start[owner[::-1]] = begin[::-1]
-        sizes = np.bincount(owner, end - begin, len(start))
-        self._reader.doubt(self._points, sizes != stop - start)
-        return start, stop
-
     def _quantiles(self) -> tuple[Ints, Ints, Rows]:
-        rows = self._rows(_QUANTILES)
-        rows = rows[np.argsort(self._fields.at[rows], kind="stable")]
-        owner = self._fields.owner[rows].astype(np.intp)
-        every = self._reader.copied(Spans(self._fields.at[rows], self._fields.stop[rows], owner, self._points.record[owner]))
-        return every.moved(self._fields.at[rows]), every.moved(self._fields.stop[rows]), every.above(owner, self._copied)
+        fields, rows = self._own.fields, self._own.rows(_QUANTILES)
+        rows = rows[np.argsort(fields.at[rows], kind="stable")]
+        owner = fields.owner[rows].astype(np.intp)
+        every = self._likeness.copied(self._own.points.record[owner])
+        return every.moved(fields.at[rows]), every.moved(fields.stop[rows]), every.above(owner, self._copied)
 
 
 def _meanings(fields: Fields, form: npt.NDArray[np.int8]) -> npt.NDArray[np.uint8]:
