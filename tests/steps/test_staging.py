@@ -59,6 +59,29 @@ def test_slices_are_read_as_they_were_written(tmp_path: Path, staged: GroupSlice
         assert sum(map(len, batch["value"].to_pylist())) == reference.points
 
 
+def test_a_slice_holds_the_bounds_of_its_own_histograms(tmp_path: Path) -> None:
+    """And none of other units. A gauge among them has none."""
+    points = [
+        Point(0, f"h{at // 2 % 20}", NOON_S + 60 * at, 0.0, kind="histogram", histogram=_histogram(float(at // 2 % 20)))
+        if at % 41
+        else Point(0, "g", NOON_S + 60 * at, 1.0, kind="gauge")
+        for at in range(200)
+    ]
+    whole = group(points, [Posting("labeled", entity="shop", arrival_us=(NOON_S + 12_000) * 1_000_000)])
+    footer = write_staging(tmp_path / "f", 0, whole, LETTERS)
+    assert len(footer.slices) == 3
+    for reference, one in zip(footer.slices, whole.index, strict=True):
+        batch = read_slice(tmp_path / "f", reference.offset)
+        assert batch.to_pylist() == whole.batch.slice(one.first_row, one.rows).to_pylist()
+        bounds = batch["histogram"].flatten().field("bounds")
+        kept = [pair for row in batch.to_pylist() if row["histogram"] for one in row["histogram"] for pair in one["bounds"]]
+        assert bounds.values.to_pylist() == kept
+
+
+def _histogram(bound: float) -> dict[str, object]:
+    return {"count": 3, "sum": 1.5, "min": 0.1, "max": None, "bounds": [bound, bound + 0.5], "bucket_counts": [1, 2, 0]}
+
+
 def test_the_footer_holds_values_not_look_alikes(tmp_path: Path, staged: GroupSlices) -> None:
     write_staging(tmp_path / "f", 4, staged, LETTERS)
     footer = read_footer(tmp_path / "f")

@@ -35,6 +35,13 @@ def shared_within(bounds: pa.ListViewArray, group: Ints) -> pa.ListViewArray:
     return shared(values, np.diff(ends), used.indices.to_numpy())
 
 
+def trimmed(bounds: pa.ListViewArray) -> pa.ListViewArray:
+    """The same without what lies before and behind all that they look at."""
+    starts, sizes = bounds.offsets.to_numpy(), bounds.sizes.to_numpy()
+    first, end = (int(starts.min()), int((starts + sizes).max())) if len(starts) else (0, 0)
+    return _views(starts - np.int32(first), sizes, bounds.values.slice(first, end - first))
+
+
 def distinct(bounds: pa.ListViewArray) -> tuple[Ints, Ints, Floats]:
     """The number of each row's list among those that look at different places, and these: list i is `edges[offsets[i] : offsets[i + 1]]`."""
     starts, sizes = (one.to_numpy().astype(np.int64) for one in (bounds.offsets, bounds.sizes))

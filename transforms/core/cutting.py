@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from transforms.core.bounds import trimmed
 from transforms.core.histograms import take_points, with_bounds_within
-from transforms.core.model import METRIC_TYPES, SLICE_SCHEMA, Bools, Ints
+from transforms.core.model import HISTOGRAM, METRIC_TYPES, SLICE_SCHEMA, Bools, Ints
 from transforms.core.point_columns import Numbers, PointColumns
 from transforms.core.series import SeriesTable
 from transforms.core.units import Unit
@@ -57,6 +58,20 @@ def cut(given: Cut, windows: Windows, shards: Shards) -> tuple[pa.RecordBatch, t
     arrays = table.columns(cells // len(numbers)) | _lists(given, _sorting(ranks, len(by_unit)), cells // len(numbers), offsets)
     batch = pa.RecordBatch.from_arrays([arrays[name] for name in SLICE_SCHEMA.names], schema=SLICE_SCHEMA)
     return batch, _index(unit_of.ravel()[cells], offsets, units)
+
+
+def rows_alone(batch: pa.RecordBatch, first: int, number: int) -> pa.RecordBatch:
+    """So many rows of a batch that `cut` made, without the bounds that only rows behind them have: Arrow would write these, too."""
+    part = batch.slice(first, number)
+    lists = part.column("histogram")
+    if lists.null_count == number:
+        return part
+    points = lists.flatten()
+    *numbers, bounds, buckets = map(points.field, points.type.names)
+    whole = pa.StructArray.from_arrays([*numbers, trimmed(bounds), buckets], fields=list(HISTOGRAM))
+    sizes = np.diff(lists.offsets.to_numpy()).astype(np.int64)
+    alone = _sparse(whole, lists.is_valid().to_numpy(zero_copy_only=False), sizes, lists.type)
+    return part.set_column(SLICE_SCHEMA.get_field_index("histogram"), SLICE_SCHEMA.field("histogram"), alone)
 
 
 def _numbers(columns: PointColumns, window: Numbers | None, windows: Windows) -> range:

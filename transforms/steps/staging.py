@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from transforms.core.arrivals import NO_SHARDS, Arrivals
 from transforms.core.counts import Counts
+from transforms.core.cutting import rows_alone
 from transforms.core.errors import IncompleteError
 from transforms.core.model import SLICE_SCHEMA, DeadLetter
 from transforms.core.slices import GroupSlices
@@ -58,7 +59,7 @@ def write_staging(path: Path, group: int, staged: GroupSlices, dead_letters: Seq
     def write(temporary: Path) -> None:
         with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, SLICE_SCHEMA, metadata=metadata | {_KEY: _to_json(footer)}) as writer:
             for one in staged.index:
-                writer.write_batch(staged.batch.slice(one.first_row, one.rows))
+                writer.write_batch(rows_alone(staged.batch, one.first_row, one.rows))
 
     Files().replace_soon(path, write, name="staging")
     return footer
