@@ -104,8 +104,8 @@ class _Batch:
         encoded = self._own.reader.octets.binary(*self._levels.name).dictionary_encode()
         texts = [one.decode("utf-8", "replace") for one in encoded.dictionary.to_pylist()]
         is_good = np.array([bool(one) and _is_utf8(one) for one in encoded.dictionary.to_pylist()], np.bool_)
-        codes = encoded.indices.to_numpy()[self._levels.data.parent[self._data_of]]
-        return texts, codes, is_good[codes]
+        codes = encoded.indices.to_numpy()[self._levels.data.parent]
+        return texts, codes[self._data_of], is_good[codes][self._data_of]
 
     def _attributes(self) -> tuple[npt.NDArray[np.int32], list[bytes]]:
         """The attributes of each point that was read as an index into the distinct ones; those that are no messages are a doubt."""
@@ -120,18 +120,19 @@ class _Batch:
 
     def _verdicts(self, is_named: Bools, codes: npt.NDArray[np.int32]) -> tuple[Verdicts, npt.NDArray[np.int8]]:
         """What is known of each OTLP point before its value is looked at, and the kind of what it becomes."""
-        temporality, number = self._levels.temporality[self._data_of], self._levels.form[self._data_of]
-        is_delta, is_monotonic = temporality == 1, self._levels.is_monotonic[self._data_of]
+        temporality, number = self._levels.temporality, self._levels.form
+        is_delta, is_monotonic = temporality == 1, self._levels.is_monotonic
         of_sum = np.where(is_delta, DELTA, np.where(is_monotonic, COUNTER, GAUGE))
         of_histogram = np.where(is_delta, HISTOGRAM, CUMULATIVE)
         kind = np.select([number == 5, number == 7, number == 11], [GAUGE, of_sum, HISTOGRAM], of_histogram).astype(np.int8)
-        verdict = np.zeros(len(number), np.uint8)
+        is_wrong = (number != 5) & (number != 11) & (temporality != 1) & (temporality != 2)
+        verdict = np.zeros(len(self._data_of), np.uint8)
         mark(verdict, ~is_named, NAME)
         mark(verdict, codes < 0, LABELS)
         mark(verdict, (self._values.time_ns < TIME_FROM_S * _NS) | (self._values.time_ns >= TIME_TO_S * _NS), TIME)
-        mark(verdict, (number != 5) & (number != 11) & (temporality != 1) & (temporality != 2), TEMPORALITY)
+        mark(verdict, is_wrong[self._data_of], TEMPORALITY)
         mark(verdict, self._values.is_flagged, FLAGGED)
-        return verdict, kind
+        return verdict, kind[self._data_of]
 
     def _part(self, candidates: Candidates, found: Measured, verdict: Verdicts) -> Part:
         """What is left when the doubtful records are out."""
