@@ -18,12 +18,11 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.orc
 import pyarrow.parquet
 
 from transforms.core.errors import DecodeError
 from transforms.core.model import DecodedObject
-from transforms.decode import columnar
+from transforms.decode import columnar, orc
 from transforms.decode.causes import CORRUPT, TOO_MANY, TRUNCATED, UNSUPPORTED_PAYLOAD
 from transforms.decode.flat_tables import read_rows
 from transforms.decode.framing import frames
@@ -38,6 +37,9 @@ _SMALL_ROWS: Final = 256
 """The columnar path reads parts of the first size; where one is in doubt, of the second."""
 
 _NUMBER_BYTES: Final = 8
+_ORC_ROOMS: Final = 2
+"""What a reader of ORC measures may be more than what is measured here, but not twice as much."""
+
 _MAGIC: Final = {"parquet": b"PAR1", "orc": b"ORC"}
 _UNITS: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _METRICS: Final = "metrics"
@@ -75,16 +77,19 @@ class _Reader:
 
     def batches(self, body: bytes, container: str) -> Iterator[pa.RecordBatch]:
         """The rows in their order, in parts."""
-        data = pa.BufferReader(body)
         if container == "parquet":
-            yield from self._of_row_groups(body, data)
+            yield from self._of_row_groups(body, pa.BufferReader(body))
             return
-        file = pyarrow.orc.ORCFile(data)
-        self._require_room(max(file.nrows * _NUMBER_BYTES, orc_bytes(file.reader.serialized_file_tail())))
-        for stripe in range(file.nstripes):
-            batch = file.read_stripe(stripe)
-            for start in range(0, batch.num_rows, _LARGE_ROWS):
-                yield batch.slice(start, _LARGE_ROWS)
+        try:
+            for batch in orc.stripes(body, _ORC_ROOMS * self._room, self._check_orc):
+                for start in range(0, batch.num_rows, _LARGE_ROWS):
+                    yield batch.slice(start, _LARGE_ROWS)
+        except orc.OutOfRoom:
+            raise self._too_much() from None
+
+    def _check_orc(self, rows: int, tail: bytes) -> None:
+        """Raise `TooMuch` if the footer says that the file takes too much memory."""
+        self._require_room(max(rows * _NUMBER_BYTES, orc_bytes(tail)))
 
     def _of_row_groups(self, body: bytes, data: pa.BufferReader) -> Iterator[pa.RecordBatch]:
         """Texts are read as dictionaries, so that those that repeat are measured before they are written out; those in delta encodings can't be."""
@@ -109,8 +114,11 @@ class _Reader:
 
     def _require_room(self, size: int) -> None:
         if size > self._left:
-            error = self._limits.exceeded(self._room)
-            raise TooMuch(error.cause, error.detail)
+            raise self._too_much()
+
+    def _too_much(self) -> TooMuch:
+        error = self._limits.exceeded(self._room)
+        return TooMuch(error.cause, error.detail)
 
     def read(self, batch: pa.RecordBatch) -> Iterator[DecodedObject]:
         """What the rows hold."""
