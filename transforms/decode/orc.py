@@ -12,6 +12,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -76,7 +77,8 @@ def _read(body: bytes, room: int, check_tail: CheckTail) -> Iterator[pa.RecordBa
 def _how_it_ended(code: int, room: int) -> str:
     if code == -signal.SIGPROF:
         return f"reading it took more than {process.cpu_limit_s(room):.0f} s of CPU time"
-    return f"reading it ended the reader's process ({signal.Signals(-code).name if code < 0 else f'exit code {code}'})"
+    how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    return f"reading it ended the reader's process ({how}), which may take {process.memory_limit_bytes(room) >> 20} MiB for it"
 
 
 @dataclass(eq=False)
@@ -134,6 +136,7 @@ class _Starter:
         self._lock = threading.Lock()
         self._idle: list[_Reader] = []
         self._control: socket.socket | None = None
+        self._finalizer: weakref.finalize[..., _Starter] | None = None
 
     def reader(self) -> _Reader:
         """One that does nothing now. Raises IncompleteError if none can be started."""
@@ -144,26 +147,31 @@ class _Starter:
                 try:
                     return self._forked()
                 except (EOFError, OSError) as error:
-                    self._control = None
+                    self._end_all()
                     if is_last:
                         raise IncompleteError(f"starting a process that reads ORC files: {error}") from error
             raise AssertionError  # the loop returns or raises
 
     def _forked(self) -> _Reader:
-        mine, its = socket.socketpair()
-        with its:
-            if self._control is None:
-                self._control = self._started()
+        if self._control is None:
+            self._control = self._started()
+        with ExitStack() as ends:
+            mine, its = map(ends.enter_context, socket.socketpair())
             socket.send_fds(self._control, [process.COMMAND.pack(process.FORK, 0)], [its.fileno()])
-            return _Reader(self._answer(self._control), mine)
+            reader = _Reader(self._answer(self._control), mine)
+            ends.pop_all()
+            its.close()
+        return reader
 
     def _started(self) -> socket.socket:
         """The socket to the process that is now started, which ends with it."""
-        control, its = socket.socketpair()
-        with its:
+        with ExitStack() as ends:
+            control, its = map(ends.enter_context, socket.socketpair())
             command = [sys.executable, "-P", process.__file__]
             started = subprocess.Popen(command, stdin=its.fileno(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - a file of this package
-        weakref.finalize(self, _end, control, started)
+            self._finalizer = weakref.finalize(self, _end, control, started)
+            ends.pop_all()
+            its.close()
         return control
 
     def take_back(self, reader: _Reader) -> None:
@@ -184,8 +192,20 @@ class _Starter:
                 self._control.sendall(process.COMMAND.pack(process.END, reader.pid))
                 return os.waitstatus_to_exitcode(self._answer(self._control))
             except (EOFError, OSError):
-                self._control = None
+                self._end_all()
                 return -signal.SIGKILL
+
+    def end_all(self) -> None:
+        """Ends the process that forks, and with it all readers."""
+        with self._lock:
+            self._end_all()
+
+    def _end_all(self) -> None:
+        while self._idle:
+            self._idle.pop().connection.close()
+        if self._finalizer:
+            self._finalizer()
+        self._control = None
 
     @staticmethod
     def _answer(control: socket.socket) -> int:

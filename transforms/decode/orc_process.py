@@ -13,8 +13,8 @@ many bytes its values may take, then the file. It answers in frames, `FRAME` and
 * `STRIPE`: a stripe as an Arrow IPC stream, one after the other;
 * last, `DONE`, or `BROKEN` with what is wrong, or `TOO_MUCH` if the values take more than they may.
 
-Who leaves a reader before its last frame ends it. A reader has no more memory than `SLACK_BYTES` and a few times what the values may take (where the system
-limits a process's data: Linux), and no more CPU time for a request than `cpu_limit_s`: beyond it SIGPROF ends it.
+Who leaves a reader before its last frame ends it. A reader has no more memory for a request than `memory_limit_bytes` (where the system
+limits a process's data: Linux), and no more CPU time than `cpu_limit_s`: beyond it SIGPROF ends it.
 """
 
 import gc
@@ -39,7 +39,7 @@ TAIL, STRIPE, DONE, BROKEN, TOO_MUCH = b"T", b"S", b"D", b"B", b"M"
 LAST: Final = (DONE, BROKEN, TOO_MUCH)
 GO: Final = b"G"
 
-SLACK_BYTES: Final = 1 << 28
+_SLACK_BYTES: Final = 1 << 28
 """What buffers and structures may take beside the values."""
 
 _TIMES: Final = 4
@@ -53,6 +53,11 @@ _MIN_BYTES_PER_S: Final = 10_000_000
 def cpu_limit_s(room: int) -> float:
     """Seconds of CPU time that reading values of so many bytes may take."""
     return _MIN_CPU_S + room / _MIN_BYTES_PER_S
+
+
+def memory_limit_bytes(room: int) -> int:
+    """What reading values of so many bytes may take."""
+    return _SLACK_BYTES + _TIMES * room
 
 
 def received(connection: socket.socket, size: int) -> bytearray:
@@ -106,7 +111,7 @@ def _serve(connection: socket.socket) -> None:
         try:
             size, room = REQUEST.unpack(received(connection, REQUEST.size))
             body = received(connection, size)
-            _limit_memory(SLACK_BYTES + _TIMES * room)
+            _limit_memory(memory_limit_bytes(room))
             signal.setitimer(signal.ITIMER_PROF, cpu_limit_s(room))
             _answer(connection, pa.py_buffer(body), room)
             signal.setitimer(signal.ITIMER_PROF, 0)

@@ -8,7 +8,8 @@ A table is read in parts that become columns at once; where one is in doubt, eac
 a dead letter is the number of its row, from 0, and `raw` the row as JSON. A part that is damaged ends the reading.
 
 An object that would take more memory than the limits is one dead letter: it is refused by what it says itself before anything is read (table_sizes.py), and by
-what dictionaries would grow to. What was read is measured, too, part by part: an ORC footer may say less than there is.
+what dictionaries would grow to. What was read is measured, too, part by part: an ORC footer may say less than there is. ORC is read in a process of its own
+(orc.py), whose memory and time are limited: a file that ends it is damaged.
 """
 
 import json
