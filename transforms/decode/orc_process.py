@@ -24,7 +24,7 @@ import signal
 import socket
 import struct
 import sys
-from typing import Final
+from typing import BinaryIO, Final
 
 import pyarrow as pa
 import pyarrow.orc
@@ -142,7 +142,7 @@ def _answer(connection: socket.socket, body: pa.Buffer, room: int) -> None:
             if room < 0:
                 _send(connection, TOO_MUCH)
                 return
-            _send(connection, STRIPE, _as_stream(batch))
+            _send_stripe(connection, batch)
     except MemoryError:
         _send(connection, TOO_MUCH)
     except ConnectionError:
@@ -153,11 +153,18 @@ def _answer(connection: socket.socket, body: pa.Buffer, room: int) -> None:
         _send(connection, DONE)
 
 
-def _as_stream(batch: pa.RecordBatch) -> pa.Buffer:
-    sink = pa.BufferOutputStream()
+def _send_stripe(connection: socket.socket, batch: pa.RecordBatch) -> None:
+    """Written twice: to know its size, and without a copy of it."""
+    size = pa.MockOutputStream()
+    _write(batch, size)
+    connection.sendall(FRAME.pack(STRIPE, size.size()))
+    with connection.makefile("wb") as sink:
+        _write(batch, sink)
+
+
+def _write(batch: pa.RecordBatch, sink: BinaryIO | pa.NativeFile) -> None:
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
-    return sink.getvalue()
 
 
 def _send(connection: socket.socket, kind: bytes, *parts: bytes | pa.Buffer) -> None:
