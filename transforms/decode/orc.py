@@ -169,7 +169,7 @@ class _Starter:
             control, its = map(ends.enter_context, socket.socketpair())
             command = [sys.executable, "-P", process.__file__]
             started = subprocess.Popen(command, stdin=its.fileno(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - a file of this package
-            self._finalizer = weakref.finalize(self, _end, control, started)
+            self._finalizer = weakref.finalize(self, _end, control, started, self._idle)
             ends.pop_all()
             its.close()
         return control
@@ -201,8 +201,6 @@ class _Starter:
             self._end_all()
 
     def _end_all(self) -> None:
-        while self._idle:
-            self._idle.pop().connection.close()
         if self._finalizer:
             self._finalizer()
         self._control = None
@@ -213,7 +211,9 @@ class _Starter:
         return number
 
 
-def _end(control: socket.socket, started: subprocess.Popen[bytes]) -> None:
+def _end(control: socket.socket, started: subprocess.Popen[bytes], idle: list[_Reader]) -> None:
+    while idle:
+        idle.pop().connection.close()
     control.close()
     started.wait()
 

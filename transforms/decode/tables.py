@@ -31,6 +31,7 @@ from transforms.decode.joining import dead_record
 from transforms.decode.payloads import Allowance
 from transforms.decode.strict import Columns, Source
 from transforms.decode.table_sizes import orc_bytes, parquet_sizes
+from transforms.decode.table_values import rows_of
 from transforms.decode.unpacked import TooMuch, UnpackLimits
 
 _LARGE_ROWS: Final = 4096
@@ -149,7 +150,7 @@ class _Reader:
 
     def _strict(self, postings: pa.RecordBatch, first_row: int) -> DecodedObject:
         columns = Columns(self._source)
-        for columns.offset, row in enumerate(postings.to_pylist(), first_row):
+        for columns.offset, row in enumerate(rows_of(postings), first_row):
             text = _as_json(row)
             for frame in frames(text, 0, len(text), self._source.max_record_bytes):
                 columns.add_record(frame, text)
@@ -160,7 +161,7 @@ class _Reader:
     def _unsupported(self, batch: pa.RecordBatch) -> Iterator[DecodedObject]:
         plain = pa.RecordBatch.from_arrays([_plain(column) for column in batch.columns], names=batch.schema.names)
         problem = DecodeError(UNSUPPORTED_PAYLOAD, f"a row of {', '.join(batch.schema.names)}")
-        for number, row in enumerate(plain.to_pylist(), self.rows):
+        for number, row in enumerate(rows_of(plain), self.rows):
             self._allowance.letters -= 1
             yield dead_record(self._source.key, number, problem, _as_json(row))
 
