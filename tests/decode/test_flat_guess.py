@@ -67,7 +67,7 @@ def test_fields_are_told_by_values_and_names(seen: list[dict[str, Any]], expecte
 
 
 def test_numbers_that_are_left_out_are_named() -> None:
-    found = guess(rows("mem", "disk", time=tick(), cpu=0.5))
+    found = guess(rows("mem", "disk", time=tick(), cpu=0.5, account="123"))
     assert found is not None
     assert (found.mapping.value, found.other_numbers) == ("cpu", ("mem", "disk"))
 

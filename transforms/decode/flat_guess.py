@@ -26,7 +26,7 @@ _CAUSES: Final = (UNKNOWN_TYPE, UNSUPPORTED_PAYLOAD, NOT_A_POSTING, BAD_HOST)
 _TIME: Final = ("time", "timestamp", "ts", "datetime", "date", "at", "epoch", "when", "t")
 _LATER: Final = {"created", "updated", "received", "ingested", "ingestion", "processed", "arrival", "end", "expires"}
 _VALUE: Final = ("value", "val", "v", "reading", "avg", "average", "mean", "sum")
-_NAME: Final = ("metric", "metrics", "measurement", "measure", "name", "key", "series", "m", "n")
+_NAME: Final = ("metric", "metrics", "measurement", "measure", "name", "key", "series", "path", "m", "n")
 _ENTITY: Final = ("host", "hostname", "instance", "device", "sensor", "entity", "node", "machine", "server", "service", "pod", "resource", "source", "agent")
 _TYPE: Final = ("type", "kind")
 _ORG: Final = ("org", "organization", "organisation", "tenant")
@@ -92,7 +92,7 @@ def guess(rows: Sequence[dict[str, Any]]) -> Guess | None:
     good_rows = 0 if mapping is None else sum(_is_good(row, mapping) for row in rows)
     if mapping is None or 2 * good_rows < len(rows):
         return None
-    others = (one.name for one in columns if one.name not in mapping.field_names and one.are_most(_is_number))
+    others = (one.name for one in columns if one.name not in mapping.field_names and one.are_most(_is_number) and not one.are_most(_is_word))
     return Guess(mapping, len(rows), good_rows, tuple(others))
 
 
