@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import select
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -178,7 +179,7 @@ def ended_by(starter: orc._Starter, monkeypatch: pytest.MonkeyPatch, *signals: s
 
 @pytest.mark.parametrize("one", [signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS])
 def test_how_it_ended_is_told(starter: orc._Starter, monkeypatch: pytest.MonkeyPatch, one: signal.Signals) -> None:
-    with pytest.raises(ValueError, match=rf"ended the reader's process \({one.name}\), which may take 320 MiB for it"):
+    with pytest.raises(ValueError, match=rf"ended the reader's process \({one.name}\), which may take 304 MiB for it"):
         read(written(SMALL), ended_by(starter, monkeypatch, one))
 
 
@@ -186,6 +187,21 @@ def test_time_is_limited(starter: orc._Starter, monkeypatch: pytest.MonkeyPatch)
     assert (orc_process.cpu_limit_s(0), orc_process.cpu_limit_s(100_000_000)) == (5.0, 15.0)
     with pytest.raises(ValueError, match="reading it took more than 7 s of CPU time"):
         read(written(SMALL), ended_by(starter, monkeypatch, signal.SIGPROF))
+
+
+def test_a_reader_out_of_its_senses_is_not_listened_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that announces some exabytes."""
+    monkeypatch.setattr(orc_process, "FRAME", struct.Struct(">cQ"))
+    with pytest.raises(ValueError, match="SIGKILL"):
+        read(written(LARGE))
+
+
+def test_a_reader_that_does_nothing_is_not_waited_for(starter: orc._Starter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orc, "_PATIENCE", 0.15)
+    body = written(SMALL)
+    assert read(body, ended_by(starter, monkeypatch, signal.SIGSTOP)) == expected(body)
+    with pytest.raises(ValueError, match="SIGKILL"):
+        read(body, ended_by(starter, monkeypatch, signal.SIGSTOP, signal.SIGSTOP))
 
 
 @pytest.mark.parametrize("one", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])

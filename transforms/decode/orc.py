@@ -28,6 +28,9 @@ CheckTail = Callable[[int, bytes], None]
 _OUTSIDE: Final = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP)
 """Codes of processes that others end: this says nothing of the file, unless it happens to two of them."""
 
+_PATIENCE: Final = 20
+"""So many times as long as a reader may work it is waited for: others work, too."""
+
 
 class OutOfRoom(Exception):
     """The values take more memory than they may."""
@@ -67,7 +70,7 @@ def _read(body: bytes, room: int, check_tail: CheckTail) -> Iterator[pa.RecordBa
     is_new = not reader.files
     try:
         yield from reader.stripes(body, room, check_tail)
-    except (EOFError, ConnectionError):
+    except (EOFError, ConnectionError, TimeoutError):
         code = starter.end(reader)
         raise _Died(code, is_told=is_new and code not in _OUTSIDE) from None
     finally:
@@ -91,13 +94,14 @@ class _Reader:
     is_idle: bool = True
 
     def stripes(self, body: bytes, room: int, check_tail: CheckTail) -> Iterator[pa.RecordBatch]:
-        """As `stripes` of this module; EOFError or ConnectionError if the process ends."""
+        """As `stripes` of this module; EOFError, ConnectionError or TimeoutError if the process ends, or might as well."""
         self.is_idle = False
         self.files += 1
+        self.connection.settimeout(_PATIENCE * process.cpu_limit_s(room))
         self.connection.sendall(process.REQUEST.pack(len(body), room))
         self.connection.sendall(body)
         while True:
-            kind, data = self._frame()
+            kind, data = self._frame(process.memory_limit_bytes(room))
             self.is_idle = kind in process.LAST
             if kind == process.DONE:
                 return
@@ -112,8 +116,11 @@ class _Reader:
             else:
                 raise ValueError(data.decode("utf-8", "backslashreplace"))
 
-    def _frame(self) -> tuple[bytes, bytearray]:
+    def _frame(self, most_bytes: int) -> tuple[bytes, bytearray]:
+        """A frame's kind and content. Raises EOFError for what no process in its senses sends: there is no use in listening on."""
         kind, size = process.FRAME.unpack(process.received(self.connection, process.FRAME.size))
+        if size > most_bytes:
+            raise EOFError(f"a frame of {size} bytes, of {most_bytes} that a reader may have")
         return kind, process.received(self.connection, size)
 
 

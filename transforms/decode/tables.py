@@ -39,9 +39,6 @@ _SMALL_ROWS: Final = 256
 """The columnar path reads parts of the first size; where one is in doubt, of the second."""
 
 _NUMBER_BYTES: Final = 8
-_ORC_ROOMS: Final = 2
-"""What a reader of ORC measures may be more than what is measured here, but not twice as much."""
-
 _MAGIC: Final = {"parquet": b"PAR1", "orc": b"ORC"}
 _UNITS: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _METRICS: Final = "metrics"
@@ -83,7 +80,7 @@ class _Reader:
             yield from self._of_row_groups(body, pa.BufferReader(body))
             return
         try:
-            for batch in orc.stripes(body, _ORC_ROOMS * self._room, self._check_orc):
+            for batch in orc.stripes(body, self._room, self._check_orc):
                 for start in range(0, batch.num_rows, _LARGE_ROWS):
                     yield batch.slice(start, _LARGE_ROWS)
         except orc.OutOfRoom:
