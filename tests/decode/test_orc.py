@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -134,6 +135,29 @@ def test_a_process_that_was_forked_has_readers_of_its_own(starter: orc._Starter)
     assert rows == len(SMALL)
     assert pid != reader(starter).pid
     assert read(body) == expected(body)
+
+
+def test_it_ends_while_processes_that_were_forked_live(starter: orc._Starter) -> None:
+    """They have copies of its socket."""
+    read(written(SMALL))
+    watched = os.pidfd_open(reader(starter).pid)
+    with multiprocessing.get_context("fork").Pool(1):
+        starter.end_all()
+        assert select.select([watched], [], [], WAIT_S)[0]
+    os.close(watched)
+
+
+def test_the_end_of_a_process_that_was_forked_is_not_its_end(starter: orc._Starter) -> None:
+    body = written(SMALL)
+    read(body)
+    pid = reader(starter).pid
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        pool.apply(weakref.finalize._exitfunc)  # type: ignore[attr-defined]
+        assert read(body) == expected(body)
+        assert reader(starter).pid == pid
+        assert starter.end(reader(starter)) == -signal.SIGKILL
+        starter._idle.clear()
+        assert read(body) == expected(body)
 
 
 def _in_fork(body: bytes) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -176,7 +176,7 @@ class _Starter:
             control, its = map(ends.enter_context, socket.socketpair())
             command = [sys.executable, "-P", process.__file__]
             started = subprocess.Popen(command, stdin=its.fileno(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - a file of this package
-            self._finalizer = weakref.finalize(self, _end, control, started, self._idle)
+            self._finalizer = weakref.finalize(self, _end, os.getpid(), control, started, self._idle)
             ends.pop_all()
             its.close()
         return control
@@ -218,9 +218,14 @@ class _Starter:
         return number
 
 
-def _end(control: socket.socket, started: subprocess.Popen[bytes], idle: list[_Reader]) -> None:
+def _end(pid: int, control: socket.socket, started: subprocess.Popen[bytes], idle: list[_Reader]) -> None:
+    """Only in the process of this id: one that was forked from it has copies of the sockets, but ends nothing with them, nor keeps anything from ending."""
+    if os.getpid() != pid:
+        return
     while idle:
         idle.pop().connection.close()
+    with suppress(OSError):  # it has ended already
+        control.shutdown(socket.SHUT_RDWR)
     control.close()
     started.wait()
 
