@@ -32,6 +32,8 @@ SHOWN_EVERY: Final = 1000
 """Objects."""
 
 _SHOWN_CAUSES: Final = 3
+_ENOUGH_ROWS: Final = 5000
+"""After so many rows of no known schema no more of them are looked at."""
 
 
 def run(job: InspectJob, runtime: Runtime) -> Outcome:
@@ -175,7 +177,8 @@ def _decoded(job: InspectJob, target: _Target, listing: Listing) -> Inspection:
         told_us = decoded.postings.arrival_us[decoded.postings.arrival_us != arrival_us]
         if span and len(told_us):
             found.firsts.append((int(told_us.min()), span))
-        found.unknown.extend(unknown_rows(decoded.dead_letters))
+        if len(found.unknown) < _ENOUGH_ROWS:
+            found.unknown.extend(unknown_rows(decoded.dead_letters))
         _count(found.forms.setdefault(form, FormTally(one.key)), len(body), inflated_bytes, decoded)
         found.sampled.append(one.key)
     return found
