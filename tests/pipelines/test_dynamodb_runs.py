@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
+from scripts.local_servers import ministack
 from tests.archive.s3_servers import aws_environment
 from tests.builders import NOON_S
 from tests.pipelines.processes import KILLED, Forge
 from tests.pipelines.worlds import GRANULARITIES, Row, World, bits, call, gauge, key, service_gauge
 from tests.stores.dynamodb_proxy import Proxy, proxied
-from tests.stores.dynamodb_servers import ministack, new_place
+from tests.stores.dynamodb_servers import new_place
 
 TYPES = "host,service"
 PERIOD = "2025-11-01T11:00Z/PT3H"

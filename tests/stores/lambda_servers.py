@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from scripts.package_writer import package
+from scripts.local_servers import WRITER
 from tests.contracts.harness import NewPlace, Place as StorePlace
 from tests.stores.dynamodb_servers import SETTINGS, DynamoPlace, items_of, new_place
 from transforms.calls.slots import Slots
@@ -20,29 +20,7 @@ from transforms.stores.lambda_calls import Limits
 from transforms.stores.lambda_place import Function
 from transforms.stores.lambda_store import LambdaStore
 
-WRITER = "rollups-writer"
 FOLDER = TemporaryDirectory(prefix="slots-")
-
-
-def client_of(url: str) -> Any:
-    return boto3.session.Session().client("lambda", endpoint_url=url, region_name="us-east-1", config=Config(retries={"total_max_attempts": 1}))
-
-
-def deploy(url: str) -> None:
-    """Make the function of the reference writer's zip file."""
-    with TemporaryDirectory() as folder:
-        zipped = Path(folder) / "writer.zip"
-        package(zipped)
-        client_of(url).create_function(
-            FunctionName=WRITER,
-            Runtime="python3.11",
-            Handler="pipelines.writer_function.handler",
-            Role="arn:aws:iam::000000000000:role/writer",
-            Code={"ZipFile": zipped.read_bytes()},
-            Timeout=30,
-            MemorySize=256,
-            Environment={"Variables": {"ROLLUPS_TABLES": "rollups-*", "PYTHONPATH": ""}},
-        )
 
 
 class QuickFunction(Function):

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from scripts.local_servers import ministack
 from tests.archive.s3_servers import aws_environment
 from tests.contracts.harness import UNIT, overlapped, put, read
 from tests.core.rollup_tables import DAY_S, Row, row, rows_of, table
 from tests.stores.dynamodb_proxy import Proxy, proxied, throttled
-from tests.stores.dynamodb_servers import SETTINGS, DynamoPlace, items_of, ministack, new_place
+from tests.stores.dynamodb_servers import SETTINGS, DynamoPlace, items_of, new_place
 from transforms.calls.aws import Waiting
 from transforms.core.backoff import Backoff
 from transforms.core.capacity import ITEM_LIMIT_BYTES, item_bytes

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from scripts.dynamodb_cost import UNIT as WEEK_UNIT, week_of
+from scripts.local_servers import ministack
 from tests.archive.s3_servers import aws_environment
 from tests.contracts.harness import UNIT, put, read
 from tests.core.rollup_tables import DAY_S, Row, row
 from tests.stores.dynamodb_proxy import proxied
-from tests.stores.dynamodb_servers import SETTINGS, DynamoPlace, ministack, new_place
+from tests.stores.dynamodb_servers import SETTINGS, DynamoPlace, new_place
 from tests.stores.lambda_endpoint import DENIED, NO_ANSWER, Endpoint, Reply, endpoint, function_error, too_large, too_many
 from tests.stores.lambda_servers import QuickFunction
 from transforms.calls.aws import Waiting

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
+from scripts.local_servers import WRITER, client_of, deploy_writer, ministack
 from scripts.package_writer import main, modules, package
 from tests.archive.s3_servers import aws_environment
 from tests.contracts.harness import UNIT, calls_of, killed, put, read
 from tests.core.rollup_tables import DAY, Row, row, table
-from tests.stores.dynamodb_servers import SETTINGS, DynamoPlace, ministack, new_place
-from tests.stores.lambda_servers import WRITER, client_of, deploy
+from tests.stores.dynamodb_servers import SETTINGS, DynamoPlace, new_place
 from transforms.calls.aws import Waiting
 from transforms.core.packed import pack
 from transforms.stores.dynamodb import DynamoStore
@@ -191,8 +191,10 @@ print(handler({{}}, None)["cause"])
         assert main([]) == 2
 
     def test_it_answers_in_lambda_and_logs_key_and_outcomes(self, place: Place) -> None:
-        deploy(place.endpoint_url)
-        invoked = client_of(place.endpoint_url).invoke(FunctionName=WRITER, Payload=json.dumps(batch(place, item(body_of(row("h1", 0))))), LogType="Tail")
+        deploy_writer(place.endpoint_url)
+        invoked = client_of(place.endpoint_url, "lambda").invoke(
+            FunctionName=WRITER, Payload=json.dumps(batch(place, item(body_of(row("h1", 0))))), LogType="Tail"
+        )
         answer = json.loads(invoked["Payload"].read())
         assert answer["items"] == [WRITTEN]
         assert json.dumps({"key": "k", "cause": "", "written": 1}) in base64.b64decode(invoked["LogResult"]).decode()
