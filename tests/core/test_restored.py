@@ -6,7 +6,7 @@ import pyarrow as pa
 from hypothesis import given, strategies as st
 
 from tests.core.rollup_tables import DAY_S, Row, row, rows_of, table
-from transforms.core.restored import RESTORED, changed_since, read_back, restored
+from transforms.core.restored import RESTORED, changed_since, read_back, restored, restored_buckets
 from transforms.core.versions import Merged, merge
 
 WINDOW = (DAY_S, DAY_S + 86_400)
@@ -38,12 +38,15 @@ def test_changed_since_names_exactly_what_lost_the_runs_version(granularity: str
     merged = merge(stored, ours, allow_fewer=False)
     expected = restored({granularity: ours}, {granularity: merged}, WINDOW)
     assert changed_since(expected, merged.table, granularity, 10, WINDOW)[1] == []
+    named = restored_buckets(expected, granularity, WINDOW)
+    there = {key_of(one) for one, verdict in zip(rows_of(ours), merged.verdicts.tolist(), strict=True) if verdict in {0, 1, 2}}
+    starts_s = [one // 1000 for one in named["bucket_start"].cast("int64").to_pylist()]
+    assert list(zip(named["entity"].to_pylist(), starts_s, strict=True)) == sorted(there)
     now = {key_of(one): one for one in rows_of(merged.table)} | {key_of(one): one for one in rows_at(granularity, later)}
     removed = sorted(now)[::3]
     for one in removed:
         del now[one]
     number, changes = changed_since(expected, table(now.values()), granularity, 10, WINDOW)
-    there = {key_of(one) for one, verdict in zip(rows_of(ours), merged.verdicts.tolist(), strict=True) if verdict in {0, 1, 2}}
     assert number == len(there)
     wanted = sorted(one for one in there if one not in now or (now[one].get("generation") or 0) < 10)
     assert sorted((one.series[1], one.bucket_start_s) for one in changes) == wanted

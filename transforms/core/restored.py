@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from transforms.core.accounts import BucketChange
 from transforms.core.canonical import Identity, bucket_ms, canonical, one_chunk, pick, series_runs
 from transforms.core.granularity import WIDTH_S, Range
-from transforms.core.model import Bools, Floats, Ints
+from transforms.core.model import ROLLUP_SCHEMA, Bools, Floats, Ints
 from transforms.core.outcome import beside_nothing, beside_stored
 from transforms.core.united import IDENTITY
 from transforms.core.versions import Merged, Verdict
@@ -51,22 +51,38 @@ def _grid(rows: pa.Table, series: Ints, number: int, granularity: str, window: R
     return grid
 
 
+def restored_buckets(expected: pa.Table, granularity: str, window: Range) -> pa.Table:
+    """Identity and bucket_start of the buckets of a granularity that `expected` (RESTORED) names, canonical and in order."""
+    keys, wanted = _wanted(expected, granularity, window)
+    series, offsets = np.nonzero(wanted)
+    columns = {name: pa.array([key[place] for key in keys], pa.string()).dictionary_encode() for place, name in enumerate(IDENTITY)}
+    starts = pa.array((window[0] + offsets * WIDTH_S[granularity]) * 1000).view(ROLLUP_SCHEMA.field("bucket_start").type)
+    rows = [*(column.take(pa.array(series)) for column in columns.values()), starts]
+    return canonical(pa.table(rows, schema=pa.schema([ROLLUP_SCHEMA.field(name) for name in (*IDENTITY, "bucket_start")])))
+
+
+def _wanted(expected: pa.Table, granularity: str, window: Range) -> tuple[list[Identity], Grid]:
+    """The series of a granularity, and which of the window's buckets are named of each."""
+    mine = expected.filter(pc.equal(expected["granularity"], granularity))
+    keys: list[Identity] = list(zip(*(mine[name].to_pylist() for name in IDENTITY), strict=True))
+    buckets = (window[1] - window[0]) // WIDTH_S[granularity]
+    grids = [np.unpackbits(np.frombuffer(bits, np.uint8), count=buckets) for bits in mine["buckets"].to_pylist()]
+    return keys, np.array(grids, bool).reshape(len(grids), buckets)
+
+
 def changed_since(expected: pa.Table, stored: pa.Table, granularity: str, generation: int, window: Range) -> tuple[int, list[BucketChange]]:
     """How many buckets of a granularity `expected` (RESTORED) names, and those that are no longer the run's of this generation or a later one's.
 
-    `stored` is what the store has of the unit, canonical and in order.
+    `stored` is what the store has of these buckets, canonical and in order, and perhaps others of the unit.
     """
-    mine = expected.filter(pc.equal(expected["granularity"], granularity))
-    number_of = {key: place for place, key in enumerate(zip(*(mine[name].to_pylist() for name in IDENTITY), strict=True))}
-    buckets = (window[1] - window[0]) // WIDTH_S[granularity]
-    grids = [np.unpackbits(np.frombuffer(bits, np.uint8), count=buckets) for bits in mine["buckets"].to_pylist()]
-    wanted: Grid = np.array(grids, bool).reshape(len(grids), buckets)
+    keys, wanted = _wanted(expected, granularity, window)
+    number_of = {key: place for place, key in enumerate(keys)}
     runs = series_runs(stored)
     series = np.repeat(np.array([number_of.get(key, -1) for key in runs.keys], np.int64), runs.lengths())
     generations = pc.fill_null(one_chunk(stored.column("generation")), 0).to_numpy()
     intact = np.flatnonzero((series >= 0) & (generations >= generation))
-    missing = wanted & ~_grid(pick(stored, intact), series[intact], len(grids), granularity, window)
-    return int(wanted.sum()), list(_changes(missing, list(number_of), stored, series, granularity, window))
+    missing = wanted & ~_grid(pick(stored, intact), series[intact], len(keys), granularity, window)
+    return int(wanted.sum()), list(_changes(missing, keys, stored, series, granularity, window))
 
 
 def _changes(missing: Grid, keys: list[Identity], stored: pa.Table, series: Ints, granularity: str, window: Range) -> Iterator[BucketChange]:

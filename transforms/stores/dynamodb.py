@@ -14,7 +14,7 @@ import pyarrow as pa
 from transforms.calls.aws import AwsCalls, Waiting
 from transforms.core.granularity import Range
 from transforms.core.model import ROLLUP_SCHEMA
-from transforms.core.packed import SPAN_S, ItemKey, unpack
+from transforms.core.packed import SPAN_S, ItemKey, item_keys, unpack
 from transforms.core.store_settings import StoreSettings
 from transforms.core.units import Unit
 from transforms.core.windows import Windows
@@ -46,9 +46,9 @@ class TableStore(Rollups):
         self._table = table
         super().__init__(table)
 
-    def stored_near(self, unit: Unit, granularity: str, rows: pa.Table) -> pa.Table:
-        """As the class above says: of a series that another writer wrote, too."""
-        return self._table.read_near(unit, granularity, rows)
+    def stored_near(self, unit: Unit, granularity: str, buckets: pa.Table) -> pa.Table:
+        """As the protocol says: of a series that another writer wrote, too."""
+        return self._table.read_near(unit, granularity, buckets)
 
     def lapsed(self, granularity: str) -> Sequence[Range]:
         """As the class above says."""
@@ -138,9 +138,9 @@ class DynamoTable:
         return unpack(found, granularity)
 
     def read_near(self, unit: Unit, granularity: str, near: pa.Table) -> pa.Table:
-        """Stored rows, as `read`, all of the items in which these rows lie, whoever wrote them."""
+        """Stored rows, as `read`, all of the items in which these buckets lie, whoever wrote them."""
         items = self._items(unit, granularity, self.writer(unit, granularity, ""))
-        return items.decode(items.read(items.encode(near).keys()))
+        return items.decode(items.read(item_keys(near, granularity)))
 
     def update(self, unit: Unit, changes: Mapping[str, Change], run_id: str) -> None:
         """As the protocol says."""

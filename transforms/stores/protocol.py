@@ -75,6 +75,9 @@ class RollupStore(Protocol):
     def read_unit(self, unit: Unit, granularity: str) -> pa.Table:
         """Stored buckets of a unit, an empty table if there are none."""
 
+    def stored_near(self, unit: Unit, granularity: str, buckets: pa.Table) -> pa.Table:
+        """As `read_unit`, at least those stored buckets that are among these: a table in order with the identity and bucket_start of each, or more."""
+
     def upsert(self, unit: Unit, rollups: Mapping[str, pa.Table], *, run_id: str, allow_fewer: bool, kept_out: KeptOut = NOTHING) -> dict[str, Merged]:
         """Merge tables by granularity into the unit by the rule of `core.versions`, and say what became of each row.
 

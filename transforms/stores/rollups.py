@@ -83,8 +83,8 @@ class Rollups:
             one.make(self.stored_near(unit, name, one.new))
         return {name: one.merged for name, one in merging.items()}
 
-    def stored_near(self, unit: Unit, granularity: str, rows: pa.Table) -> pa.Table:  # noqa: ARG002 - for those that need not read all
-        """What is stored of a unit, at least near these rows."""
+    def stored_near(self, unit: Unit, granularity: str, buckets: pa.Table) -> pa.Table:  # noqa: ARG002 - for those that need not read all
+        """As the protocol says."""
         return self.backend.read(unit, granularity)
 
     def scan(

@@ -54,9 +54,9 @@ class ValkeyStore(Rollups):
 
     backend: "ValkeyTier"
 
-    def stored_near(self, unit: Unit, granularity: str, rows: pa.Table) -> pa.Table:
-        """Only the items in which the rows lie: to find all of a unit, all keys of the server would have to be looked at."""
-        return self.backend.near(unit, granularity, rows)
+    def stored_near(self, unit: Unit, granularity: str, buckets: pa.Table) -> pa.Table:
+        """As the protocol says. Only the items in which the buckets lie: to find all of a unit, all keys of the server would have to be looked at."""
+        return self.backend.near(unit, granularity, buckets)
 
 
 def open_url(url: StoreUrl, settings: StoreSettings, *, writable: bool) -> ValkeyStore:  # noqa: ARG001 - a hot tier that is empty is there all the same
@@ -132,11 +132,11 @@ class ValkeyTier:
             found.update(items.read([item for item in some if _shard_of(item, shards) == unit.shard]))
         return items.decode(found)
 
-    def near(self, unit: Unit, granularity: str, rows: pa.Table) -> pa.Table:
-        """The stored rows of the items in which the rows lie."""
+    def near(self, unit: Unit, granularity: str, buckets: pa.Table) -> pa.Table:
+        """The stored rows of the items in which the buckets lie."""
         self._check(granularity)
         items = self._unit(unit, "")
-        return items.decode(items.read(items.encode(rows)))
+        return items.decode(items.read(items.form.near(buckets)))
 
     def update(self, unit: Unit, changes: Mapping[str, Change], run_id: str) -> None:
         """As the protocol says. Raises StoreFull before a server has no room left."""
