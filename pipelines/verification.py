@@ -40,10 +40,18 @@ def verification(plan: Plan, ledger: Ledger, done: Sequence[UnitRecord], runtime
     }
 
 
+def add_verification(report: dict[str, Any], found: dict[str, Any]) -> None:
+    """Puts it into the report of its run, and calls that were repeated for it with the others."""
+    retries: dict[str, int] = report["retries"]
+    for reason, times in found.pop("retries").items():
+        retries[reason] = retries.get(reason, 0) + times
+    report["verification"] = found
+
+
 def recheck(plan: Plan, ledger: Ledger, units: Sequence[Unit], runtime: Runtime) -> dict[str, Any]:
     """How many restored buckets of these units are in the store, and those that somebody changed since."""
     if not units:
-        return {"rechecked": 0, "changed_since": 0, "changes_since": []}
+        return {"rechecked": 0, "changed_since": 0, "changes_since": [], "retries": {}}
     store = runtime.store(plan.request.store, plan.request.settings, writable=False)
     with ThreadPoolExecutor(READERS) as pool:
         found = list(pool.map(partial(_unit, plan, ledger, store), units))
@@ -52,6 +60,7 @@ def recheck(plan: Plan, ledger: Ledger, units: Sequence[Unit], runtime: Runtime)
         "rechecked": sum(number for number, _ in found),
         "changed_since": sum(len(some) for _, some in found),
         "changes_since": [_data(*one) for one in islice(changes, LISTED)],
+        "retries": dict(store.repeated()),
     }
 
 

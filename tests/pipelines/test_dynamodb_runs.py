@@ -16,7 +16,7 @@ from tests.archive.s3_servers import aws_environment
 from tests.builders import NOON_S
 from tests.pipelines.processes import KILLED, Forge
 from tests.pipelines.worlds import GRANULARITIES, Row, World, bits, call, gauge, key, service_gauge
-from tests.stores.dynamodb_proxy import Proxy, proxied
+from tests.stores.dynamodb_proxy import Answer, Proxy, proxied, throttled
 from tests.stores.dynamodb_servers import new_place
 
 TYPES = "host,service"
@@ -63,6 +63,26 @@ def remote(server: str, tmp_path: Path) -> Iterator[Remote]:
             hosts = [gauge("cpu", {at + minute * 60: minute / 7 + number for minute in range(60)}, at=at + 3600, host=f"h{number}") for number in range(3)]
             world.put(key(NOON_S + at), *hosts, service_gauge("orders", {at + 60: hour, at + 1800: 0.5}, at=at + 3600))
         yield remote_of(world, ends.enter_context(proxied(server)))
+
+
+def test_repeated_calls_to_the_store_are_in_the_report(remote: Remote) -> None:
+    refusals = {"PutItem": 3, "BatchGetItem": 2}
+
+    def refuse(operation: str, request: dict[str, Any]) -> Answer | None:
+        if not refusals.get(operation) or '"series": {"S": "[' not in json.dumps(request):
+            return None
+        refusals[operation] -= 1
+        return throttled("TableWriteAccountLimitExceeded")
+
+    remote.proxy.instead = refuse
+    result = call(["backfill", "--yes", *remote.asked, "--run-id", "november", "--verify", "none"])
+    assert result.code == 0, result.err
+    reason = f"{remote.store.partition('?')[0]} ProvisionedThroughputExceededException"
+    assert (result.data["retries"], refusals) == ({reason: 5}, {"PutItem": 0, "BatchGetItem": 0})
+    assert f"retries   {reason} 5" in call(["status", "november", "--work-dir", str(remote.world.work)]).out
+    refusals["BatchGetItem"] = 1
+    checked = call(["status", "november", "--recheck", "--work-dir", str(remote.world.work), "--json"])
+    assert (checked.code, checked.data["retries"]) == (0, {reason: 1})
 
 
 def test_a_run_stores_what_it_stores_in_files_and_its_undo_removes_it(remote: Remote) -> None:

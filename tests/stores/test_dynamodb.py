@@ -179,6 +179,7 @@ class TestThrottling:
         assert series[-3:] == [hot] * 3
         assert pauses(slept) == [0.1, 0.2]
         assert store.backend.calls.pace.writes.refusals == 0  # type: ignore[attr-defined]
+        assert (store.repeated(), store.repeated()) == ({f"{place.name} KeyRangeThroughputExceeded": 3}, {})
         assert len(read(store)) == 4
 
     def test_a_key_that_stays_hot_ends_the_unit_and_nothing_is_lost(self, proxy: Proxy) -> None:
@@ -208,15 +209,18 @@ class TestThrottling:
         assert store.backend.calls.pace.writes.refusals == 2  # type: ignore[attr-defined]
         assert store.backend.calls.pace.reads.refusals == 0  # type: ignore[attr-defined]
         assert pauses(slept) == [0.1, 0.2]
+        assert store.repeated() == {f"{place.name} ProvisionedThroughputExceededException": 2}
         assert read(store) == {("h1", 0): (1, 1.0, 1)}
 
 
 class TestBatches:
     def test_what_a_batch_leaves_is_written_again(self, proxy: Proxy) -> None:
-        place, store = new_place(proxy.url), store_of(new_place(proxy.url))
-        proxy.keep_back = lambda requests: requests[1:]
+        place = new_place(proxy.url)
         store = store_of(place)
+        proxy.keep_back = lambda requests: requests[1:]
         put(store, many_rows(2))
+        again = sum(len(batch) - 1 for batch in ([1, 2], [1, 2], [1, 2]))  # index, roster and before-images of two series, one taken at a time
+        assert store.repeated() == {f"{place.name} UnprocessedItems": again}
         put(store, many_rows(2, value=7.0, generation=2), run_id="second")
         proxy.keep_back = lambda _: []
         assert store.undo("second", generation=2, now_generation=3).restored == {"1m": 2 * 1440}

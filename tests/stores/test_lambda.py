@@ -196,6 +196,7 @@ class TestFailures:
         assert caught.value.exit_code == 3
         assert stored(function) == undisturbed(server, [one for one in ROWS if one["entity"] != "h05"])
         assert function.sizes.count(1) == 3 + 1  # three tries, and its neighbour
+        assert store.repeated() == {f"{store.backend.name} items not taken": len(function.sizes) - 1}
         function.instead = lambda _: None
         put(store, ROWS)
         assert stored(function) == undisturbed(server, ROWS)
@@ -251,6 +252,7 @@ class TestLimits:
         put(store, ROWS)
         assert function.sizes == [16] * 31
         assert [one for one in time.slept if one >= 0.05][:4] == [0.1, 0.2, 0.4, 0.4]
+        assert store.repeated() == {f"{store.backend.name} {RESERVED}": 30}
         assert store.backend.function.pacer.refusals == 0  # type: ignore[attr-defined]
 
     def test_it_does_not_wait_for_ever(self, function: Endpoint, tmp_path: Path) -> None:

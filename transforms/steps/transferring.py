@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from transforms.core.accounts import UnitRecord
 from transforms.core.canonical import Identity, bucket_ms, canonical, one_chunk, pick, series_runs
-from transforms.core.counts import Counts, add_counts, count
+from transforms.core.counts import Counts, add_counts, count, count_retries
 from transforms.core.granularity import within
 from transforms.core.model import Bools, SeriesKey, labels_pairs
 from transforms.core.outcome import copied_record, joined_records, unit_record
@@ -86,6 +86,8 @@ class TransferWorker:
             return None
         record = joined_records(unit, parts)
         record = replace(record, counts=add_counts([counts, record.counts]), finished_s=time.time(), steps=watch.steps)
+        for store in (self._source, self._target):
+            count_retries(record.counts, store.repeated())
         self.ledger.record(record)
         return record
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from transforms.archive import Archive, open_archive
 from transforms.archive.reading import Reader
 from transforms.core.accounts import UnitRecord
-from transforms.core.counts import RECORDS, count
+from transforms.core.counts import count_retries
 from transforms.core.errors import IncompleteError, ObjectUnreadable
 from transforms.core.manifest import ArchiveObject
 from transforms.core.model import DeadLetter
@@ -132,8 +132,7 @@ class Worker:
             with watch.step("select"):
                 dead_letters.extend(columns.add(decoded))
             del body, decoded
-        for reason, times in self._archive.retried().items():
-            count(columns.counts, f"retries.{reason}", RECORDS, times)
+        count_retries(columns.counts, self._archive.retried())
         with watch.step("slice"):
             staged = columns.slices()
         return write_staging(path, group, staged, dead_letters, watch.steps)
@@ -181,6 +180,7 @@ class Worker:
                 number, different = read_back(tables, merged, self._now(unit, tables, merged))
             record = replace(record, read_back=number, different=different)
         record = replace(record, finished_s=time.time(), steps=watch.steps)
+        count_retries(record.counts, self._store.repeated())
         self.ledger.record(record)
         return record
 

@@ -12,6 +12,7 @@ from typing import Final
 import pyarrow as pa
 
 from transforms.calls.aws import AwsCalls, Waiting
+from transforms.calls.repeats import at
 from transforms.core.granularity import Range
 from transforms.core.model import ROLLUP_SCHEMA
 from transforms.core.packed import SPAN_S, ItemKey, item_keys, unpack
@@ -103,6 +104,10 @@ class DynamoTable:
     def facts(self) -> tuple[tuple[str, str], ...]:
         """As the protocol says."""
         return table_facts(self.place)
+
+    def repeated(self) -> Mapping[str, int]:
+        """As the protocol says."""
+        return at(self.place.name, self.calls.repeats.taken())
 
     def text(self, key: str) -> str | None:
         """As the protocol says."""

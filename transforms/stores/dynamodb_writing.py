@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from transforms.core.capacity import item_bytes
-from transforms.stores.dynamodb_calls import ABSENT, HOT, Condition, ItemAt, Lost, TableCalls, Written, at_of
+from transforms.stores.dynamodb_calls import ABSENT, HOT, KEY_RANGE, Condition, ItemAt, Lost, TableCalls, Written, at_of
 from transforms.stores.dynamodb_images import Images
 from transforms.stores.dynamodb_layout import Found, Series, cut, found, part_names
 from transforms.stores.dynamodb_reading import in_threads, whole
@@ -74,6 +74,7 @@ class DirectWriter:
             answers = list(zip(pending, in_threads(self._replace, pending), strict=True))
             lost |= {change.at: whole(self._calls, found(one.item)) if one.item else None for change, one in answers if isinstance(one, Lost)}
             hot = [change for change, one in answers if one == HOT]
+            self._calls.repeats.add(KEY_RANGE, len(hot))
             tries = self._calls.put_back(tries) if hot and len(hot) == len(pending) else 0
             pending = hot
         return lost

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from transforms.calls.aws import Waiting
+from transforms.calls.repeats import at
 from transforms.calls.slots import Slots, slots_folder
 from transforms.core.errors import UsageError
 from transforms.core.store_settings import StoreSettings
@@ -83,6 +84,10 @@ class LambdaTable(DynamoTable):
     def facts(self) -> tuple[tuple[str, str], ...]:
         """As the protocol says."""
         return ("function", self.function.function.function), *super().facts()
+
+    def repeated(self) -> Mapping[str, int]:
+        """As the protocol says: invocations, and reads of the table. What the function repeats it does not tell."""
+        return {**super().repeated(), **at(self.name, self.function.repeats.taken())}
 
     def update(self, unit: Unit, changes: Mapping[str, Change], run_id: str) -> None:
         """As the protocol says. Raises Undelivered, after all the rest is written, for what the function did not take."""

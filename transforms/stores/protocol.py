@@ -60,6 +60,9 @@ class RollupStore(Protocol):
     def warnings(self) -> list[str]:
         """Sentences about what should be known before writing into this one; what can't be found out is one of them."""
 
+    def repeated(self) -> Mapping[str, int]:
+        """How many calls were repeated since this was last asked in this process, by place and reason: `dynamodb://rollups ThrottlingException`."""
+
     def last_generation(self) -> int:
         """The last generation this store issued, 0 if none."""
 

@@ -42,6 +42,10 @@ class Rollups:
         """As the protocol says."""
         return []
 
+    def repeated(self) -> Mapping[str, int]:
+        """As the protocol says."""
+        return self.backend.repeated()
+
     def lapsed(self, granularity: str) -> Sequence[Range]:  # noqa: ARG002 - for those whose rollups expire
         """Times of which the service would remove rollups as soon as they are written: they are refused."""
         return ()

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
+from transforms.calls.repeats import at
 from transforms.calls.valkey import Server, ValkeyCalls
 from transforms.core.errors import UsageError
 from transforms.core.granularity import Range
@@ -104,6 +105,10 @@ class ValkeyTier:
     def facts(self) -> tuple[tuple[str, str], ...]:
         """As the protocol says: each server with the memory it has left."""
         return tuple(("server", told) for told in memory_texts(self.calls))
+
+    def repeated(self) -> Mapping[str, int]:
+        """As the protocol says."""
+        return at(self.name, self.calls.repeats.taken())
 
     def text(self, key: str) -> str | None:
         """As the protocol says."""
