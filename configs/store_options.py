@@ -31,6 +31,13 @@ STORE_OPTIONS: Final[tuple[Option, ...]] = (
         help="when items in DynamoDB expire, counted from the end of their span, such as 1m=15d,5m=90d; what would have expired is refused; without it, never",
     ),
     Option(
+        name="dynamodb-undo-days",
+        parse=whole_number(0),
+        default=30,
+        metavar="DAYS",
+        help="before-images in DynamoDB expire so long after a run has begun to write a unit, and with them goes its undo; 0: never (default: 30)",
+    ),
+    Option(
         name="dynamodb-write-units",
         parse=whole_number(1),
         default=500,

@@ -113,6 +113,7 @@ class TestAnswers:
             ({"items": None}, "this is no batch of rollups"),
             ({"unit": ["host", 3]}, "its unit is ['host', 3]"),
             ({"run_id": ""}, "run_id, granularity, table and key of the batch are ['', '1m'"),
+            ({"undo_s": "30d"}, "undo_s of the batch is '30d', not a number of seconds"),
             ({"table": "orders"}, "it writes into rollups-* and not into the table 'orders'"),
         ],
     )

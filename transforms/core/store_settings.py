@@ -17,6 +17,7 @@ class StoreSettings:
     dynamodb_fresh: bool = False
     dynamodb_read_units: int = 1000
     dynamodb_ttl: tuple[tuple[str, int], ...] = ()
+    dynamodb_undo_days: int = 30
     dynamodb_write_units: int = 500
     lambda_concurrency: int = 4
     lambda_invoke_per_s: int = 20

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from transforms.calls.aws import AwsCalls, Waiting
 from transforms.calls.repeats import at
-from transforms.core.granularity import Range
+from transforms.core.granularity import DAY_S, Range
 from transforms.core.model import ROLLUP_SCHEMA
 from transforms.core.packed import SPAN_S, ItemKey, item_keys, unpack
 from transforms.core.store_settings import StoreSettings
@@ -89,7 +89,13 @@ class DynamoTable:
         pace = Pace.of(settings.dynamodb_read_units, settings.dynamodb_write_units, waiting)
         self.place = place
         self.calls = TableCalls(place, AwsCalls(place.client, waiting), pace, failpoint, waiting)
-        self._rules = Rules(dict(settings.dynamodb_ttl), settings.dynamodb_fresh, lambda: round(clock() * 1000), lambda: secrets.token_hex(8))
+        self._rules = Rules(
+            dict(settings.dynamodb_ttl),
+            settings.dynamodb_fresh,
+            settings.dynamodb_undo_days * DAY_S,
+            lambda: round(clock() * 1000),
+            lambda: secrets.token_hex(8),
+        )
 
     @property
     def traits(self) -> Traits:
@@ -185,7 +191,7 @@ class DynamoTable:
 
     def imaged(self, run_id: str) -> Iterator[tuple[Unit, str]]:
         """As the protocol says."""
-        return imaged(self.calls, run_id)
+        return imaged(self.calls, run_id, self._rules.now_ms())
 
     def imaging_runs(self) -> list[str]:
         """As the protocol says."""

@@ -17,10 +17,14 @@ from transforms.stores.dynamodb_reading import in_threads, whole
 
 @dataclass(frozen=True)
 class Rules:
-    """How items are written: `ttl_s` by granularity; into a `fresh` table without conditions. `now_ms` is the clock, `token` gives another text each time."""
+    """How items are written: `ttl_s` by granularity; into a `fresh` table without conditions. Before-images live for `undo_s`, for ever if that is 0.
+
+    `now_ms` is the clock, `token` gives another text each time.
+    """
 
     ttl_s: Mapping[str, int]
     fresh: bool
+    undo_s: int
     now_ms: Callable[[], int]
     token: Callable[[], str]
 

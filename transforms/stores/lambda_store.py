@@ -93,12 +93,15 @@ class LambdaTable(DynamoTable):
         """As the protocol says. Raises Undelivered, after all the rest is written, for what the function did not take."""
         letters: list[WriteDeadLetter] = []
         for granularity, change in changes.items():
-            letters += self._through(Head(run_id, unit, granularity, self.place.table), change)
+            letters += self._through(self._head(run_id, unit, granularity), change)
         self._check(unit, letters)
 
     def restore(self, unit: Unit, granularity: str, change: Change, *, of_run: str, run_id: str) -> None:
         """As the protocol says. Raises Undelivered as `update`."""
-        self._check(unit, self._through(Head(run_id, unit, granularity, self.place.table), change, of_run))
+        self._check(unit, self._through(self._head(run_id, unit, granularity), change, of_run))
+
+    def _head(self, run_id: str, unit: Unit, granularity: str) -> Head:
+        return Head(run_id, unit, granularity, self.place.table, self._rules.undo_s)
 
     def _through(self, head: Head, change: Change, of_run: str = "") -> list[WriteDeadLetter]:
         writer = FunctionWriter(self.function, self.calls, head, self._waiting)

@@ -38,13 +38,14 @@ class UndoCounts:
     """Buckets that one call of `undo` restored to the version before the run, removed because there was none, and left alone because they were changed since.
 
     By granularity. `generation` is the one that restored buckets have (that of an earlier call, if this one went on where that was killed), 0 if the run had
-    replaced nothing.
+    replaced nothing. `units` are those, with the granularity, of which before-images of the run were there.
     """
 
     restored: dict[str, int] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)
     left_alone: dict[str, int] = field(default_factory=dict)
     generation: int = field(default=0, compare=False)
+    units: frozenset[tuple[Unit, str]] = field(default=frozenset(), compare=False)
 
 
 class RollupStore(Protocol):
