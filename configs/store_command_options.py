@@ -32,7 +32,7 @@ _RUN: Final = (
     Option(name="plan", metavar="ID", default="", help="execute exactly the plan that was stored under this id, or go on with it"),
     Option(name="plan-only", flag=True, default=False, help="store and show the plan and end; --plan ID executes it"),
     Option(name="dry-run", flag=True, default=False, help="show what would change, write nothing to the store"),
-    *_as_in_backfill(("include-live", "skip-live", "yes", "max-attempts")),
+    *_as_in_backfill(("include-live", "verify", "skip-live", "yes", "max-attempts")),
     Option(name="allow-empty", flag=True, default=False, help="a source that holds nothing of the period is no error"),
     *_as_in_backfill(("workers", "runner", "work-dir", "json", "config")),
 )
