@@ -107,7 +107,7 @@ class TransferWorker:
 
     def _asked(self, unit: Unit, granularity: str, counts: Counts) -> pa.Table:
         """The stored rows of the times and series that are asked for; others are counted as outside."""
-        table = self._source.read_unit(unit, granularity)
+        table = self._source.read_unit(unit, granularity, self.plan.shards[unit.metric_type][unit.window])
         times = self._selection.needed() if self.plan.request.finer else self._selection.computed[granularity]
         in_time = chosen_rows(table, within(bucket_ms(table) // 1000, times))
         asked = in_time if self._selection.is_of_all_series else chosen_rows(in_time, self._selected(unit.metric_type, in_time))

@@ -73,11 +73,14 @@ class RollupStore(Protocol):
     def shard_count(self, metric_type: str, window: str) -> int | None:
         """Shards of a partition, None if it does not exist."""
 
+    def shards_to_read(self, metric_type: str, window: str) -> int | None:
+        """Into how many units the partition is cut for one who only reads it, None if there is nothing: its shards, or as many as suit what another wrote."""
+
     def open_partition(self, metric_type: str, window: str, shards: int) -> int:
         """Make the partition with so many shards, unless it exists; its number of shards."""
 
-    def read_unit(self, unit: Unit, granularity: str) -> pa.Table:
-        """Stored buckets of a unit, an empty table if there are none."""
+    def read_unit(self, unit: Unit, granularity: str, shards: int | None = None) -> pa.Table:
+        """Stored buckets of a unit, an empty table if there are none. `shards`: what `shards_to_read` answered, if that was asked."""
 
     def stored_near(self, unit: Unit, granularity: str, buckets: pa.Table) -> pa.Table:
         """As `read_unit`, at least those stored buckets that are among these: a table in order with the identity and bucket_start of each, or more."""

@@ -62,11 +62,15 @@ class Rollups:
         """As the protocol says; rollups of another writer may count as a partition."""
         return self._partitions.shards(metric_type, window)
 
+    def shards_to_read(self, metric_type: str, window: str) -> int | None:
+        """As the protocol says."""
+        return self.shard_count(metric_type, window)
+
     def open_partition(self, metric_type: str, window: str, shards: int) -> int:
         """As the protocol says."""
         return self._partitions.open(metric_type, window, shards)
 
-    def read_unit(self, unit: Unit, granularity: str) -> pa.Table:
+    def read_unit(self, unit: Unit, granularity: str, shards: int | None = None) -> pa.Table:  # noqa: ARG002 - for those whose partitions may be without any
         """As the protocol says."""
         return self.backend.read(unit, granularity)
 

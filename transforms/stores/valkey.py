@@ -49,11 +49,22 @@ TLS: Final = ("rediss", "valkeys")
 
 GRANULARITY: Final = "1m"
 
+READ_SERIES: Final = 600
+"""About so many series a unit is read where a live writer's items are in no partition."""
+
 
 class ValkeyStore(Rollups):
     """A `RollupStore` of 1m values."""
 
     backend: "ValkeyTier"
+
+    def shards_to_read(self, metric_type: str, window: str) -> int | None:
+        """As the protocol says: what only a live writer wrote has none, and fits any number."""
+        return self.shard_count(metric_type, window) or self.backend.shards_to_read(metric_type, window)
+
+    def read_unit(self, unit: Unit, granularity: str, shards: int | None = None) -> pa.Table:
+        """As the protocol says."""
+        return self.backend.read(unit, granularity, shards)
 
     def stored_near(self, unit: Unit, granularity: str, buckets: pa.Table) -> pa.Table:
         """As the protocol says. Only the items in which the buckets lie: to find all of a unit, all keys of the server would have to be looked at."""
@@ -126,9 +137,14 @@ class ValkeyTier:
         """None: a live writer's items fit any number of shards."""
         return None
 
-    def read(self, unit: Unit, granularity: str) -> pa.Table:
+    def shards_to_read(self, metric_type: str, window: str) -> int | None:
+        """As many as suit the series that have items in the window, None if there are none. All keys of the server are looked at."""
+        listed = self._listing.items(metric_type, [self.traits.windows.range_of(window)])
+        return -(-len({item.series for some in listed for item in some}) // READ_SERIES) or None
+
+    def read(self, unit: Unit, granularity: str, shards: int | None = None) -> pa.Table:
         """As the protocol says. All keys of the server are looked at."""
-        shards = Partitions(self).shards(unit.metric_type, unit.window)
+        shards = shards or Partitions(self).shards(unit.metric_type, unit.window)
         items = self._unit(unit, "")
         if granularity != GRANULARITY or shards is None:
             return items.decode({})
