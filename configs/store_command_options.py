@@ -5,7 +5,7 @@ from typing import Final
 
 from configs.option import Option, list_of, one_of, whole_number
 from configs.options import BACKFILL_OPTIONS
-from configs.store_options import STORE_OPTIONS
+from configs.store_options import STORE_FORMS, STORE_OPTIONS
 from transforms.core.errors import UsageError
 from transforms.core.granularity import GRANULARITIES, MINUTE_S
 from transforms.core.model import METRIC_TYPES
@@ -38,7 +38,13 @@ _RUN: Final = (
 )
 
 RECALCULATE_OPTIONS: Final = (
-    Option(name="from", metavar="URL", default="", job_field="source", help="the store that holds the finer rollups, if it is another one than --store"),
+    Option(
+        name="from",
+        metavar="URL",
+        default="",
+        job_field="source",
+        help=f"the store that holds the finer rollups, if it is another one than --store: {STORE_FORMS}",
+    ),
     *_as_in_backfill(("store", "period")),
     *_SERIES,
     Option(
@@ -60,8 +66,8 @@ RECALCULATE_OPTIONS: Final = (
 )
 
 COPY_OPTIONS: Final = (
-    Option(name="from", metavar="URL", required=True, job_field="source", help="the store to read"),
-    Option(name="store", metavar="URL", required=True, help="the store to write to"),
+    Option(name="from", metavar="URL", required=True, job_field="source", help=f"the store to read: {STORE_FORMS}"),
+    Option(name="store", metavar="URL", required=True, help=f"the store to write to: {STORE_FORMS}"),
     Option(name="period", metavar="FROM/TO", many=True, help="buckets that overlap it are copied; may be given several times; needed without --follow"),
     *_SERIES,
     Option(

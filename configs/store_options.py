@@ -6,6 +6,10 @@ from configs.option import Option, durations, whole_number
 from transforms.core.granularity import GRANULARITIES
 from transforms.core.item_keys import check_item_template, check_span
 from transforms.core.store_settings import StoreSettings
+from transforms.stores import KINDS
+
+STORE_FORMS: Final = ", ".join(form for _, form in KINDS.values())
+"""How URLs of stores are written."""
 
 _DEFAULT: Final = StoreSettings()
 
