@@ -1,7 +1,8 @@
 """What the commands from store to store are told. Fields are those of `configs.store_command_options`."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from configs.jobs import check_hash_slots, check_run_id
@@ -9,6 +10,7 @@ from transforms.core.errors import UsageError
 from transforms.core.fold import Average
 from transforms.core.granularity import WIDTH_S
 from transforms.core.hash_slots import SlotRange, format_slots
+from transforms.core.plan import Verify
 from transforms.core.recalculating import SOURCES
 from transforms.core.selection import Edge
 from transforms.core.store_settings import StoreSettings, settings_of
@@ -33,6 +35,7 @@ class TransferJob(StoreSettings, ABC):
     plan: str
     plan_only: bool
     include_live: bool
+    verify: Verify
     skip_live: bool
     dry_run: bool
     yes: bool
@@ -42,6 +45,7 @@ class TransferJob(StoreSettings, ABC):
     runner: str
     work_dir: str
     json: bool
+    rates: Mapping[str, int] = field(default_factory=dict)
     beam_options: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -69,6 +73,7 @@ class TransferJob(StoreSettings, ABC):
             "hash_slots": format_slots(self.hash_slots),
             "hash_key": self.hash_key,
             "include_live": self.include_live,
+            "verify": self.verify,
             "dry_run": self.dry_run,
             "settings": settings_of(self),
         }
@@ -166,4 +171,6 @@ class CompareJob(StoreSettings):
     hash_key: str
     include_generation: bool
     allow_empty: bool
+    work_dir: str
     json: bool
+    rates: Mapping[str, int] = field(default_factory=dict)

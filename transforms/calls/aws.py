@@ -2,12 +2,8 @@
 
 import logging
 import os
-import random
 import threading
-import time
-from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
 from botocore.exceptions import (
@@ -28,7 +24,8 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from transforms.core.backoff import Backoff
+from transforms.calls.repeats import Repeats
+from transforms.calls.waiting import Waiting
 from transforms.core.errors import CredentialsExpired, ServiceUnavailable, UsageError
 
 T = TypeVar("T")
@@ -58,22 +55,14 @@ _NO_SESSION: Final = (SSOError, TokenRetrievalError, CredentialRetrievalError, L
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Waiting:
-    """Clock, sleep, randomness and voice of the calls, and their patience."""
-
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-    random: Callable[[], float] = random.random
-    say: Callable[[str], None] = _log.warning
-    backoff: Backoff = field(default_factory=Backoff)
-
-
 class Gate(Protocol):
     """What every attempt of a call passes: it keeps calls under a rate."""
 
     def enter(self) -> None:
         """Return when the attempt may be made."""
+
+    def answered(self) -> None:
+        """The service has got the attempt. May be said more than once."""
 
     def refused(self, reason: str) -> None:
         """The service said that it gets too much: the call is made again, later."""
@@ -89,7 +78,7 @@ class AwsCalls:
         self._lock = threading.Lock()
         self._client: Any = None
         self._pid = 0
-        self._retried: Counter[str] = Counter()
+        self.repeats = Repeats()
         self._expired_since: float | None = None
         self._has_answered = False
         self._said_at: float | None = None
@@ -117,12 +106,9 @@ class AwsCalls:
             else:
                 self._expired_since, self._has_answered = None, True
                 return answer
-
-    def retried(self) -> Mapping[str, int]:
-        """How many calls were repeated since this was last asked, by reason."""
-        with self._lock:
-            counted, self._retried = self._retried, Counter()
-        return counted
+            finally:
+                if gate:
+                    gate.answered()
 
     def _pause(self, doing: str, error: ClientError | BotoCoreError, failed: int, gate: Gate | None) -> None:
         """Waits before the call is repeated; raises if it shall not be."""
@@ -136,8 +122,8 @@ class AwsCalls:
         delay_s = self._waiting.backoff.delay_s(failed, self._waiting.random())
         if delay_s is None:
             raise ServiceUnavailable(f"{doing}: {failed} attempts, the last one ended with {reason} ({error})") from error
+        self.repeats.add(reason)
         with self._lock:
-            self._retried[reason] += 1
             is_told = self._is_worth_telling(failed)
         if is_told:
             self._waiting.say(f"{doing}: {failed} attempts of {self._waiting.backoff.attempts} ended with {reason} ({error}); trying again")
@@ -172,7 +158,7 @@ class AwsCalls:
                 msg = f"{doing}: {_said(error)}, and nobody renewed the credentials for {RENEWAL_WAIT_S:.0f} s: renew them and repeat the command to go on"
                 raise CredentialsExpired(msg) from error
             waiting.sleep(RENEWAL_CHECK_S)
-            self._retried[_said(error)] += 1
+            self.repeats.add(_said(error))
             self._client = self._new_client()
 
     def _current(self) -> Any:  # noqa: ANN401 - botocore makes its classes at run time

@@ -34,7 +34,8 @@ from valkey.exceptions import (
     ValkeyError,
 )
 
-from transforms.calls.aws import Waiting
+from transforms.calls.repeats import Repeats
+from transforms.calls.waiting import Waiting
 from transforms.core.errors import RefusedError, RollupsError, ServiceUnavailable, StoreFull, UsageError
 from transforms.core.throttle import Pacer
 
@@ -160,6 +161,7 @@ class ValkeyCalls:
         self.server = server
         self._pacer = pacer
         self._waiting = waiting or Waiting()
+        self.repeats = Repeats()
         self._lock = threading.Lock()
         self._clients: _Clients | None = None
 
@@ -198,9 +200,11 @@ class ValkeyCalls:
         pending, failed = list(range(len(commands))), 0
         while pending:
             clients = self._connected(doing)
+            taken_s = self._pacer.take(len(pending)) if self._pacer else 0.0
+            sent = send(clients, [commands[place] for place in pending])
             if self._pacer:
-                self._pacer.take(len(pending))
-            for place, answer in zip(pending, send(clients, [commands[place] for place in pending]), strict=True):
+                self._pacer.answered(len(pending), taken_s)
+            for place, answer in zip(pending, sent, strict=True):
                 answers[place] = answer
             pending = [place for place in pending if isinstance(answers[place], Exception)]
             if pending:
@@ -219,6 +223,8 @@ class ValkeyCalls:
         if delay_s is None:
             msg = f"{doing} at {self.server}: {failed} attempts, the last one ended with {type(problems[0]).__name__} ({problems[0]})"
             raise ServiceUnavailable(msg) from problems[0]
+        for problem in problems:
+            self.repeats.add(type(problem).__name__)
         self._waiting.sleep(delay_s)
 
     def _final(self, doing: str, problem: Exception) -> RollupsError:

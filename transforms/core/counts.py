@@ -14,12 +14,25 @@ INCOMING: Final = ("points", "role_copies", "lead_in_copies")
 RECORDS: Final = "records"
 """The pseudo type under which records are counted: they have no metric type before they are decoded."""
 
+_RETRIES: Final = "retries."
+
 
 def count(counts: Counts, term: str, metric_type: str, number: int) -> None:
     """Adds to one term in place; zeros leave no trace."""
     if number:
         of_term = counts.setdefault(term, {})
         of_term[metric_type] = of_term.get(metric_type, 0) + int(number)
+
+
+def count_retries(counts: Counts, repeated: Mapping[str, int]) -> None:
+    """Adds how many calls were repeated, by reason, in place; `retries_of` tells."""
+    for reason, times in repeated.items():
+        count(counts, f"{_RETRIES}{reason}", RECORDS, times)
+
+
+def retries_of(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """How many calls were repeated, by reason; those to a store begin with its name."""
+    return {term.removeprefix(_RETRIES): sum(of_term.values()) for term, of_term in sorted(counts.items()) if term.startswith(_RETRIES)}
 
 
 def add_counts(parts: Iterable[Mapping[str, Mapping[str, int]]]) -> Counts:
@@ -41,6 +54,26 @@ def total(counts: Mapping[str, Mapping[str, int]], *prefixes: str, metric_type: 
         for name, number in by_type.items()
         if metric_type in (None, name)
     )
+
+
+def throttled(counts: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, float]]:
+    """Seconds that threads waited, by service and cause, of terms such as `throttled_ms.s3.limit`."""
+    found: dict[str, dict[str, float]] = {}
+    for term in sorted(counts):
+        name, _, rest = term.partition(".")
+        if name == "throttled_ms":
+            service, _, cause = rest.partition(".")
+            found.setdefault(service, {})[cause] = total(counts, term) / 1000
+    return found
+
+
+def throttled_text(found: Mapping[str, Mapping[str, float]]) -> str:
+    """`s3 12 s (limit 10, ramp 2)`: added up over all threads."""
+    parts = []
+    for service, causes in found.items():
+        each = ", ".join(f"{cause} {seconds:,.1f}" for cause, seconds in causes.items())
+        parts.append(f"{service} {sum(causes.values()):,.1f} s of all threads ({each})")
+    return "; ".join(parts)
 
 
 def imbalances(counts: Mapping[str, Mapping[str, int]], outgoing: tuple[str, ...]) -> tuple[str, ...]:
