@@ -15,7 +15,7 @@ from transforms.core.canonical import bucket_ms, canonical
 from transforms.core.granularity import within
 from transforms.core.model import ROLLUP_SCHEMA, SERIES_COLUMNS
 from transforms.core.placing import chosen_rows, rows_of_unit
-from transforms.core.restored import changed_since, restored_buckets
+from transforms.core.restored import COMPARED, changed_since, restored_buckets
 from transforms.core.time import format_time
 from transforms.core.transfer import AnyPlan, StorePlan
 from transforms.core.units import Unit
@@ -73,10 +73,13 @@ def _unit(plan: AnyPlan, ledger: Ledger, store: RollupStore, unit: Unit) -> tupl
     expected, window = ledger.restored(unit), plan.windows.range_of(unit.window)
     found = []
     for name in plan.request.granularities:
-        parts = [store.stored_near(of, name, some) for of, some in _places(plan, unit, restored_buckets(expected, name, window)) if some.num_rows]
-        stored = canonical(pa.concat_tables([ROLLUP_SCHEMA.empty_table(), *parts]))
-        in_window = chosen_rows(stored, within(bucket_ms(stored) // 1000, (window,)))
-        found.append(changed_since(expected, in_window, name, window))
+        if store.traits.is_local and not isinstance(plan, StorePlan):
+            stored = store.read_unit(unit, name, COMPARED)
+        else:
+            parts = [store.stored_near(of, name, some) for of, some in _places(plan, unit, restored_buckets(expected, name, window)) if some.num_rows]
+            read = canonical(pa.concat_tables([ROLLUP_SCHEMA.empty_table(), *parts]))
+            stored = chosen_rows(read, within(bucket_ms(read) // 1000, (window,)))
+        found.append(changed_since(expected, stored, name, window))
     return sum(number for number, _ in found), [one for _, changes in found for one in changes]
 
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
@@ -24,15 +24,15 @@ from scripts.benchmarking.store_loads import DAY, FROM_S, PASSES, load, load_row
 from scripts.benchmarking.store_places import KINDS, place
 from scripts.benchmarking.unsafe_stores import open_unsafe
 from scripts.s3_gateway import client_environment
-from transforms.core.store_settings import StoreSettings
+from transforms.calls.control import FixedControl, Wishes
+from transforms.calls.limits import Limits
+from transforms.core.limits import Rates
 from transforms.core.units import Unit
 from transforms.core.versions import Verdict
 from transforms.stores import open_store
 
 UNITS: Final = 4
-SETTINGS: Final = StoreSettings(
-    dynamodb_read_units=10_000_000, dynamodb_write_units=10_000_000, lambda_invoke_per_s=1_000_000, s3_put_per_s=1_000_000, valkey_ops_per_s=10_000_000
-)
+LIFTED: Final = Rates(**{one.name: 1_000_000_000 for one in fields(Rates)})
 VERDICTS: Final = {"fresh": Verdict.ADDED, "again": Verdict.EQUAL, "newer run": Verdict.EQUAL, "other values": Verdict.CHANGED}
 """What becomes of every rollup in a pass."""
 
@@ -186,7 +186,7 @@ def _pass(put: _Put, name: str, loads: Mapping[int, Mapping[str, Any]], barrier:
 
 
 def _safe(url: str, asked: _Asked) -> _Put:
-    store = open_store(url, settings=SETTINGS)
+    store = open_store(url, limits=Limits(control=FixedControl(Wishes(rates=LIFTED))))
     (window,) = store.traits.windows.touched_by([(FROM_S, FROM_S + 1)])
     store.open_partition("host", window, UNITS + asked.processes)
 

@@ -2,11 +2,8 @@
 
 import logging
 import os
-import random
 import threading
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
 from botocore.exceptions import (
@@ -28,7 +25,7 @@ from botocore.exceptions import (
 )
 
 from transforms.calls.repeats import Repeats
-from transforms.core.backoff import Backoff
+from transforms.calls.waiting import Waiting
 from transforms.core.errors import CredentialsExpired, ServiceUnavailable, UsageError
 
 T = TypeVar("T")
@@ -58,22 +55,14 @@ _NO_SESSION: Final = (SSOError, TokenRetrievalError, CredentialRetrievalError, L
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Waiting:
-    """Clock, sleep, randomness and voice of the calls, and their patience."""
-
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-    random: Callable[[], float] = random.random
-    say: Callable[[str], None] = _log.warning
-    backoff: Backoff = field(default_factory=Backoff)
-
-
 class Gate(Protocol):
     """What every attempt of a call passes: it keeps calls under a rate."""
 
     def enter(self) -> None:
         """Return when the attempt may be made."""
+
+    def answered(self) -> None:
+        """The service has got the attempt. May be said more than once."""
 
     def refused(self, reason: str) -> None:
         """The service said that it gets too much: the call is made again, later."""
@@ -117,6 +106,9 @@ class AwsCalls:
             else:
                 self._expired_since, self._has_answered = None, True
                 return answer
+            finally:
+                if gate:
+                    gate.answered()
 
     def _pause(self, doing: str, error: ClientError | BotoCoreError, failed: int, gate: Gate | None) -> None:
         """Waits before the call is repeated; raises if it shall not be."""

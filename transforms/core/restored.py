@@ -28,6 +28,9 @@ RESTORED: Final = pa.schema(
 
 _LEFT_THERE: Final = (Verdict.ADDED, Verdict.CHANGED, Verdict.EQUAL)
 
+COMPARED: Final = tuple(name for name in ROLLUP_SCHEMA.names if name in {*IDENTITY, "bucket_start", "minutes", "avg", "generation"})
+"""Columns that tell what somebody changed since."""
+
 Grid = npt.NDArray[np.bool_]
 """Series by buckets of the window."""
 
@@ -87,7 +90,7 @@ def _wanted(expected: pa.Table, granularity: str, window: Range) -> tuple[list[I
 def changed_since(expected: pa.Table, stored: pa.Table, granularity: str, window: Range) -> tuple[int, list[BucketChange]]:
     """How many buckets of a granularity `expected` (RESTORED) names, and those that are no longer of the generation named there or a later one.
 
-    `stored` is what the store has of these buckets, canonical, and perhaps others of the window.
+    `stored` is what the store has of these buckets (at least the columns COMPARED), canonical and in order, and perhaps others of the window.
     """
     keys, wanted = _wanted(expected, granularity, window)
     number_of = {key: place for place, key in enumerate(keys)}
@@ -105,7 +108,8 @@ def _changes(missing: Grid, keys: list[Identity], stored: pa.Table, series: Ints
     """What is stored now of each missing bucket; Python for each of these only."""
     width_s = WIDTH_S[granularity]
     offsets = (bucket_ms(stored) // 1000 - window[0]) // width_s
-    rows = {(int(series[row]), int(offsets[row])): row for row in np.flatnonzero(series >= 0).tolist() if missing[series[row], offsets[row]]}
+    found = np.flatnonzero((series >= 0) & missing[series, offsets]) if len(keys) else np.zeros(0, np.int64)
+    rows = dict(zip(zip(series[found].tolist(), offsets[found].tolist(), strict=True), found.tolist(), strict=True))
     minutes: Ints = stored["minutes"].to_numpy()
     averages: Floats = stored["avg"].to_numpy(zero_copy_only=False) if stored.num_rows else np.zeros(0)
     for place, offset in np.argwhere(missing).tolist():

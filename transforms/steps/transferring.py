@@ -30,6 +30,7 @@ from transforms.core.transfer import StorePlan
 from transforms.core.undelivered import Undelivered, WriteDeadLetter
 from transforms.core.units import Unit
 from transforms.core.versions import Merged
+from transforms.steps.holding import Holding
 from transforms.steps.ledger import Ledger
 from transforms.steps.reading_back import read_again
 from transforms.stores import open_store
@@ -60,12 +61,16 @@ class TransferWorker:
         return self.plan.selection
 
     @cached_property
+    def _holding(self) -> Holding:
+        return Holding(self.ledger)
+
+    @cached_property
     def _source(self) -> RollupStore:
-        return open_store(self.plan.request.source, writable=False, settings=self.plan.request.settings)
+        return open_store(self.plan.request.source, writable=False, settings=self.plan.request.settings, limits=self._holding.limits)
 
     @cached_property
     def _target(self) -> RollupStore:
-        return open_store(self.plan.request.store, settings=self.plan.request.settings)
+        return open_store(self.plan.request.store, settings=self.plan.request.settings, limits=self._holding.limits)
 
     @cached_property
     def _kept_out(self) -> KeptOut:
@@ -82,6 +87,7 @@ class TransferWorker:
         """
         if record := self.ledger.recorded(unit):
             return record
+        self._holding.begin()
         watch = Stopwatch()
         counts: Counts = {}
         with watch.step("fetch"):
@@ -99,6 +105,7 @@ class TransferWorker:
         if not self.plan.request.dry_run:
             self.ledger.keep_restored(unit, pa.concat_tables([RESTORED.empty_table(), *(one for _, one in parts)]))
         record = joined_records(unit, [one for one, _ in parts])
+        self._holding.count(counts)
         record = replace(record, counts=add_counts([counts, record.counts]), finished_s=time.time(), steps=watch.steps)
         for store in (self._source, self._target):
             count_retries(record.counts, store.repeated())
@@ -107,7 +114,7 @@ class TransferWorker:
 
     def _asked(self, unit: Unit, granularity: str, counts: Counts) -> pa.Table:
         """The stored rows of the times and series that are asked for; others are counted as outside."""
-        table = self._source.read_unit(unit, granularity, self.plan.shards[unit.metric_type][unit.window])
+        table = self._source.read_unit(unit, granularity, shards=self.plan.shards[unit.metric_type][unit.window])
         times = self._selection.needed() if self.plan.request.finer else self._selection.computed[granularity]
         in_time = chosen_rows(table, within(bucket_ms(table) // 1000, times))
         asked = in_time if self._selection.is_of_all_series else chosen_rows(in_time, self._selected(unit.metric_type, in_time))

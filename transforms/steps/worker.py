@@ -33,6 +33,7 @@ from transforms.core.versions import Merged
 from transforms.decode.objects import decode_object, rules_of, unreadable_object
 from transforms.decode.otlp_labels import LabelReader
 from transforms.steps.completion import held_back
+from transforms.steps.holding import Holding
 from transforms.steps.ledger import Ledger
 from transforms.steps.pool import map_ahead
 from transforms.steps.reading_back import read_again
@@ -77,8 +78,12 @@ class Worker:
         return self.plan.selection
 
     @cached_property
+    def _holding(self) -> Holding:
+        return Holding(self.ledger)
+
+    @cached_property
     def _archive(self) -> Archive:
-        return open_archive(self.plan.request.archive, self.plan.request.keys)
+        return open_archive(self.plan.request.archive, self.plan.request.keys, self._holding.limits)
 
     @cached_property
     def _reader(self) -> Reader:
@@ -86,7 +91,7 @@ class Worker:
 
     @cached_property
     def _store(self) -> RollupStore:
-        return open_store(self.plan.request.store, settings=self.plan.request.settings)
+        return open_store(self.plan.request.store, settings=self.plan.request.settings, limits=self._holding.limits)
 
     @cached_property
     def _membership(self) -> Membership | None:
@@ -114,6 +119,7 @@ class Worker:
         return replace(footer, dead_letters=())
 
     def _staged(self, group: int, path: Path) -> Footer:
+        self._holding.begin()
         request = self.plan.request
         columns = GroupColumns(self._selection, request.reach, self.plan.shard_count, self._membership, self.plan.windows)
         rules, labels = rules_of(request), LabelReader()
@@ -123,6 +129,7 @@ class Worker:
         objects = self._objects[first : first + number]
         bodies = self._bodies(objects)
         for planned in objects:
+            self._holding.hold()
             with watch.step("fetch"):
                 body = next(bodies)
             with watch.step("decode"):
@@ -134,6 +141,7 @@ class Worker:
                 dead_letters.extend(columns.add(decoded))
             del body, decoded
         count_retries(columns.counts, self._archive.retried())
+        self._holding.count(columns.counts)
         with watch.step("slice"):
             staged = columns.slices()
         return write_staging(path, group, staged, dead_letters, watch.steps)
@@ -161,6 +169,7 @@ class Worker:
         """
         if record := self.ledger.recorded(unit):
             return record
+        self._holding.begin()
         if self._stages:
             self._stages = False
             give_memory_back()
@@ -180,6 +189,7 @@ class Worker:
             with watch.step("read back"):
                 number, different = read_again(self._store, unit, tables, merged, partial(self._preview, unit))
             record = replace(record, read_back=number, different=different)
+        self._holding.count(record.counts)
         record = replace(record, finished_s=time.time(), steps=watch.steps)
         count_retries(record.counts, self._store.repeated())
         self.ledger.record(record)

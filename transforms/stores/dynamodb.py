@@ -11,7 +11,8 @@ from typing import Final
 
 import pyarrow as pa
 
-from transforms.calls.aws import AwsCalls, Waiting
+from transforms.calls.aws import AwsCalls
+from transforms.calls.limits import Limits
 from transforms.calls.repeats import at
 from transforms.core.granularity import DAY_S, Range
 from transforms.core.model import ROLLUP_SCHEMA
@@ -68,27 +69,26 @@ class DynamoStore(TableStore):
         place: Place,
         settings: StoreSettings | None = None,
         *,
+        limits: Limits | None = None,
         failpoint: Failpoint = no_failpoint,
-        waiting: Waiting | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Touches nothing. `failpoint` is called around every call."""
-        super().__init__(DynamoTable(place, settings or StoreSettings(), failpoint, waiting or Waiting(), clock=clock))
+        super().__init__(DynamoTable(place, settings or StoreSettings(), limits or Limits(), failpoint, clock=clock))
 
 
-def open_url(url: StoreUrl, settings: StoreSettings, *, writable: bool) -> DynamoStore:  # noqa: ARG001 - a table must be there in either case
+def open_url(url: StoreUrl, settings: StoreSettings, limits: Limits, *, writable: bool) -> DynamoStore:  # noqa: ARG001 - a table must be there in either case
     """The store of `dynamodb://table`. Raises UsageError for another form."""
-    return DynamoStore(place_of(url), settings)
+    return DynamoStore(place_of(url), settings, limits=limits)
 
 
 class DynamoTable:
     """The table as a `Backend`."""
 
-    def __init__(self, place: Place, settings: StoreSettings, failpoint: Failpoint, waiting: Waiting, *, clock: Callable[[], float]) -> None:
+    def __init__(self, place: Place, settings: StoreSettings, limits: Limits, failpoint: Failpoint, *, clock: Callable[[], float]) -> None:
         """Touches nothing."""
-        pace = Pace.of(settings.dynamodb_read_units, settings.dynamodb_write_units, waiting)
         self.place = place
-        self.calls = TableCalls(place, AwsCalls(place.client, waiting), pace, failpoint, waiting)
+        self.calls = TableCalls(place, AwsCalls(place.client, limits.waiting), Pace.of(limits, place.name), failpoint, limits.waiting)
         self._rules = Rules(
             dict(settings.dynamodb_ttl),
             settings.dynamodb_fresh,
@@ -139,14 +139,14 @@ class DynamoTable:
         """As the protocol says: items fit any number of shards."""
         return None
 
-    def read(self, unit: Unit, granularity: str) -> pa.Table:
+    def read(self, unit: Unit, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names) -> pa.Table:
         """As the protocol says, of the series that this software wrote (`dynamodb_images.Roster`)."""
         from_s, to_s = self.traits.windows.range_of(unit.window)
         low, high = item_name(granularity, from_s // SPAN_S[granularity] * SPAN_S[granularity]), item_name(granularity, to_s - 1)
         series = Roster(self.calls, unit).series()
         read = in_threads(lambda one: self.calls.query("item", one.key, low, high + AFTER), series)
         found = [(keyed(item)[1], item.body or b"") for some in read for item in assembled(self.calls, some)]
-        return unpack(found, granularity)
+        return unpack(found, granularity).select(list(columns))
 
     def read_near(self, unit: Unit, granularity: str, near: pa.Table) -> pa.Table:
         """Stored rows, as `read`, all of the items in which these buckets lie, whoever wrote them."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from transforms.calls.limits import Limits
 from transforms.core.granularity import GRANULARITIES, WIDTH_S, Range
 from transforms.core.model import ROLLUP_SCHEMA
 from transforms.core.store_settings import StoreSettings
@@ -37,7 +38,7 @@ class ParquetStore(Rollups):
         super().__init__(ParquetFolder(Layout(root), Files(failpoint)))
 
 
-def open_url(url: StoreUrl, _settings: StoreSettings, *, writable: bool) -> ParquetStore:
+def open_url(url: StoreUrl, _settings: StoreSettings, _limits: Limits, *, writable: bool) -> ParquetStore:
     """The store at `parquet:///abs/path`. Raises UsageError for a path that is relative, no folder, or can't be used."""
     root = local_path(url)
     check_folder(url, root, writable=writable)
@@ -92,13 +93,13 @@ class ParquetFolder:
         files = [LocalFile(path) for granularity in GRANULARITIES for path in self.layout.data_files(metric_type, granularity, window)]
         return shards_found(files, metric_type, window, str(self.layout.partition(metric_type, window)))
 
-    def read(self, unit: Unit, granularity: str) -> pa.Table:
+    def read(self, unit: Unit, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names) -> pa.Table:
         """As the protocol says."""
         with self.files.step("shard.read"):
             try:
-                return read_table(self.layout.shard(unit, granularity))
+                return read_table(self.layout.shard(unit, granularity), columns)
             except FileNotFoundError:
-                return ROLLUP_SCHEMA.empty_table()
+                return ROLLUP_SCHEMA.empty_table().select(list(columns))
 
     def update(self, unit: Unit, changes: Mapping[str, Change], run_id: str) -> None:
         """As the protocol says. No rows, no file. Files go to disk in turn, while later ones are made and written; all are there on return."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 import pyarrow as pa
 
 from transforms.core.granularity import Range
-from transforms.core.model import METRIC_TYPES
+from transforms.core.model import METRIC_TYPES, ROLLUP_SCHEMA
 from transforms.core.units import Unit
 from transforms.core.versions import Merged
 
@@ -79,8 +79,11 @@ class RollupStore(Protocol):
     def open_partition(self, metric_type: str, window: str, shards: int) -> int:
         """Make the partition with so many shards, unless it exists; its number of shards."""
 
-    def read_unit(self, unit: Unit, granularity: str, shards: int | None = None) -> pa.Table:
-        """Stored buckets of a unit, an empty table if there are none. `shards`: what `shards_to_read` answered, if that was asked."""
+    def read_unit(self, unit: Unit, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names, *, shards: int | None = None) -> pa.Table:
+        """Stored buckets of a unit, an empty table if there are none; columns of ROLLUP_SCHEMA in its order, those that sort rows among them.
+
+        `shards`: what `shards_to_read` answered, if that was asked.
+        """
 
     def stored_near(self, unit: Unit, granularity: str, buckets: pa.Table) -> pa.Table:
         """As `read_unit`, at least those stored buckets that are among these: a table in order with the identity and bucket_start of each, or more."""

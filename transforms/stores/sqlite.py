@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from transforms.calls.limits import Limits
 from transforms.core.canonical import pick
 from transforms.core.errors import RefusedError, UsageError
 from transforms.core.granularity import WIDTH_S, Range
@@ -45,7 +46,7 @@ class SqliteStore(Rollups):
         super().__init__(SqliteRollups(Database(path, wait_s, Files(failpoint))))
 
 
-def open_url(url: StoreUrl, settings: StoreSettings, *, writable: bool) -> SqliteStore:
+def open_url(url: StoreUrl, settings: StoreSettings, _limits: Limits, *, writable: bool) -> SqliteStore:
     """The store at `sqlite:///abs/path.db`. Raises UsageError for a path that is relative, no store, or can't be used."""
     path = local_path(url)
     if not writable and not path.exists():
@@ -123,10 +124,12 @@ class SqliteRollups:
                 raise RefusedError(msg)
         return shards or None
 
-    def read(self, unit: Unit, granularity: str) -> pa.Table:
+    def read(self, unit: Unit, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names) -> pa.Table:
         """As the protocol says."""
         with self.database.reading() as connection:
-            return stored_rows(connection, unit, granularity, self.database.files) if connection else ROLLUP_SCHEMA.empty_table()
+            if connection is None:
+                return ROLLUP_SCHEMA.empty_table().select(list(columns))
+            return stored_rows(connection, unit, granularity, self.database.files, columns)
 
     def update(self, unit: Unit, changes: Mapping[str, Change], run_id: str) -> None:
         """As the protocol says: all in one transaction."""

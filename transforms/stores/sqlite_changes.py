@@ -1,6 +1,6 @@
 """Changing the rollups of one unit in a SQLite store: what is there, what differs, and the statements that write just that."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -40,13 +40,13 @@ class _Differences(NamedTuple):
     gone: Bools
 
 
-def stored_rows(connection: Connection, unit: Unit, granularity: str, files: Files) -> pa.Table:
-    """The stored rows of a unit, canonical and in order."""
+def stored_rows(connection: Connection, unit: Unit, granularity: str, files: Files, columns: Sequence[str] = ROLLUP_SCHEMA.names) -> pa.Table:
+    """The stored rows of a unit, canonical and in order; columns as `Backend.read` has them."""
     names = ", ".join(IDENTITY)
     with files.step("rows.read"):
         series = connection.fetch(f"SELECT id, day, {names} FROM series WHERE {OF_UNIT} ORDER BY {names}", unit)
-        pieces = list(fetch(connection, granularity, series_days(series)))
-    return canonical(pa.concat_tables(pieces)) if pieces else ROLLUP_SCHEMA.empty_table()
+        pieces = list(fetch(connection, granularity, series_days(series), columns))
+    return canonical(pa.concat_tables(pieces)) if pieces else ROLLUP_SCHEMA.empty_table().select(list(columns))
 
 
 @dataclass(frozen=True)

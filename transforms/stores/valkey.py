@@ -10,7 +10,6 @@
 What lies beside an item is in its hash slot and expires with it.
 """
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
+from transforms.calls.limits import Limits
 from transforms.calls.repeats import at
 from transforms.calls.valkey import Server, ValkeyCalls
 from transforms.core.errors import UsageError
@@ -26,7 +26,6 @@ from transforms.core.granularity import Range
 from transforms.core.item_keys import Item, ItemKeys, check_span
 from transforms.core.model import ROLLUP_SCHEMA, SeriesKey, labels_pairs
 from transforms.core.store_settings import StoreSettings
-from transforms.core.throttle import Pacer
 from transforms.core.units import Unit, shard_of
 from transforms.stores.backend import Change, Traits
 from transforms.stores.files import Failpoint, no_failpoint
@@ -62,20 +61,21 @@ class ValkeyStore(Rollups):
         """As the protocol says: what only a live writer wrote has none, and fits any number."""
         return self.shard_count(metric_type, window) or self.backend.shards_to_read(metric_type, window)
 
-    def read_unit(self, unit: Unit, granularity: str, shards: int | None = None) -> pa.Table:
+    def read_unit(self, unit: Unit, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names, *, shards: int | None = None) -> pa.Table:
         """As the protocol says."""
-        return self.backend.read(unit, granularity, shards)
+        return self.backend.read(unit, granularity, columns, shards=shards)
 
     def stored_near(self, unit: Unit, granularity: str, buckets: pa.Table) -> pa.Table:
         """As the protocol says. Only the items in which the buckets lie: to find all of a unit, all keys of the server would have to be looked at."""
         return self.backend.near(unit, granularity, buckets)
 
 
-def open_url(url: StoreUrl, settings: StoreSettings, *, writable: bool) -> ValkeyStore:  # noqa: ARG001 - a hot tier that is empty is there all the same
+def open_url(url: StoreUrl, settings: StoreSettings, limits: Limits, *, writable: bool) -> ValkeyStore:  # noqa: ARG001 - a hot tier that is empty is there all the same
     """The store at `valkey://host:port/db`. Raises UsageError for another form of URL or settings that can't be."""
     keys = ItemKeys(settings.valkey_key, check_span(settings.valkey_span_s))
-    pacer = Pacer(settings.valkey_ops_per_s, time.monotonic, time.sleep)
-    return ValkeyStore(ValkeyTier(ValkeyCalls(server_of(url), pacer), keys, Expiry(settings.valkey_expire_s)))
+    server = server_of(url)
+    pacer = limits.pacer("valkey-ops-per-s", str(server))
+    return ValkeyStore(ValkeyTier(ValkeyCalls(server, pacer), keys, Expiry(settings.valkey_expire_s)))
 
 
 def server_of(url: StoreUrl) -> Server:
@@ -142,16 +142,16 @@ class ValkeyTier:
         listed = self._listing.items(metric_type, [self.traits.windows.range_of(window)])
         return -(-len({item.series for some in listed for item in some}) // READ_SERIES) or None
 
-    def read(self, unit: Unit, granularity: str, shards: int | None = None) -> pa.Table:
+    def read(self, unit: Unit, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names, *, shards: int | None = None) -> pa.Table:
         """As the protocol says. All keys of the server are looked at."""
         shards = shards or Partitions(self).shards(unit.metric_type, unit.window)
         items = self._unit(unit, "")
         if granularity != GRANULARITY or shards is None:
-            return items.decode({})
+            return items.decode({}).select(list(columns))
         found: dict[Item, Held] = {}
         for some in self._listing.items(unit.metric_type, [self.traits.windows.range_of(unit.window)]):
             found.update(items.read([item for item in some if _shard_of(item, shards) == unit.shard]))
-        return items.decode(found)
+        return items.decode(found).select(list(columns))
 
     def near(self, unit: Unit, granularity: str, buckets: pa.Table) -> pa.Table:
         """The stored rows of the items in which the buckets lie."""
