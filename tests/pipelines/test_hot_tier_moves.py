@@ -22,7 +22,7 @@ from transforms.stores.dynamodb_place import Place
 
 HOSTS = [f"h{number:02d}" for number in range(12)]
 MINUTES = 90
-FAST = ("--dynamodb-read-units", "1000000", "--dynamodb-write-units", "1000000", "--valkey-ops-per-s", "100000")
+FAST = ("--dynamodb-rru-per-s", "1000000", "--dynamodb-wru-per-s", "1000000", "--valkey-ops-per-s", "100000")
 
 
 @dataclass

@@ -113,8 +113,8 @@ def test_only_rows_that_differ_are_written(store: SqliteStore, path: Path) -> No
     put(store, [*second, row("h1", 660, generation=2)], run_id="b")
     with closing(sqlite3.connect(path)) as database:
         assert sorted(database.execute("SELECT verb, id FROM log WHERE verb <> 'DELETE'")) == [
-            ("INSERT", 0),
             ("INSERT", 11),
+            ("UPDATE", 0),
             ("UPDATE", 2),
             ("UPDATE", 3),
             ("UPDATE", 5),

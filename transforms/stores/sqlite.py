@@ -6,6 +6,7 @@ meanwhile; a unit is one transaction with its before-images, on disk when `upser
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,7 +29,7 @@ from transforms.stores.protocol import Wanted
 from transforms.stores.rollups import Rollups
 from transforms.stores.scanning import Overlap
 from transforms.stores.shard_files import decode_table
-from transforms.stores.sqlite_changes import UnitChanges
+from transforms.stores.sqlite_changes import UnitChanges, stored_rows
 from transforms.stores.sqlite_database import Connection, Database
 from transforms.stores.sqlite_rows import fetch, series_days
 from transforms.stores.sqlite_schema import OF_UNIT
@@ -128,12 +129,12 @@ class SqliteRollups:
         with self.database.reading() as connection:
             if connection is None:
                 return ROLLUP_SCHEMA.empty_table().select(list(columns))
-            return UnitChanges(connection, unit, self.database.files).stored(granularity, columns)
+            return stored_rows(connection, unit, granularity, self.database.files, columns)
 
     def update(self, unit: Unit, changes: Mapping[str, Change], run_id: str) -> None:
         """As the protocol says: all in one transaction."""
-        with self.database.working() as connection:
-            work = UnitChanges(connection, unit, self.database.files)
+        with self.database.working() as connection, ThreadPoolExecutor(1) as images:
+            work = UnitChanges(connection, unit, self.database.files, images)
             connection.run("BEGIN")
             version, planned = connection.version(), work.planned(changes)
             connection.run("COMMIT")

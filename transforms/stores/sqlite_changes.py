@@ -1,6 +1,7 @@
 """Changing the rollups of one unit in a SQLite store: what is there, what differs, and the statements that write just that."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
@@ -24,11 +25,11 @@ from transforms.stores.sqlite_schema import OF_UNIT, SHAPES, TABLES, within
 
 
 class Planned(NamedTuple):
-    """What is stored of one granularity, what shall be there instead (None: that), and the before-image (None where nothing is stored)."""
+    """What is stored of one granularity, what shall be there instead (None: that), and the before-image that is being made (None where nothing is stored)."""
 
     stored: pa.Table
     table: pa.Table | None = None
-    image: bytes | None = None
+    image: Future[bytes] | None = None
 
 
 class _Differences(NamedTuple):
@@ -39,6 +40,15 @@ class _Differences(NamedTuple):
     gone: Bools
 
 
+def stored_rows(connection: Connection, unit: Unit, granularity: str, files: Files, columns: Sequence[str] = ROLLUP_SCHEMA.names) -> pa.Table:
+    """The stored rows of a unit, canonical and in order; columns as `Backend.read` has them."""
+    names = ", ".join(IDENTITY)
+    with files.step("rows.read"):
+        series = connection.fetch(f"SELECT id, day, {names} FROM series WHERE {OF_UNIT} ORDER BY {names}", unit)
+        pieces = list(fetch(connection, granularity, series_days(series), columns))
+    return canonical(pa.concat_tables(pieces)) if pieces else ROLLUP_SCHEMA.empty_table().select(list(columns))
+
+
 @dataclass(frozen=True)
 class UnitChanges:
     """Work on one unit over one connection."""
@@ -46,28 +56,26 @@ class UnitChanges:
     connection: Connection
     unit: Unit
     files: Files
-
-    def stored(self, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names) -> pa.Table:
-        """The stored rows, canonical and in order; columns as `Backend.read` has them."""
-        names = ", ".join(IDENTITY)
-        with self.files.step("rows.read"):
-            series = self.connection.fetch(f"SELECT id, day, {names} FROM series WHERE {OF_UNIT} ORDER BY {names}", self.unit)
-            pieces = list(fetch(self.connection, granularity, series_days(series), columns))
-        return canonical(pa.concat_tables(pieces)) if pieces else ROLLUP_SCHEMA.empty_table().select(list(columns))
+    images: Executor
+    """Makes before-images while this thread reads and writes."""
 
     def planned(self, changes: Mapping[str, Change], before: Mapping[str, Planned] = MappingProxyType({})) -> dict[str, Planned]:
         """What the changes make of what is stored now; where that is what it was `before`, what was planned then."""
         planned = {}
         for granularity, change in changes.items():
-            stored, known = self.stored(granularity), before.get(granularity)
-            planned[granularity] = known if known and known.stored.equals(stored) else _plan(stored, change)
+            stored, known = stored_rows(self.connection, self.unit, granularity, self.files), before.get(granularity)
+            planned[granularity] = known if known and known.stored.equals(stored) else self._plan(stored, change)
         return planned
 
     def write(self, granularity: str, one: Planned, run_id: str) -> None:
-        """Keep the before-image, write the rows that differ, remove those that are no longer there; needs the lock."""
+        """Write the rows that differ, remove those that are no longer there, keep the before-image; needs the lock."""
         if one.table is not None:
-            self._keep(granularity, run_id, one.image)
             self._write(granularity, one.stored, one.table)
+            self._keep(granularity, run_id, one.image.result() if one.image else None)
+
+    def _plan(self, stored: pa.Table, change: Change) -> Planned:
+        table = change.make(stored)
+        return Planned(stored) if table is None else Planned(stored, table, self.images.submit(encode_table, stored) if stored.num_rows else None)
 
     def _write(self, granularity: str, stored: pa.Table, new: pa.Table) -> None:
         ids = self._series_ids(new)
@@ -125,11 +133,6 @@ class UnitChanges:
         empty = " AND ".join(f"NOT EXISTS (SELECT 1 FROM {table} AS one WHERE {within('one', 'series.id')})" for table in TABLES)
         with self.files.step("series.write"):
             self.connection.run(f"DELETE FROM series WHERE {OF_UNIT} AND {empty}", self.unit)
-
-
-def _plan(stored: pa.Table, change: Change) -> Planned:
-    table = change.make(stored)
-    return Planned(stored) if table is None else Planned(stored, table, encode_table(stored) if stored.num_rows else None)
 
 
 def _compared(stored: pa.Table, old_shapes: npt.NDArray[np.int8], new: pa.Table, new_shapes: npt.NDArray[np.int8]) -> _Differences:
