@@ -41,7 +41,7 @@ from transforms.steps.staging import Footer, Slice, read_footer, read_slice, wri
 from transforms.stores import open_store
 from transforms.stores.protocol import KeptOut, RollupStore
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _KEPT_BYTES = -1, -3, 256 << 20
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _KEPT_BYTES = -1, -3, 64 << 20
 
 PASS_POINTS: Final = 2_000_000
 """Points rolled up at once; a larger unit takes several passes."""
@@ -226,7 +226,7 @@ def _worker_of(run_dir: str) -> Worker:
 
 
 def _keep_memory() -> None:
-    """Lets Arrow take memory from the C library, as NumPy does, so that either uses what the other freed; and the C library keep 256 MB of it.
+    """Lets Arrow take memory from the C library, as NumPy does, so that either uses what the other freed; and the C library keep 64 MB of it.
 
     glibc's own limits follow the largest array freed: it would return and fetch the same pages over and over.
     """
