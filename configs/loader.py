@@ -32,7 +32,7 @@ def load_config(path: str, options: Iterable[Option]) -> dict[str, object]:
     own = {one.key: one for one in options if one.key != "config"}
     known = {*own, *(one.key for one in (*EVERY_OPTION, *STORE_COMMAND_OPTIONS) if one.key != "config")}
     values = {}
-    for key, value in _read(path).items():
+    for key, value in read_mapping(path).items():
         if key not in known:
             msg = f"{path}: unknown key {key!r}{nearest(str(key), known)}"
             raise UsageError(msg)
@@ -45,7 +45,8 @@ def _typed(option: Option, value: object) -> object:
     return _FLAGS.get(value, value) if option.flag and isinstance(value, str) else value
 
 
-def _read(path: str) -> dict[object, object]:
+def read_mapping(path: str) -> dict[object, object]:
+    """What a YAML file holds, every value as the text that stands there. Raises UsageError that names the file if it is no mapping."""
     try:
         with open(path, encoding="utf-8") as file:
             written = yaml.load(file, _Loader)  # noqa: S506, TID251 - a BaseLoader, which makes texts, lists and mappings only

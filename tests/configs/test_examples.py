@@ -55,4 +55,5 @@ def test_commented_keys_are_valid_when_taken_in(command: Command, tmp_path: Path
 
 
 def test_there_is_no_example_without_a_command() -> None:
-    assert sorted(path.stem for path in FOLDER.glob("*.yaml")) == sorted(one.name for one in COMMANDS)
+    others = {"prices"}
+    assert {path.stem for path in FOLDER.glob("*.yaml")} - others == {one.name for one in COMMANDS}
