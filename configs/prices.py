@@ -5,8 +5,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
 
-from configs.loader import read_mapping
 from configs.option import nearest
+from configs.yaml_file import read_mapping
 from transforms.core.errors import UsageError
 from transforms.core.usage import Prices
 

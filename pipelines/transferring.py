@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 def run_transfer(job: TransferJob, runtime: Runtime, command: Transfer) -> Outcome:
     """Plans or resumes a run, executes what is missing of it, and reports."""
     check_runner(job.runner)
+    runtime = runtime.metered(job.budget)
     run_id = job.plan or job.run_id or runtime.new_run_id()
     ledger = runtime.ledger(job.work_dir, run_id)
     planned = None if job.plan or ledger.exists() else make_transfer_plan(*resolve(job, runtime), runtime, run_id, allow_empty=job.allow_empty)
@@ -34,7 +35,7 @@ def run_transfer(job: TransferJob, runtime: Runtime, command: Transfer) -> Outco
     with ledger.lock():
         if planned and not ledger.exists():
             ledger.create_from_store(planned)
-        runtime = runtime.of_run(ledger, job.rates)
+        runtime = runtime.begun(ledger, job.rates, job.budget)
         plan = stored_plan(job, runtime, ledger, command)
         runtime.say(run_id)
         if job.plan_only:

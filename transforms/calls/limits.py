@@ -10,6 +10,7 @@ from typing import Final
 
 from transforms.calls.cells import FileCell
 from transforms.calls.control import Control, FixedControl, Wishes
+from transforms.calls.meter import Meter
 from transforms.calls.s3_folder import S3Location
 from transforms.calls.slots import Slots, temporary_folder
 from transforms.calls.waiting import Waiting
@@ -51,8 +52,9 @@ class Limits:
     With a work dir all processes of this machine that name it share each limit; without one it is this process's own.
     """
 
-    def __init__(self, work_dir: Path | None = None, control: Control | None = None, waiting: Waiting | None = None) -> None:
-        """Touches nothing yet."""
+    def __init__(self, work_dir: Path | None = None, control: Control | None = None, waiting: Waiting | None = None, meter: Meter | None = None) -> None:
+        """Touches nothing yet. Calls are counted by the meter, if there is one."""
+        self._work_dir, self.meter = work_dir, meter
         self.folder = work_dir / LIMITS_FOLDER if work_dir else None
         self.control = control or FixedControl()
         self.waiting = waiting or Waiting()
@@ -60,6 +62,10 @@ class Limits:
         self._cells: dict[str, Cell] = {}
         self._pacers: dict[tuple[str, str, str], Pacer] = {}
         self._slots: dict[tuple[str, str], Slots] = {}
+
+    def metered(self, meter: Meter) -> "Limits":
+        """The same limits, for calls that this meter counts."""
+        return Limits(self._work_dir, self.control, self.waiting, meter)
 
     def pacer(self, name: str, place: str, folder: str = "", ramp: Ramp | None = None) -> Pacer:
         """The pacer of a limit at a place; where the limit of one folder is smaller than that of all, it keeps both."""

@@ -62,7 +62,7 @@ class Meter:
         most, _, attempts = request.context.get(_MARK, (NOTHING, {}, []))
         if most == NOTHING:
             return
-        self.tally.add(most, lambda used: self.budget.check_sent(used, most))
+        self.count(most)
         attempts.append((most, self.clock()))
 
     def _answered(self, http_response: Any, parsed: Mapping[str, Any], model: Any, context: Mapping[str, Any], **_: object) -> None:  # noqa: ANN401 - of botocore
@@ -75,6 +75,10 @@ class Meter:
             most, since_s = attempts[-1]
             used = _USED[model.service_model.service_name](self, _Answer(model.name, params, parsed, http_response, most, self.clock() - since_s))
             self.tally.add(used - most)
+
+    def count(self, most: Usage) -> None:
+        """Adds it, unless that is beyond the budget: then raises BudgetReached."""
+        self.tally.add(most, lambda used: self.budget.check_sent(used, most))
 
     def function(self, name: str) -> tuple[float, float]:
         """The longest time that a function takes, and the GB it has, as far as we may know."""
