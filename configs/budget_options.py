@@ -49,7 +49,7 @@ BUDGET_OPTIONS: Final[tuple[Option, ...]] = (
         parse=_or_none(_dollars, "an amount of dollars"),
         help=f"the run costs at most so much at the prices that it knows, {_REST}",
     ),
-    Option(name="prices", metavar="FILE.yaml", parse=load_prices, help="prices to calculate with, instead of those of configs/prices.yaml"),
+    Option(name="prices", metavar="FILE.yaml", help="prices to calculate with, instead of those of configs/prices.yaml"),
 )
 
 BUDGET_KEYS: Final = frozenset(one.key for one in BUDGET_OPTIONS)
@@ -57,9 +57,9 @@ BUDGET_KEYS: Final = frozenset(one.key for one in BUDGET_OPTIONS)
 
 
 def asked_budget(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `Budget` that the values of options ask for."""
+    """The fields of `Budget` that the values of options ask for. Raises UsageError for a file of prices that is none."""
     asked = {key: values[key] for key in sorted(BUDGET_KEYS & values.keys()) if values[key] is not None}
-    return {key: None if value == math.inf else value for key, value in asked.items()}
+    return {key: load_prices(value) if key == "prices" else None if value == math.inf else value for key, value in asked.items()}
 
 
 def new_budget(asked: Mapping[str, Any]) -> Budget:

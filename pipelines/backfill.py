@@ -45,6 +45,8 @@ def _run(job: BackfillJob, runtime: Runtime) -> Outcome:
         if planned and not ledger.exists():
             ledger.create(planned.plan, planned.manifest, planned.membership)
         runtime = runtime.begun(ledger, job.rates, job.budget)
+        if not (ledger.staged() or ledger.recorded_units()):
+            ledger.budget().check_planned(ledger.plan().expected - ledger.tally.used(), ledger.tally.used())
         plan = _stored(job, runtime, ledger)
         runtime.say(run_id)
         if not ledger.recorded_units():

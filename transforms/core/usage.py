@@ -108,7 +108,7 @@ class Budget:
         """Raises BudgetReached if a call that uses so `more` would go beyond: it is not sent."""
         if said := self.beyond(used + more):
             msg = (
-                f"the budget of the run is used up: {said} with the next call. What is finished stays finished: go on with the same run id and a larger budget"
+                f"the run has used up its budget, the next call would make it {said}: what is finished stays finished, go on with the same run id and a larger budget"
             )
             raise BudgetReached(msg)
 
