@@ -107,9 +107,8 @@ class Budget:
     def check_sent(self, used: Usage, more: Usage) -> None:
         """Raises BudgetReached if a call that uses so `more` would go beyond: it is not sent."""
         if said := self.beyond(used + more):
-            msg = (
-                f"the run has used up its budget, the next call would make it {said}: what is finished stays finished, go on with the same run id and a larger budget"
-            )
+            go_on = "what is finished stays finished, go on with the same run id and a larger budget"
+            msg = f"the run has used up its budget, the next call would make it {said}: {go_on}"
             raise BudgetReached(msg)
 
     def check_planned(self, planned: Usage, used: Usage) -> None:
