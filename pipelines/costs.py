@@ -1,13 +1,24 @@
 """What a run will use of services, what it has used, what that costs and how long its limits make it take: for plans and reports."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pipelines.outcome import human_bytes, human_duration, human_number
+from transforms.core.errors import BudgetReached, RefusedError
 from transforms.core.forecast import PROCESSORS, binding, seconds_by_limit
 from transforms.core.limits import Rates
 from transforms.core.time import format_time
 from transforms.core.usage import NOTHING, Budget, Usage, dollars_text
+
+
+@contextmanager
+def planning_within_budget() -> Iterator[None]:
+    """While a run is planned: that its budget is used up means that it does not begin."""
+    try:
+        yield
+    except BudgetReached as error:
+        raise RefusedError(f"planning alone takes more than the run may use: {error}") from error
 
 
 def planned_data(expected: Usage, budget: Budget, rates: Rates, *, duration_s: float, now_s: int) -> dict[str, Any]:

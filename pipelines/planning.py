@@ -12,6 +12,7 @@ from typing import Final
 import pyarrow as pa
 
 from configs.jobs import PlanJob
+from pipelines.costs import planning_within_budget
 from pipelines.listing import Listed, list_archive, say_retries
 from pipelines.outcome import human_bytes
 from pipelines.runtime import Runtime, check_granularities
@@ -19,7 +20,7 @@ from transforms.archive import Archive
 from transforms.archive.reading import Reader
 from transforms.core.counts import total
 from transforms.core.coverage import HourCoverage, coverage, over_by
-from transforms.core.errors import BudgetReached, ObjectUnreadable, RefusedError
+from transforms.core.errors import ObjectUnreadable, RefusedError
 from transforms.core.forecast import load_of, of_objects
 from transforms.core.globs import read_series_file
 from transforms.core.granularity import Range
@@ -126,10 +127,8 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, mea
     `meanwhile` is called with the bytes to read when the job has turned out to be sound, before the sample is decoded.
     Raises UsageError for what is wrong in the job, RefusedError if there is nothing to read, no room to stage it, or not enough of a budget.
     """
-    try:
+    with planning_within_budget():
         return _made(job, runtime, run_id, dry_run=dry_run, meanwhile=meanwhile)
-    except BudgetReached as error:
-        raise RefusedError(f"planning alone takes more than the run may use: {error}") from error
 
 
 def _made(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, meanwhile: Callable[[int], None]) -> Planned:

@@ -100,6 +100,8 @@ class TestCallsToS3:
         before = dict(bucket.calls())
         assert planned.data["expected"]["s3_get"] == before["s3_get"] + OBJECTS
         assert planned.data["budget"] == {"max_cost": 2.5, "max_gets": 100}
+        status = call(["status", "run", "--work-dir", str(bucket.world.work), "--json"]).data["calls"]
+        assert (status["expected"], s3_of(status["used"])) == (planned.data["expected"], before)
         result = call(["backfill", "--plan", "run", *bucket.how()])
         assert result.code == 0, result.err
         assert result.data["calls"]["expected"] == planned.data["expected"]
@@ -185,6 +187,29 @@ class TestBudget:
             done = forge.run(["backfill", "--plan", "run", *bucket.how("--workers", "1", "--max-gets", "40")])
             assert done.code == 0, done.err
         assert bucket.calls()["s3_get"] <= bucket.used("run")["s3_get"] <= bucket.calls()["s3_get"] + 8
+
+
+class TestCopies:
+    def test_a_copy_keeps_its_budget_over_resumptions_and_tells_what_it_used(self, bucket: Bucket) -> None:
+        store = f"parquet+s3://rollups/of?endpoint_url={bucket.recorder.url}&region=us-east-1"
+        assert call(["backfill", "--yes", *bucket.asked("--run-id", "run", store=store)]).code == 0
+        bucket.recorder.requests.clear()
+        copying = ["copy", "--from", store, "--store", f"parquet://{bucket.world.root / 'copied'}", "--period", PERIOD, "--metric-types", "host"]
+        refused = call([*copying, *bucket.how("--run-id", "none", "--max-gets", "0")])
+        assert (refused.code, bucket.calls()["s3_get"]) == (5, 0), refused.err
+        planned = call([*copying, *bucket.how("--run-id", "copy", "--plan-only")])
+        assert planned.code == 0, planned.err
+        of_plan = bucket.calls()["s3_get"]
+        for _ in range(2):
+            stopped = call(["copy", "--plan", "copy", *bucket.how("--max-gets", str(of_plan + 2))])
+            assert (stopped.code, bucket.calls()["s3_get"]) == (3, of_plan + 2), stopped.err
+        done = call(["copy", "--plan", "copy", *bucket.how("--max-gets", "100")])
+        assert done.code == 0, done.err
+        assert bucket.used("copy")["s3_get"] == done.data["calls"]["used"]["s3_get"]
+        assert s3_of(done.data["calls"]["used"])["s3_get"] == bucket.calls()["s3_get"]
+        told = call(["copy", "--plan", "copy", "--work-dir", str(bucket.world.work)]).out
+        assert f"calls     S3 {bucket.calls()['s3_get']} GET" in told
+        assert "budget    --max-gets 100" in told
 
 
 @dataclass
