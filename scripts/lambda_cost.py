@@ -13,8 +13,10 @@ import pyarrow as pa
 
 from configs.prices import load_prices
 from scripts.dynamodb_cost import UNIT, restoring, week_of
+from transforms.core.granularity import DAY_S
 from transforms.core.limits import Rates
 from transforms.core.packed import pack
+from transforms.core.store_settings import StoreSettings
 from transforms.core.usage import Usage
 from transforms.stores.dynamodb_keys import item_name, series_text
 from transforms.stores.dynamodb_layout import series_of
@@ -35,7 +37,7 @@ def invocations(rollups: Mapping[str, pa.Table]) -> list[int]:
     """Bytes of each invocation that writes one unit's rollups where nothing was."""
     sizes = []
     for granularity, table in rollups.items():
-        head = Head("run", UNIT, granularity, "rollups")
+        head = Head("run", UNIT, granularity, "rollups", StoreSettings().dynamodb_undo_days * DAY_S)
         changes = (
             ItemChange(series_of(series_text(UNIT.metric_type, key)), item_name(granularity, key.start_s), None, body, None)
             for key, body in pack(table, granularity).items()

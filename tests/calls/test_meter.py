@@ -12,10 +12,11 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from scripts.local_servers import ministack
 from tests.archive import s3_servers
 from tests.archive.s3_servers import Recorder
 from tests.stores.dynamodb_proxy import Proxy, proxied, throttled
-from tests.stores.dynamodb_servers import ministack, new_place
+from tests.stores.dynamodb_servers import new_place
 from transforms.calls.meter import UNKNOWN_BYTES, Meter
 from transforms.calls.tally import FileTally
 from transforms.core.capacity import read_units

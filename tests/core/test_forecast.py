@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from transforms.core.forecast import FIRST_SHARE, PROCESSORS, binding, of_objects, seconds_by_limit
-from transforms.core.limits import Rates
+from transforms.core.forecast import PROCESSORS, binding, of_objects, seconds_by_limit
+from transforms.core.limits import Rates, beginning
 from transforms.core.throttle import Ramp, alone
 from transforms.core.usage import NOTHING, Usage
 
@@ -21,10 +21,10 @@ class Clock:
         self.now_s += seconds
 
 
-@pytest.mark.parametrize(("units", "limit_per_s"), [(20, 100), (700, 100), (5_000, 100), (30_000, 400)])
+@pytest.mark.parametrize(("units", "limit_per_s"), [(30, 8), (20, 100), (700, 100), (5_000, 100), (30_000, 400)])
 def test_the_forecast_is_what_a_pacer_takes(units: int, limit_per_s: int) -> None:
     clock = Clock()
-    pacer = alone(limit_per_s, clock, clock.wait, Ramp(first=FIRST_SHARE, double_s=15.0))
+    pacer = alone(limit_per_s, clock, clock.wait, Ramp(first=beginning(limit_per_s), double_s=15.0))
     for _ in range(units):
         pacer.take()
     told = seconds_by_limit(Usage(s3_get=units), Rates(s3_get_per_s=limit_per_s, ramp_double_s=15))

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
+from scripts.local_servers import ministack
 from tests.archive import s3_servers
 from tests.archive.s3_servers import Recorder
 from tests.builders import NOON_S
 from tests.pipelines.processes import Forge
 from tests.pipelines.worlds import Result, World, call, gauge, key
 from tests.stores.dynamodb_proxy import Proxy, proxied
-from tests.stores.dynamodb_servers import ministack, new_place
+from tests.stores.dynamodb_servers import new_place
 from tests.stores.lambda_endpoint import endpoint
 from transforms.steps.ledger import Ledger
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.cli import COMMANDS, main
+from scripts.local_servers import ministack
 from tests.archive.s3_servers import aws_environment
-from tests.stores.dynamodb_servers import ministack
 
 README = Path(__file__).parents[2] / "README.md"
 RUN_ID = "20251109T124300-3f9a"

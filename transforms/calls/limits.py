@@ -14,12 +14,8 @@ from transforms.calls.meter import Meter
 from transforms.calls.s3_folder import S3Location
 from transforms.calls.slots import Slots, temporary_folder
 from transforms.calls.waiting import Waiting
-from transforms.core.limits import LIMITS, Rates
+from transforms.core.limits import LIMITS, Rates, beginning
 from transforms.core.throttle import PAUSED, Allowance, Cell, MemoryCell, Pacer, Ramp
-
-FIRST_SHARE: Final = 1 / 16
-HARMLESS: Final = 10
-"""With what part of a limit calls begin: a sixteenth, but so many a second (so many in flight) at least."""
 
 LIMITS_FOLDER: Final = "limits"
 
@@ -168,7 +164,7 @@ class Limits:
 
 def _ramp(limit: int, rates: Rates) -> Ramp:
     """From a share of the limit, or from what no service notices."""
-    return Ramp(first=max(FIRST_SHARE, min(1.0, HARMLESS / max(limit, 1))), double_s=float(rates.ramp_double_s))
+    return Ramp(first=beginning(limit), double_s=float(rates.ramp_double_s))
 
 
 class S3Gates:

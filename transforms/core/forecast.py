@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from transforms.core.granularity import MINUTE_S, Range
-from transforms.core.limits import Rates
+from transforms.core.limits import Rates, beginning
 from transforms.core.plan import Plan
 from transforms.core.throttle import PACED_SHARE
 from transforms.core.usage import Usage
@@ -69,18 +69,14 @@ def seconds_by_limit(used: Usage, rates: Rates) -> dict[str, float]:
     return {name: _seconds(units, named[name], rates.ramp_double_s) for name, units in needed.items() if units and named[name]}
 
 
-FIRST_SHARE: Final = 1 / 16
-"""With which share of a limit calls begin (`calls.limits`)."""
-
-
 def _seconds(units: float, limit_per_s: float, double_s: float) -> float:
-    """A rate that begins with FIRST_SHARE of what may be used and doubles continuously: after t seconds rate * first * (2^(t/d) - 1) * d / ln 2 are used."""
-    rate = PACED_SHARE * limit_per_s
-    ramp_s = double_s * math.log2(1 / FIRST_SHARE)
-    of_ramp = rate * FIRST_SHARE * (1 / FIRST_SHARE - 1) * double_s / math.log(2)
+    """A rate that begins with a share of what may be used and doubles continuously: after t seconds rate * share * (2^(t/d) - 1) * d / ln 2 are used."""
+    rate, share = PACED_SHARE * limit_per_s, beginning(limit_per_s)
+    ramp_s = double_s * math.log2(1 / share)
+    of_ramp = rate * (1 - share) * double_s / math.log(2)
     if units >= of_ramp:
         return ramp_s + (units - of_ramp) / rate
-    return double_s * math.log2(1 + units * math.log(2) / (rate * FIRST_SHARE * double_s))
+    return double_s * math.log2(1 + units * math.log(2) / (rate * share * double_s))
 
 
 def binding(duration_s: float, by_limit: Mapping[str, float]) -> tuple[str, float]:

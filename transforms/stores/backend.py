@@ -60,6 +60,9 @@ class Backend(Protocol):
     def facts(self) -> tuple[tuple[str, str], ...]:
         """What a run shows of it before it writes, as (name, value), such as account, region and table; may call the service."""
 
+    def repeated(self) -> Mapping[str, int]:
+        """As `RollupStore.repeated`."""
+
     def text(self, key: str) -> str | None:
         """A small text, None if there is none."""
 
@@ -75,8 +78,8 @@ class Backend(Protocol):
         Raises RefusedError if its rollups do not fit any number.
         """
 
-    def read(self, unit: Unit, granularity: str) -> pa.Table:
-        """All stored rows of a unit, canonical and in order."""
+    def read(self, unit: Unit, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names) -> pa.Table:
+        """All stored rows of a unit, canonical and in order; columns of ROLLUP_SCHEMA in its order, those that sort rows among them."""
 
     def update(self, unit: Unit, changes: Mapping[str, Change], run_id: str) -> None:
         """Apply the changes, by granularity, to what is stored at that moment.

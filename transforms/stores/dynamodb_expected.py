@@ -31,6 +31,8 @@ FIXED_WRITES: Final = 2 * len(WIDTH_S)
 
 _NOW_MS: Final = 1_764_000_000_000
 _DRAWN: Final = "0123456789abcdef"
+_EXPIRES: Final = {"expires": {"N": str(_NOW_MS // 1000)}}
+"""Of before-images."""
 
 
 class Units(NamedTuple):
@@ -141,7 +143,7 @@ def _items(table: pa.Table, granularity: str) -> dict[Series, list[_Item]]:
 
 def _absent(items: Mapping[Series, Sequence[_Item]], granularity: str) -> list[int]:
     place = f"before/run/{TYPICAL_UNIT}/{granularity}"
-    return [write_units(item_bytes(absent_image(place, series, [one.name for one in some], _NOW_MS))) for series, some in items.items()]
+    return [write_units(item_bytes(absent_image(place, series, [one.name for one in some], _NOW_MS) | _EXPIRES)) for series, some in items.items()]
 
 
 def _sizes(series: Series, name: str, body: bytes, place: str) -> tuple[int, int]:
@@ -149,7 +151,7 @@ def _sizes(series: Series, name: str, body: bytes, place: str) -> tuple[int, int
     version = {"version": {"N": str(_NOW_MS)}}
     (item,) = cut({"series": {"S": series.key}, "item": {"S": name}, **series.attributes, **version}, body, _DRAWN)
     image_name = f"{series.digest}/{name}/{_NOW_MS:013d}"
-    (image,) = cut({"series": {"S": place}, "item": {"S": image_name}, "text": {"S": series.text}, **version}, body, _DRAWN)
+    (image,) = cut({"series": {"S": place}, "item": {"S": image_name}, "text": {"S": series.text}, **version, **_EXPIRES}, body, _DRAWN)
     return item_bytes(item), item_bytes(image)
 
 

@@ -48,7 +48,9 @@ def _dynamodb(load: Load, _rates: Rates, _processes: int) -> Usage:
         return reads
     texts = load.partitions + load.units
     written = Usage(dynamodb_wru=of_series.writes, dynamodb_write=of_series.write_calls) * load.series
-    fixed = Usage(dynamodb_wru=FIXED_WRITES * load.units + load.new, dynamodb_rru=texts, dynamodb_read=texts, dynamodb_write=load.units * len(load.computed))
+    fixed = Usage(
+        dynamodb_wru=FIXED_WRITES * load.units + load.new, dynamodb_rru=texts, dynamodb_read=texts, dynamodb_write=2 * load.units * len(load.computed)
+    )
     return reads + written + fixed + Usage(dynamodb_rru=back.reads, dynamodb_read=back.read_calls) * verified
 
 

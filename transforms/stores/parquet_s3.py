@@ -14,6 +14,7 @@ from typing import Final
 import pyarrow as pa
 
 from transforms.calls.limits import Limits
+from transforms.calls.repeats import at
 from transforms.calls.s3_folder import S3Location, prefix_of
 from transforms.core.errors import UsageError
 from transforms.core.granularity import GRANULARITIES, WIDTH_S, Range
@@ -78,6 +79,10 @@ class ParquetObjects:
         region, endpoint = self.objects.calls.call(doing, lambda client: (str(client.meta.region_name), str(client.meta.endpoint_url)))
         return ("s3 bucket", place.bucket), ("prefix", place.prefix), ("region", region), ("endpoint", endpoint)
 
+    def repeated(self) -> Mapping[str, int]:
+        """As the protocol says."""
+        return at(self.name, self.objects.calls.repeats.taken())
+
     def text(self, key: str) -> str | None:
         """As the protocol says."""
         return _text(self.objects.get(str(_KEYS.text(key)), "text.get"))
@@ -104,10 +109,10 @@ class ParquetObjects:
         known = self.objects.named(str(_KEYS.partition(metric_type, window)))
         return shards_found([ObjectFile(self.objects, key) for key in keys], metric_type, window, known)
 
-    def read(self, unit: Unit, granularity: str) -> pa.Table:
+    def read(self, unit: Unit, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names) -> pa.Table:
         """As the protocol says."""
         key = str(_KEYS.shard(unit, granularity))
-        return self._table(key, self.objects.get(key, "object.read"))
+        return self._table(key, self.objects.get(key, "object.read"), columns)
 
     def update(self, unit: Unit, changes: Mapping[str, Change], run_id: str) -> None:
         """As the protocol says."""

@@ -82,6 +82,10 @@ class SqliteRollups:
         """As the protocol says."""
         return (("file", str(self.database.path)),)
 
+    def repeated(self) -> Mapping[str, int]:
+        """As the protocol says: nothing is called."""
+        return {}
+
     def text(self, key: str) -> str | None:
         """As the protocol says."""
         with self.database.reading() as connection:
@@ -119,10 +123,12 @@ class SqliteRollups:
                 raise RefusedError(msg)
         return shards or None
 
-    def read(self, unit: Unit, granularity: str) -> pa.Table:
+    def read(self, unit: Unit, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names) -> pa.Table:
         """As the protocol says."""
         with self.database.reading() as connection:
-            return UnitChanges(connection, unit, self.database.files).stored(granularity) if connection else ROLLUP_SCHEMA.empty_table()
+            if connection is None:
+                return ROLLUP_SCHEMA.empty_table().select(list(columns))
+            return UnitChanges(connection, unit, self.database.files).stored(granularity, columns)
 
     def update(self, unit: Unit, changes: Mapping[str, Change], run_id: str) -> None:
         """As the protocol says: all in one transaction."""
