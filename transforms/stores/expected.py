@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from transforms.calls.meter import USUAL_GB
 from transforms.core.forecast import Load
 from transforms.core.granularity import GRANULARITIES
 from transforms.core.limits import Rates
@@ -13,9 +14,6 @@ from transforms.stores.dynamodb_place import THREADS
 from transforms.stores.lambda_batch import MOST_BYTES
 from transforms.stores.lambda_delivery import BATCH_ITEMS
 from transforms.stores.url import split_url
-
-MEMORY_GB: Final = 1.0
-"""Of scripts/writer.yaml."""
 
 
 def expected_of_store(url: str, load: Load, rates: Rates, processes: int) -> Usage:
@@ -65,7 +63,7 @@ def _lambda(load: Load, rates: Rates, processes: int) -> Usage:
         for items, text in sent(typical_series(load.computed, load.share)).values()
     )
     in_flight = min(rates.lambda_concurrency, THREADS * processes)
-    gb_s = used.dynamodb_wru / rates.dynamodb_wru_per_s * in_flight * MEMORY_GB
+    gb_s = used.dynamodb_wru / rates.dynamodb_wru_per_s * in_flight * USUAL_GB
     return used + Usage(lambda_invoke=math.ceil(sum(of_unit) * load.units), lambda_gb_s=gb_s)
 
 
