@@ -53,7 +53,7 @@ def planned_lines(data: dict[str, Any]) -> Iterator[str]:
     expected = Usage(**data["expected"])
     if expected != NOTHING:
         yield f"calls       about {_calls(expected)}"
-        yield f"cost        about {_money(data['expected_dollars'])} ({data['prices']})"
+        yield f"cost        {_money(data['expected_dollars'])} ({data['prices']})"
         bound = "by what the processors do" if data["binding"] == PROCESSORS else f"by --{data['binding']}"
         yield f"finish      in about {human_duration(data['finish_s'])}, {bound}: {data['finish']} if it begins now"
     if data["budget"]:
