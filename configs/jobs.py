@@ -1,6 +1,7 @@
 """What a command is told: frozen, validated values, one class per command. Fields are the keys of `configs.options`.
 
-`rates` are the limits that are asked for, by their keys (`configs.limit_options`); the others are as usual or as the run has them.
+`rates` are the limits that are asked for, by their keys (`configs.limit_options`); the others are as usual or as the run has them. `budget`
+are the fields of `Budget` that are asked for (`configs.budget_options`), likewise.
 """
 
 import re
@@ -57,6 +58,7 @@ class PlanJob(StoreSettings):
     work_dir: str
     json: bool
     rates: Mapping[str, int] = field(default_factory=dict)
+    budget: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the run id, which becomes a folder name, and that hash slots and key come together; and how keys are said to show times."""

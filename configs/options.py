@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from configs.budget_options import BUDGET_OPTIONS
 from configs.limit_options import LIMIT_OPTIONS
 from configs.option import Option, list_of, one_of, share, whole_number
 from configs.store_options import STORE_FORMS, STORE_OPTIONS
@@ -183,7 +184,7 @@ _MAX_ATTEMPTS: Final = Option(
     name="max-attempts", parse=whole_number(1), default=3, metavar="N", help="how often missing work is submitted before the run ends incomplete (default: 3)"
 )
 
-PLAN_OPTIONS: Final = (*_SOURCE, *_WHAT, *_HOW, *STORE_OPTIONS, *LIMIT_OPTIONS, _RUN_ID, _WORKERS, _WORK_DIR, _JSON, _CONFIG)
+PLAN_OPTIONS: Final = (*_SOURCE, *_WHAT, *_HOW, *STORE_OPTIONS, *LIMIT_OPTIONS, *BUDGET_OPTIONS, _RUN_ID, _WORKERS, _WORK_DIR, _JSON, _CONFIG)
 
 BACKFILL_OPTIONS: Final = (
     *_SOURCE,
@@ -191,6 +192,7 @@ BACKFILL_OPTIONS: Final = (
     *_HOW,
     *STORE_OPTIONS,
     *LIMIT_OPTIONS,
+    *BUDGET_OPTIONS,
     _RUN_ID,
     Option(name="plan", metavar="ID", default="", help="execute exactly the plan that `rollups plan` stored under this id"),
     Option(

@@ -46,6 +46,7 @@ class TransferJob(StoreSettings, ABC):
     work_dir: str
     json: bool
     rates: Mapping[str, int] = field(default_factory=dict)
+    budget: Mapping[str, Any] = field(default_factory=dict)
     beam_options: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+from pipelines.costs import planned_data, planned_lines
 from pipelines.outcome import human_duration, human_number
 from pipelines.runtime import Runtime
 from transforms.core.errors import RefusedError
@@ -16,7 +17,7 @@ from transforms.stores.protocol import RollupStore
 def confirm(plan: Plan, store: RollupStore, runtime: Runtime, *, yes: bool) -> None:
     """Shows what the run will do and asks, unless the answer is `yes` already. Raises RefusedError unless it is yes."""
     if not (yes or plan.request.dry_run):
-        confirm_shown(plan, store, runtime, _shown(plan, store))
+        confirm_shown(plan, store, runtime, [*_shown(plan, store), *_costs(plan, runtime)])
 
 
 def confirm_shown(plan: AnyPlan, store: RollupStore, runtime: Runtime, lines: Iterable[str]) -> None:
@@ -44,6 +45,13 @@ def _shown(plan: Plan, store: RollupStore) -> Iterator[str]:
     if left := left_text(plan.left):
         yield f"left        to the live writer: {left}"
     yield f"duration    about {human_duration(estimate.duration_s)}, longer where the store takes fewer writes"
+
+
+def _costs(plan: Plan, runtime: Runtime) -> Iterator[str]:
+    """Of runs whose calls are counted."""
+    if meter := runtime.limits.meter:
+        rates, estimate = runtime.limits.control.wishes().rates, plan.estimate
+        yield from planned_lines(planned_data(plan.expected, meter.budget, rates, duration_s=estimate.duration_s, now_s=runtime.now_s()))
 
 
 def _buckets(plan: Plan, granularity: str) -> int:

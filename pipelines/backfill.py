@@ -36,6 +36,7 @@ def _run(job: BackfillJob, runtime: Runtime) -> Outcome:
     check_runner(job.runner)
     if job.dead_letters:
         job = narrowed(job, runtime)
+    runtime = runtime.metered(job.budget)
     run_id = job.plan or job.run_id or runtime.new_run_id()
     ledger = runtime.ledger(job.work_dir, run_id)
     planned = None if job.plan or ledger.exists() else make_plan(job, runtime, run_id, dry_run=job.dry_run, meanwhile=partial(get_ready, job, runtime))
@@ -43,7 +44,9 @@ def _run(job: BackfillJob, runtime: Runtime) -> Outcome:
     with ledger.lock():
         if planned and not ledger.exists():
             ledger.create(planned.plan, planned.manifest, planned.membership)
-        runtime = runtime.of_run(ledger, job.rates)
+        runtime = runtime.begun(ledger, job.rates, job.budget)
+        if not (ledger.staged() or ledger.recorded_units()):
+            ledger.budget().check_planned(ledger.plan().expected - ledger.tally.used(), ledger.tally.used())
         plan = _stored(job, runtime, ledger)
         runtime.say(run_id)
         if not ledger.recorded_units():

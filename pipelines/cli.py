@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, Final, NoReturn, TextIO
 
 from configs import options as table, store_command_options as store_table
+from configs.budget_options import BUDGET_KEYS, asked_budget
 from configs.jobs import (
     BackfillJob,
     ControlJob,
@@ -44,7 +45,21 @@ from transforms.core.unneeded import do_without_unneeded
 
 INTERRUPTED: Final = 3
 
-_WITH_PLAN: Final = ("plan", "run_id", "yes", "skip_live", "max_dead_letters", "max_attempts", "workers", "runner", "work_dir", "json", "config", *LIMIT_KEYS)
+_WITH_PLAN: Final = (
+    "plan",
+    "run_id",
+    "yes",
+    "skip_live",
+    "max_dead_letters",
+    "max_attempts",
+    "workers",
+    "runner",
+    "work_dir",
+    "json",
+    "config",
+    *LIMIT_KEYS,
+    *BUDGET_KEYS,
+)
 """Options that say how a plan is executed, not what it is."""
 
 
@@ -313,7 +328,9 @@ def _job(command: Command, given: argparse.Namespace, rest: list[str]) -> Any:  
         extra["beam_options"] = beam_options
     if rated := LIMIT_KEYS & values.keys():
         extra["rates"] = {key: values[key] for key in sorted(rated) if values[key] is not None}
-        values = {key: value for key, value in values.items() if key not in rated}
+    if BUDGET_KEYS & values.keys():
+        extra["budget"] = asked_budget(values)
+    values = {key: value for key, value in values.items() if key not in LIMIT_KEYS | BUDGET_KEYS}
     fields = {one.key: one.field for one in command.options}
     return command.job(**{fields[key]: value for key, value in values.items()}, **extra)
 

@@ -59,13 +59,14 @@ def _add(sums: dict[str, int], numbers: dict[str, int]) -> None:
 def follow(job: CopyJob, runtime: Runtime) -> Outcome:
     """Copies step after step until the end or until it is asked to end; with the id of a run that exists it goes on."""
     check_runner(job.runner)
+    runtime = runtime.metered(job.budget)
     run_id = job.plan or job.run_id or runtime.new_run_id()
     ledger = runtime.ledger(job.work_dir, run_id)
     planned = None if ledger.exists() else _planned(job, runtime, run_id)
     with ledger.lock():
         if planned and not ledger.exists():
             ledger.create_from_store(planned)
-        runtime = runtime.of_run(ledger, job.rates)
+        runtime = runtime.begun(ledger, job.rates, job.budget)
         plan = stored_plan(job, runtime, ledger, "copy")
         runtime.say(run_id)
         if not ledger.followed():

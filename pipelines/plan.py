@@ -1,9 +1,10 @@
 """`rollups plan`: everything a backfill will do, stored under the run id and shown."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from configs.jobs import PlanJob
+from pipelines.costs import planned_data, planned_lines
 from pipelines.coverage import coverage_data, coverage_lines
 from pipelines.outcome import Outcome, human_bytes, human_duration, human_number
 from pipelines.planning import make_plan
@@ -17,6 +18,7 @@ from transforms.core.transfer import AnyPlan
 
 def run(job: PlanJob, runtime: Runtime) -> Outcome:
     """Makes, stores and shows a plan."""
+    runtime = runtime.metered(job.budget)
     run_id = job.run_id or runtime.new_run_id()
     ledger = runtime.ledger(job.work_dir, run_id)
     taken = f"the run {run_id!r} exists already: choose another --run-id, or execute it with `{runtime.resume_command(job.work_dir, run_id)}`"
@@ -31,10 +33,11 @@ def run(job: PlanJob, runtime: Runtime) -> Outcome:
         if ledger.exists():
             raise UsageError(taken)
         ledger.create(planned.plan, planned.manifest, planned.membership)
-        runtime.of_run(ledger, job.rates)
+        runtime.begun(ledger, job.rates, job.budget)
     runtime.say(run_id)
-    text = plan_text(planned.plan, runtime.resume_command(job.work_dir, run_id), warnings)
-    return Outcome(exit_code=0, data=plan_data(planned.plan) | {"warnings": warnings}, text=text)
+    costs = planned_data(planned.plan.expected, ledger.budget(), ledger.wishes().rates, duration_s=estimate.duration_s, now_s=runtime.now_s())
+    text = plan_text(planned.plan, runtime.resume_command(job.work_dir, run_id), warnings, planned_lines(costs))
+    return Outcome(exit_code=0, data=plan_data(planned.plan) | costs | {"warnings": warnings}, text=text)
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:
@@ -89,8 +92,8 @@ def _estimate_data(estimate: Estimate) -> dict[str, Any]:
     }
 
 
-def plan_text(plan: Plan, execute: str, warnings: Sequence[str] = ()) -> str:
-    """The plan for people."""
+def plan_text(plan: Plan, execute: str, warnings: Sequence[str], costs: Iterable[str]) -> str:
+    """The plan for people, with its warnings and the lines about what it costs."""
     request, estimate = plan.request, plan.estimate
     reach = request.reach
     objects = sum(number for _, number in plan.groups)
@@ -112,6 +115,7 @@ def plan_text(plan: Plan, execute: str, warnings: Sequence[str] = ()) -> str:
         f"points      about {human_number(estimate.points)} in {human_number(estimate.series)} series (from {estimate.sampled_objects} objects decoded)",
         f"staging     about {human_bytes(estimate.staging_bytes)}; {human_bytes(estimate.free_bytes)} are free",
         f"duration    about {human_duration(estimate.duration_s)} ({human_number(estimate.points_per_s)} points/s)",
+        *costs,
     ]
     lines += [*coverage_lines(coverage_data(plan.coverage)), f"            {_known_after_reading(estimate)}"]
     if plan.untimed_objects:

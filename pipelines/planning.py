@@ -12,6 +12,7 @@ from typing import Final
 import pyarrow as pa
 
 from configs.jobs import PlanJob
+from pipelines.costs import planning_within_budget
 from pipelines.listing import Listed, list_archive, say_retries
 from pipelines.outcome import human_bytes
 from pipelines.runtime import Runtime, check_granularities
@@ -20,6 +21,7 @@ from transforms.archive.reading import Reader
 from transforms.core.counts import total
 from transforms.core.coverage import HourCoverage, coverage, over_by
 from transforms.core.errors import ObjectUnreadable, RefusedError
+from transforms.core.forecast import load_of, of_objects
 from transforms.core.globs import read_series_file
 from transforms.core.granularity import Range
 from transforms.core.keys import KeyLayout
@@ -29,6 +31,7 @@ from transforms.core.plan import Estimate, Plan, Request, object_times
 from transforms.core.selection import Selection
 from transforms.core.slices import GroupColumns, GroupSlices
 from transforms.core.time import format_period, format_time, parse_period, unite
+from transforms.core.usage import NOTHING, Usage
 from transforms.core.weights import points_bytes, row_weights
 from transforms.decode.containers import WHOLE_ONLY, unpack
 from transforms.decode.envelopes import seems_envelope
@@ -36,6 +39,7 @@ from transforms.decode.framing import whole_records
 from transforms.decode.objects import DecodeRules, decode_object, rules_of
 from transforms.decode.unpacked import UnpackLimits
 from transforms.steps.membership import membership_from_arrow, read_membership
+from transforms.stores.expected import expected_of_store
 from transforms.stores.protocol import RollupStore
 
 GROUP_BYTES: Final = 6 << 20
@@ -121,8 +125,13 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, mea
     """The plan of a job as archive and store are now. Nothing is written but the store's last issued generation, and in a dry run not even that.
 
     `meanwhile` is called with the bytes to read when the job has turned out to be sound, before the sample is decoded.
-    Raises UsageError for what is wrong in the job, RefusedError if there is nothing to read or no room to stage it.
+    Raises UsageError for what is wrong in the job, RefusedError if there is nothing to read, no room to stage it, or not enough of a budget.
     """
+    with planning_within_budget():
+        return _made(job, runtime, run_id, dry_run=dry_run, meanwhile=meanwhile)
+
+
+def _made(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, meanwhile: Callable[[int], None]) -> Planned:
     request, periods, membership = resolve(job, runtime, dry_run=dry_run)
     store = runtime.store(job.store, request.settings)
     check_granularities(request.granularities, store, job.store)
@@ -156,7 +165,21 @@ def make_plan(job: PlanJob, runtime: Runtime, run_id: str, *, dry_run: bool, mea
         coverage=_coverage(manifest, request.keys, selection, runtime.now_s()),
     )
     _check_room(plan, runtime.runs_dir(job.work_dir))
-    return Planned(replace(plan, shards=_shards(plan, sample, store), generation=_generation(store, runtime, dry_run=dry_run)), manifest, membership)
+    shards, new = _shards(plan, sample, store)
+    plan = replace(plan, shards=shards, generation=_generation(store, runtime, dry_run=dry_run))
+    plan = replace(plan, expected=expected_of_run(plan, new, workers, runtime))
+    return Planned(plan, manifest, membership)
+
+
+def expected_of_run(plan: Plan, new: int, workers: int, runtime: Runtime) -> Usage:
+    """What the run, so many of whose partitions are new, will use, with what planning it has used. Raises RefusedError if the budget does not allow it."""
+    request = plan.request
+    objects = of_objects(sum(number for _, number in plan.groups), plan.object_bytes) if request.archive.startswith("s3://") else NOTHING
+    rates = runtime.limits.control.wishes().rates
+    to_come = objects + expected_of_store(request.store, load_of(plan, new), rates, workers)
+    if meter := runtime.limits.meter:
+        meter.budget.check_planned(to_come, runtime.used())
+    return to_come + runtime.used()
 
 
 def take_sample(request: Request, selection: Selection, archive: Archive, manifest: Manifest, membership: pa.Table | None, runtime: Runtime) -> Sample:
@@ -275,15 +298,14 @@ def _check_room(plan: Plan, work_dir: Path) -> None:
         raise RefusedError(msg)
 
 
-def _shards(plan: Plan, sample: Sample, store: RollupStore) -> dict[str, dict[str, int]]:
-    """What the store has, or else as many as the sample's series need by their weight, each as many times as a window has days."""
-    return {
-        metric_type: {
-            window: store.shard_count(metric_type, window) or _shard_count(sample.weights.get(metric_type, 0) * plan.window_days)
-            for window in plan.touched_windows()
-        }
-        for metric_type in plan.request.metric_types
+def _shards(plan: Plan, sample: Sample, store: RollupStore) -> tuple[dict[str, dict[str, int]], int]:
+    """What the store has, or else as many as the sample's series need by their weight, each as many times as a window has days; how many it does not have."""
+    held = {name: {window: store.shard_count(name, window) for window in plan.touched_windows()} for name in plan.request.metric_types}
+    shards = {
+        name: {window: number or _shard_count(sample.weights.get(name, 0) * plan.window_days) for window, number in of_type.items()}
+        for name, of_type in held.items()
     }
+    return shards, sum(not number for of_type in held.values() for number in of_type.values())
 
 
 def _shard_count(series: int) -> int:

@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
+from pipelines.costs import used_data, used_lines
 from pipelines.coverage import coverage_lines, read_coverage_data
 from pipelines.outcome import human_duration, human_number, table
 from pipelines.plan import edge_texts, unmatched_warnings
@@ -65,6 +66,7 @@ def finish(ledger: Ledger, plan: Plan, runtime: Runtime, *, accepted: Accepted, 
             "steps": add_steps([*(one.steps for one in staged), *(one.steps for one in done)]),
         }
         add_verification(report, verification(plan, ledger, done, runtime))
+        report["calls"] = used_data(ledger.tally.used(), ledger.budget(), plan.expected)
     report["exit_code"] = _exit_code(report, accepted)
     report["state"] = STATES[report["exit_code"]]
     ledger.store_report(report)
@@ -244,6 +246,8 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
     if report["refused_lapsed"]:
         yield f"          of the refused, {human_number(report['refused_lapsed'])} would be removed at once: their time to live (--dynamodb-ttl) has passed"
     yield from _left_lines(report)
+    if "calls" in report:
+        yield from used_lines(report["calls"])
     yield from verification_lines(report["verification"])
     yield from change_lines("changed", report["largest_changes"])
     yield from (f"SUMS DIFFER  {sentence}" for sentence in report["imbalances"])

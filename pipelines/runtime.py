@@ -11,14 +11,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+from configs.budget_options import new_budget
 from transforms.archive import Archive, open_archive
 from transforms.calls.limits import Limits
+from transforms.calls.meter import Meter
 from transforms.core.errors import UsageError
 from transforms.core.keys import FIREHOSE, KeyLayout
 from transforms.core.limits import changed
 from transforms.core.store_settings import StoreSettings
+from transforms.core.usage import NOTHING, Usage, changed_budget
 from transforms.steps.ledger import Ledger
 from transforms.stores import open_store
 from transforms.stores.protocol import RollupStore
@@ -66,10 +69,24 @@ class Runtime:
         """The run directory of an id."""
         return Ledger(str(self.runs_dir(work_dir) / run_id))
 
+    def metered(self, budget: Mapping[str, Any]) -> "Runtime":
+        """For a run that is being planned: its calls are counted, in a budget if one is asked for."""
+        return replace(self, limits=self.limits.metered(Meter(budget=new_budget(budget))))
+
+    def used(self) -> Usage:
+        """What was used, by the run or while it is planned."""
+        return self.limits.meter.tally.used() if self.limits.meter else NOTHING
+
+    def begun(self, ledger: Ledger, rates: Mapping[str, int], budget: Mapping[str, Any]) -> "Runtime":
+        """As `of_run`, for who works on it: calls are counted, also those of planning it, in its budget, changed as is asked."""
+        ledger.allow(changed_budget(ledger.budget(new_budget({})), budget))
+        ledger.tally.add(self.used())
+        return replace(self.of_run(ledger, rates), limits=ledger.limits())
+
     def of_run(self, ledger: Ledger, rates: Mapping[str, int]) -> "Runtime":
         """For the run from now on: its limits, changed as is asked, which its workers look at and `rollups throttle` changes."""
         ledger.wish(lambda wishes: replace(wishes, rates=changed(wishes.rates, rates), stop=False))
-        return replace(self, limits=ledger.limits())
+        return replace(self, limits=ledger.limits(metered=False))
 
     def new_run_id(self) -> str:
         """`20251109T124300-3f9a`: the time in UTC and something to tell runs of one second apart."""

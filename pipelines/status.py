@@ -4,6 +4,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from configs.jobs import StatusJob
+from pipelines.costs import used_data
 from pipelines.following import followed_outcome
 from pipelines.outcome import Outcome, human_duration, human_number, table
 from pipelines.progress import Snapshot, Watch, pause_text, progress_line
@@ -49,6 +50,7 @@ def run(job: StatusJob, runtime: Runtime) -> Outcome:
         "pauses": dict(ledger.wishes().pauses),
         "limits": ledger.wishes().rates.named(),
         "log": ledger.logged(),
+        "calls": used_data(ledger.tally.used(), ledger.budget(), None if isinstance(plan, StorePlan) else plan.expected),
         "write_dead_letters": undelivered(ledger),
     }
     return Outcome(exit_code=IncompleteError.exit_code, data=data, text=_text(data, now, runtime.resume_command(job.work_dir, job.run_id, command_of(plan))))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
+from pipelines.costs import used_data, used_lines
 from pipelines.outcome import human_duration, human_number, table
 from pipelines.plan import edge_texts
 from pipelines.report import BUCKETS, SHOWN_REFUSED, STATES, change_data, change_lines, largest, refused_lines
@@ -30,6 +31,7 @@ def finish_transfer(ledger: Ledger, plan: StorePlan, runtime: Runtime, *, skip_l
         ledger.write_lines("refused.jsonl", refused_lines(done))
         report = _report(plan, ledger, account([], done), done) | {"duration_s": round(duration_s, 3), "steps": add_steps(one.steps for one in done)}
         add_verification(report, verification(plan, ledger, done, runtime))
+        report["calls"] = used_data(ledger.tally.used(), ledger.budget())
     report["exit_code"] = _exit_code(report, skip_live=skip_live)
     report["state"] = STATES[report["exit_code"]]
     ledger.store_report(report)
@@ -124,6 +126,8 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
         yield f"          stored rollups of more minutes were kept; all of them: {report['refused_file']}{more}"
     if left := sum(tally["left"] for of_type in report["buckets"].values() for tally in of_type.values()):
         yield f"left      to the live writer: {human_number(left)} ({report['left_rule']}); --skip-live accepts that, --include-live writes them"
+    if "calls" in report:
+        yield from used_lines(report["calls"])
     yield from change_lines("changed", report["largest_changes"])
     if report["retries"]:
         yield "retries   " + ", ".join(f"{reason} {human_number(number)}" for reason, number in report["retries"].items())

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from configs.store_jobs import TransferJob
 from pipelines.asking import confirm_shown
+from pipelines.costs import planning_within_budget
 from pipelines.outcome import Outcome
 from pipelines.progress import watching
 from pipelines.runtime import Runtime
@@ -26,15 +27,17 @@ if TYPE_CHECKING:
 def run_transfer(job: TransferJob, runtime: Runtime, command: Transfer) -> Outcome:
     """Plans or resumes a run, executes what is missing of it, and reports."""
     check_runner(job.runner)
+    runtime = runtime.metered(job.budget)
     run_id = job.plan or job.run_id or runtime.new_run_id()
     ledger = runtime.ledger(job.work_dir, run_id)
-    planned = None if job.plan or ledger.exists() else make_transfer_plan(*resolve(job, runtime), runtime, run_id, allow_empty=job.allow_empty)
+    with planning_within_budget():
+        planned = None if job.plan or ledger.exists() else make_transfer_plan(*resolve(job, runtime), runtime, run_id, allow_empty=job.allow_empty)
     if planned is None:
         ledger.store_plan(command)
     with ledger.lock():
         if planned and not ledger.exists():
             ledger.create_from_store(planned)
-        runtime = runtime.of_run(ledger, job.rates)
+        runtime = runtime.begun(ledger, job.rates, job.budget)
         plan = stored_plan(job, runtime, ledger, command)
         runtime.say(run_id)
         if job.plan_only:

@@ -11,21 +11,19 @@ from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 
+from configs.prices import load_prices
 from scripts.dynamodb_cost import UNIT, restoring, week_of
 from transforms.core.granularity import DAY_S
 from transforms.core.limits import Rates
 from transforms.core.packed import pack
 from transforms.core.store_settings import StoreSettings
+from transforms.core.usage import Usage
 from transforms.stores.dynamodb_keys import item_name, series_text
 from transforms.stores.dynamodb_layout import series_of
 from transforms.stores.dynamodb_place import THREADS
 from transforms.stores.dynamodb_writing import ItemChange
 from transforms.stores.lambda_batch import Head, batch_bytes, item_text
 from transforms.stores.lambda_delivery import Sent, batches
-
-DOLLARS_PER_MILLION_INVOCATIONS = 0.20
-DOLLARS_PER_GB_S = 0.0000133334
-"""On Arm, us-east-1, the first tier (https://aws.amazon.com/lambda/pricing/)."""
 
 MEMORY_GB = 1.0
 """Of scripts/writer.yaml."""
@@ -63,7 +61,7 @@ def lines() -> Iterator[str]:
         units, sizes = restoring(tables, replaced=False), invocations(tables)
         millions = units.rollups / 1e6
         used = gb_s(units.writes) / millions
-        dollars = len(sizes) / millions / 1e6 * DOLLARS_PER_MILLION_INVOCATIONS + used * DOLLARS_PER_GB_S
+        dollars = load_prices().dollars(Usage(lambda_invoke=len(sizes) / millions, lambda_gb_s=used))
         yield f"| {name} | {len(sizes) / millions:.1f} | {sum(sizes) / 1e6 / millions:.1f} | {used:.0f} | {dollars:.4f} |"
 
 

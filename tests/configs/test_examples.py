@@ -65,4 +65,5 @@ def test_help_and_example_name_every_kind_of_store(command: Command) -> None:
 
 
 def test_there_is_no_example_without_a_command() -> None:
-    assert sorted(path.stem for path in FOLDER.glob("*.yaml")) == sorted(one.name for one in COMMANDS)
+    others = {"prices"}
+    assert {path.stem for path in FOLDER.glob("*.yaml")} - others == {one.name for one in COMMANDS}

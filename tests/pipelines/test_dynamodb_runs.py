@@ -105,6 +105,7 @@ def test_a_run_asks_first_and_tells_which_table(remote: Remote) -> None:
     refused = call(["backfill", *remote.asked, "--run-id", "november"])
     assert refused.code == 5
     shown = refused.err.splitlines()
+    assert [one.split("  ")[0] for one in shown if one.startswith(("calls ", "cost ", "finish "))] == ["calls", "cost", "finish"]
     assert {"account     000000000000", "region      us-east-1", f"endpoint    {remote.proxy.url}"} <= set(shown)
     assert remote.rows() == []
 

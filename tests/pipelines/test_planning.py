@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from configs.prices import load_prices
 from pipelines import planning
 from tests.builders import NOON_S, host_record
-from tests.pipelines.worlds import Result, World, call, gauge, key, tree
+from tests.pipelines.worlds import Result, World, call, gauge, key, seconds, tree
 from transforms.archive.local import LocalArchive
 from transforms.core.manifest import ArchiveObject
 from transforms.core.windows import Windows
@@ -116,6 +117,12 @@ def test_a_plan_says_everything_and_stores_the_same(world: World) -> None:
     assert free > 0
     assert duration >= planning.START_S
     assert 0 < rate <= 6 / planning.START_S
+    finish = data.pop("finish"), data.pop("finish_s")
+    assert finish[1] == pytest.approx(duration, abs=0.1)
+    assert seconds(finish[0]) >= NOW_S // 1
+    assert set(data.pop("expected").values()) == set(data.pop("expected_dollars").values()) == {0}
+    assert (data.pop("budget"), data.pop("limits_s"), data.pop("binding")) == ({}, {}, "processors")
+    assert data.pop("prices") == load_prices().as_of
     assert data == {
         "run_id": "r1",
         "archive": f"file://{world.archive}",
@@ -202,7 +209,7 @@ def test_planning_writes_nothing_but_the_plan_and_the_generation(world: World) -
     before = tree(world.archive)
     plan(world, "--run-id", "r1")
     assert tree(world.archive) == before
-    assert sorted(tree(world.run_dir("r1"))) == ["lock", "manifest.arrow", "plan.json"]
+    assert sorted(tree(world.run_dir("r1"))) == ["budget.json", "control.json", "control.json.lock", "lock", "manifest.arrow", "plan.json", "used"]
     assert [name for name in tree(world.store) if not name.startswith("_locks/")] == ["_generation"]
 
 

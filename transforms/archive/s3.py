@@ -45,7 +45,7 @@ class S3Archive:
         self._location = location
         self._layout = layout
         limits = limits or Limits()
-        self._calls = AwsCalls(partial(new_client, location), limits.waiting)
+        self._calls = AwsCalls(partial(new_client, location), limits.waiting, limits.meter)
         self._gates = S3Gates(limits, location)
         self._payer = {"RequestPayer": location.request_payer} if location.request_payer else {}
 

@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 from botocore.exceptions import (
@@ -24,6 +25,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
+from transforms.calls.meter import Meter
 from transforms.calls.repeats import Repeats
 from transforms.calls.waiting import Waiting
 from transforms.core.errors import CredentialsExpired, ServiceUnavailable, UsageError
@@ -71,9 +73,9 @@ class Gate(Protocol):
 class AwsCalls:
     """Calls of any number of threads to one place. The client is made on the first call in a process, and anew when credentials have expired."""
 
-    def __init__(self, new_client: Callable[[], Any], waiting: Waiting | None = None) -> None:
-        """Remember how a client is made, in a session of its own and for one attempt a call; nothing is opened."""
-        self._new_client = new_client
+    def __init__(self, new_client: Callable[[], Any], waiting: Waiting | None = None, meter: Meter | None = None) -> None:
+        """Remember how a client is made, in a session of its own and for one attempt a call, and who counts its calls; nothing is opened."""
+        self._new_client = partial(_metered, new_client, meter) if meter else new_client
         self._waiting = waiting or Waiting()
         self._lock = threading.Lock()
         self._client: Any = None
@@ -166,6 +168,12 @@ class AwsCalls:
             if self._client is None or self._pid != os.getpid():
                 self._client, self._pid = self._new_client(), os.getpid()
             return self._client
+
+
+def _metered(new_client: Callable[[], Any], meter: Meter) -> Any:  # noqa: ANN401 - botocore makes its classes at run time
+    client = new_client()
+    meter.attach(client)
+    return client
 
 
 def is_expired(error: Exception) -> bool:

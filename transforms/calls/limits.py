@@ -10,15 +10,12 @@ from typing import Final
 
 from transforms.calls.cells import FileCell
 from transforms.calls.control import Control, FixedControl, Wishes
+from transforms.calls.meter import Meter
 from transforms.calls.s3_folder import S3Location
 from transforms.calls.slots import Slots, temporary_folder
 from transforms.calls.waiting import Waiting
-from transforms.core.limits import LIMITS, Rates
+from transforms.core.limits import LIMITS, Rates, beginning
 from transforms.core.throttle import PAUSED, Allowance, Cell, MemoryCell, Pacer, Ramp
-
-FIRST_SHARE: Final = 1 / 16
-HARMLESS: Final = 10
-"""With what part of a limit calls begin: a sixteenth, but so many a second (so many in flight) at least."""
 
 LIMITS_FOLDER: Final = "limits"
 
@@ -57,8 +54,9 @@ class Limits:
     With a work dir all processes of this machine that name it share each limit; without one it is this process's own.
     """
 
-    def __init__(self, work_dir: Path | None = None, control: Control | None = None, waiting: Waiting | None = None) -> None:
-        """Touches nothing yet."""
+    def __init__(self, work_dir: Path | None = None, control: Control | None = None, waiting: Waiting | None = None, meter: Meter | None = None) -> None:
+        """Touches nothing yet. Calls are counted by the meter, if there is one."""
+        self._work_dir, self.meter = work_dir, meter
         self.folder = work_dir / LIMITS_FOLDER if work_dir else None
         self.control = control or FixedControl()
         self.waiting = waiting or Waiting()
@@ -67,6 +65,10 @@ class Limits:
         self._pacers: dict[tuple[str, str, str], Pacer] = {}
         self._slots: dict[tuple[str, str], Slots] = {}
         self._noted: dict[tuple[str, str], float] = {}
+
+    def metered(self, meter: Meter) -> "Limits":
+        """The same limits, for calls that this meter counts."""
+        return Limits(self._work_dir, self.control, self.waiting, meter)
 
     def pacer(self, name: str, place: str, folder: str = "", ramp: Ramp | None = None) -> Pacer:
         """The pacer of a limit at a place; where the limit of one folder is smaller than that of all, it keeps both."""
@@ -162,7 +164,7 @@ class Limits:
 
 def _ramp(limit: int, rates: Rates) -> Ramp:
     """From a share of the limit, or from what no service notices."""
-    return Ramp(first=max(FIRST_SHARE, min(1.0, HARMLESS / max(limit, 1))), double_s=float(rates.ramp_double_s))
+    return Ramp(first=beginning(limit), double_s=float(rates.ramp_double_s))
 
 
 class S3Gates:

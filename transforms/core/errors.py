@@ -5,6 +5,7 @@
     ├── RefusedError           a guard said no                           exit 5
     ├── IncompleteError        resumable: something is still missing     exit 3
     │   ├── ObjectUnreadable   one archive object can't be had           (a dead letter, the rest of the run goes on)
+    │   ├── BudgetReached      the run may not make another call: its budget is used up
     │   ├── StoreFull          the store has no room for more without losing what is live
     │   ├── ServiceUnavailable an archive or a store did not answer, or not whole, however often it was asked
     │   │   └── ObjectUndelivered  when it was asked for one archive object: other objects tell whose fault that is
@@ -71,6 +72,12 @@ class ObjectUnreadable(IncompleteError):
 
     def __str__(self) -> str:
         return f"reading the archive object {self.key!r}: {self.cause}" + (f" ({self.detail})" if self.detail else "")
+
+
+class BudgetReached(IncompleteError):
+    """The next call would use more than the run was allowed. It was not made; with a larger budget the run goes on from here."""
+
+    retryable = False
 
 
 class StoreFull(IncompleteError):

@@ -12,6 +12,16 @@ _LAMBDA_QUOTAS: Final = "docs.aws.amazon.com/lambda/latest/dg/gettingstarted-lim
 _ON_DEMAND: Final = "docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html"
 
 
+FIRST_SHARE: Final = 1 / 16
+HARMLESS: Final = 10
+"""With what part of a limit calls begin: a sixteenth, but so many a second (so many in flight) at least."""
+
+
+def beginning(limit: float) -> float:
+    """With which share of a limit calls begin."""
+    return max(FIRST_SHARE, min(1.0, HARMLESS / max(limit, 1)))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limit:
     """One limit: what is counted, by whom, and what the service documents (0: nothing) where."""

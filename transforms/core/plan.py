@@ -17,6 +17,7 @@ from transforms.core.selection import Edge, Reach, Selection, Series, computed_f
 from transforms.core.store_settings import StoreSettings, settings_from_json
 from transforms.core.time import unite
 from transforms.core.units import Unit
+from transforms.core.usage import Usage
 from transforms.core.windows import Windows
 
 FORMAT: Final = 3
@@ -118,7 +119,8 @@ class Estimate:
 class Plan:
     """One planned execution. `groups` are `(first ordinal, count)` into the manifest, `shards` numbers by metric type and window of `window_days`.
 
-    Buckets that overlap `left` are the live writer's. `coverage` has the hours of the computed times that are over, or none if no key shows a time.
+    Buckets that overlap `left` are the live writer's. `expected` is all that the run will use of services, with what planning it has used. `coverage` has
+    the hours of the computed times that are over, or none if no key shows a time.
     """
 
     run_id: str
@@ -137,6 +139,7 @@ class Plan:
     coverage: tuple[HourCoverage, ...] = ()
     window_days: int = 1
     left: tuple[Range, ...] = ()
+    expected: Usage = field(default_factory=Usage)
 
     @property
     def selection(self) -> Selection:
@@ -187,7 +190,8 @@ def plan_from_json(text: str) -> Plan:
     request["settings"] = settings_from_json(data["request"]["settings"])
     pairs = {name: tuple((a, b) for a, b in data[name]) for name in ("periods", "object_times", "groups", "left")}
     coverage = tuple(HourCoverage(**one) for one in data["coverage"])
-    return Plan(**data | pairs | {"request": Request(**request), "estimate": Estimate(**data["estimate"]), "coverage": coverage})
+    expected = Usage(**data.get("expected", {}))
+    return Plan(**data | pairs | {"request": Request(**request), "estimate": Estimate(**data["estimate"]), "coverage": coverage, "expected": expected})
 
 
 def _flat(written: dict[str, Any] | None) -> FlatMapping | None:

@@ -10,6 +10,8 @@
     RUN_DIR/followed.json       how far a copy has followed time
     RUN_DIR/steps/001761955200/ the run directory of its step that begins then, until that has ended
     RUN_DIR/control.json        the run's limits, and whether somebody paused it
+    RUN_DIR/budget.json         how much the run may use of services, and their prices
+    RUN_DIR/used                how much it has used until now (`calls.tally`)
     RUN_DIR/log.jsonl           who paused it, let it go on or changed its limits
     RUN_DIR/report.json         the run is finished; staging files may be gone
     RUN_DIR/lock                held while a driver works on the run
@@ -31,6 +33,8 @@ import pyarrow as pa
 
 from transforms.calls.control import FileControl, Wishes
 from transforms.calls.limits import Limits
+from transforms.calls.meter import Meter
+from transforms.calls.tally import FileTally
 from transforms.core.accounts import UnitRecord
 from transforms.core.errors import IncompleteError, UsageError
 from transforms.core.manifest import Manifest
@@ -39,10 +43,12 @@ from transforms.core.roles import Membership
 from transforms.core.transfer import AnyPlan, StorePlan, Transfer, command_of, is_store_plan, store_plan_from_data
 from transforms.core.undelivered import WriteDeadLetter
 from transforms.core.units import Unit
+from transforms.core.usage import Budget, budget_from_data
 from transforms.steps.membership import membership_from_arrow
 from transforms.stores.files import Files
 
 CONTROL_FILE: Final = "control.json"
+BUDGET_FILE: Final = "budget.json"
 
 
 class Ledger:
@@ -233,9 +239,23 @@ class Ledger:
         """The run's own directory, also of a step."""
         return self.path.parents[1] if self.path.parent.name == "steps" else self.path
 
-    def limits(self) -> Limits:
-        """What calls of this process for the run keep: the limits of its work dir, as the run's control file says."""
-        return Limits(self._root.parents[1], FileControl(self._root / CONTROL_FILE))
+    def limits(self, *, metered: bool = True) -> Limits:
+        """What calls of this process for the run keep: the limits of its work dir, as the run's control file says, and its budget if they are `metered`."""
+        return Limits(self._root.parents[1], FileControl(self._root / CONTROL_FILE), meter=Meter(self.tally, self.budget()) if metered else None)
+
+    @property
+    def tally(self) -> FileTally:
+        """What the run has used of services, from its plan on."""
+        return FileTally(self._root / "used")
+
+    def budget(self, usual: Budget | None = None) -> Budget:
+        """What the run may use, as it was last said; the usual one if nothing was."""
+        path = self._root / BUDGET_FILE
+        return budget_from_data(json.loads(path.read_bytes())) if path.exists() else usual or Budget()
+
+    def allow(self, budget: Budget) -> None:
+        """Says what the run may use from now on; processes that begin later look at it."""
+        write_whole(self._root / BUDGET_FILE, json.dumps(budget.to_data(), indent=1).encode(), name="budget")
 
     def wishes(self) -> Wishes:
         """What is wanted of the run now."""

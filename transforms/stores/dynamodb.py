@@ -88,7 +88,7 @@ class DynamoTable:
     def __init__(self, place: Place, settings: StoreSettings, limits: Limits, failpoint: Failpoint, *, clock: Callable[[], float]) -> None:
         """Touches nothing."""
         self.place = place
-        self.calls = TableCalls(place, AwsCalls(place.client, limits.waiting), Pace.of(limits, place.name), failpoint, limits.waiting)
+        self.calls = TableCalls(place, AwsCalls(place.client, limits.waiting, limits.meter), Pace.of(limits, place.name), failpoint, limits.waiting)
         self._rules = Rules(
             dict(settings.dynamodb_ttl),
             settings.dynamodb_fresh,

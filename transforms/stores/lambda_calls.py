@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from transforms.calls.aws import AwsCalls, error_code, http_status
 from transforms.calls.limits import Limits
 from transforms.core.errors import RefusedError, ServiceUnavailable, UsageError
+from transforms.core.usage import Usage
 from transforms.stores.files import Failpoint
 from transforms.stores.lambda_batch import MOST_BYTES
 from transforms.stores.lambda_place import Function
@@ -81,8 +82,8 @@ class FunctionCalls:
         self.pacer = limits.pacer("lambda-invoke-per-s", self._place)
         self._slots = limits.slots("lambda-concurrency", self._place)
         self._limits, self._failpoint, self._waiting = limits, failpoint, limits.waiting
-        self._asking = AwsCalls(function.client, limits.waiting)
-        self._invoking = AwsCalls(lambda: function.client(self.timeout_s() + MARGIN_S), limits.waiting)
+        self._asking = AwsCalls(function.client, limits.waiting, limits.meter)
+        self._invoking = AwsCalls(lambda: function.client(self.timeout_s() + MARGIN_S), limits.waiting, limits.meter)
         self.repeats = self._asking.repeats = self._invoking.repeats
         self._failures, self._lock = 0, threading.Lock()
 
@@ -99,6 +100,16 @@ class FunctionCalls:
         if is_account_full:
             self.pacer.pause(ACCOUNT_PAUSE_S)
             self._limits.refused("lambda-concurrency", self._place, ACCOUNT_PAUSE_S)
+
+    def count_writes(self, units: float) -> None:
+        """What the function is going to write costs the run as if it wrote by itself. Raises BudgetReached, as a call does."""
+        if meter := self._limits.meter:
+            meter.count(Usage(dynamodb_wru=units))
+
+    def settle_writes(self, units: float) -> None:
+        """It wrote so much more (less, if negative) than was counted."""
+        if meter := self._limits.meter:
+            meter.tally.add(Usage(dynamodb_wru=units))
 
     def note(self, failure: str) -> None:
         """Counts a failure, or with an empty text that an invocation went well. Raises ServiceUnavailable if there were too many in a row."""

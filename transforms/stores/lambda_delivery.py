@@ -86,12 +86,14 @@ class FunctionWriter:
         """An answer for each item; the same rejection for all of them if the function failed."""
         writes, units = self._table.pace.writes, sum(map(_units, items))
         writes.take(units)
+        self._function.count_writes(units)
         answer = self._function.invoke(batch_bytes(self._head, [one.text for one in items]))
         try:
             consumed, answers = (0.0, _failed(answer, len(items))) if isinstance(answer, Failed) else answers_of(answer, len(items))
         except (ValueError, KeyError, TypeError) as error:
             consumed, answers = 0.0, _failed(Failed(f"its answer is not understood ({error})"), len(items))
         writes.settle(consumed - units if consumed else 0.0)
+        self._function.settle_writes(consumed - units if consumed else 0.0)
         self._function.note(answers[0].cause if all(one.outcome == "rejected" and one.again for one in answers) else "")
         return answers
 

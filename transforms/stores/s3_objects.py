@@ -133,7 +133,7 @@ class Objects:
 
 def open_objects(location: S3Location, limits: Limits, failpoint: Failpoint = no_failpoint) -> Objects:
     """The folder; the client is made by the first call."""
-    return Objects(location, AwsCalls(partial(new_client, location), limits.waiting), S3Gates(limits, location), failpoint)
+    return Objects(location, AwsCalls(partial(new_client, location), limits.waiting, limits.meter), S3Gates(limits, location), failpoint)
 
 
 def _answer(operation: str, asked: Mapping[str, Any], client: Any) -> Any:  # noqa: ANN401 - botocore makes its classes at run time
