@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, NoReturn, TextIO
 
 from configs import options as table, store_command_options as store_table
+from configs.headroom import HEADROOM_OPTIONS, HeadroomJob
 from configs.jobs import BackfillJob, ExportJob, InspectJob, PlanJob, RunsJob, StatusJob, StoreCreateJob, UndoJob, check_run_id, values_of
 from configs.loader import load_config
 from configs.option import Option, defaults, nearest, parse_value
@@ -113,6 +114,13 @@ COMMANDS: Final = (
         arguments=("object",),
         module="inspection",
         examples=("rollups inspect file:///data/archive", "rollups inspect /data/archive/2025/11 --objects 50"),
+    ),
+    Command(
+        name="headroom",
+        help="tell what is left of the services' limits beside the live use",
+        options=HEADROOM_OPTIONS,
+        job=HeadroomJob,
+        examples=("rollups headroom --store dynamodb://rollups", "rollups headroom --store dynamodb://rollups --reserve 30% --json"),
     ),
     Command(name="runs", help="list runs", options=table.RUNS_OPTIONS, job=RunsJob, examples=("rollups runs",)),
     Command(

@@ -1,0 +1,147 @@
+"""The guards of a run: while it works, they read what others use and ask the team's health checks, and lower caps or pause the run."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final, Protocol
+
+from pipelines.health import Check
+from transforms.calls.live_use import Watched
+from transforms.core.headroom import REFRESH_S, Cap, OwnUse, Reading, Reserve, next_cap, room_of
+
+HEALTH_EVERY_S: Final = 15.0
+
+
+class Caps(Protocol):
+    """Where guards act on a run: all of its processes follow."""
+
+    def set(self, name: str, units: int, reason: str) -> None:
+        """From now on a limit is at most so many units; 0 lets nothing pass."""
+
+    def used(self) -> Mapping[str, float]:
+        """What the run used in the last minute, by limit: units a second, or the most in flight. What is not known is left out."""
+
+    def pause(self, reason: str) -> None:
+        """From now on nothing is called."""
+
+    def resume(self, reason: str) -> None:
+        """Ends the pause that was asked for here, and nobody else's."""
+
+
+class Guard(Protocol):
+    """Something that is looked at every `every_s`."""
+
+    every_s: float
+
+    def step(self, now_s: float) -> None:
+        """Look, and act."""
+
+    def end(self) -> None:
+        """Take back what would hold up a later run."""
+
+
+class HeadroomGuard:
+    """Keeps each limit at min(configured, the service's limit - use by others - reserve)."""
+
+    every_s = REFRESH_S
+
+    def __init__(self, watched: Sequence[Watched], configured: Mapping[str, int], reserve: Reserve, caps: Caps, say: Callable[[str], None]) -> None:
+        """Reads nothing yet. Limits that are not configured are not capped."""
+        self._watched, self._configured, self._reserve, self._caps, self._say = watched, configured, reserve, caps, say
+        self._own = OwnUse()
+        self._by_reading: dict[tuple[int, str], Cap] = {}
+        self._set: dict[str, int] = {}
+
+    def step(self, now_s: float) -> None:
+        """Read everything once; where several readings are about one limit, the lowest cap holds."""
+        self._own.note(now_s, self._caps.used())
+        for number, one in enumerate(self._watched):
+            for reading in one.read(now_s):
+                for name in reading.names:
+                    if name in self._configured:
+                        self._by_reading[number, name] = self._next(number, name, reading, now_s)
+        for name in self._configured:
+            if caps := [cap for (_, of), cap in self._by_reading.items() if of == name]:
+                self._put(name, min(caps, key=lambda cap: cap.units))
+
+    def end(self) -> None:
+        """Caps stay as they are: the next run reads anew."""
+
+    def _next(self, number: int, name: str, reading: Reading, now_s: float) -> Cap:
+        configured = self._configured[name]
+        before = self._by_reading[number, name].units if (number, name) in self._by_reading else configured
+        room = room_of(reading, name, self._reserve, self._own.least(name, reading.begin_s, reading.end_s))
+        return next_cap(before, configured, reading, room, now_s)
+
+    def _put(self, name: str, cap: Cap) -> None:
+        """Sets what has changed, and at first what an earlier run may have left otherwise."""
+        before = self._set.get(name)
+        self._set[name] = cap.units
+        if cap.units != before:
+            self._caps.set(name, cap.units, cap.reason)
+        if cap.units != (self._configured[name] if before is None else before):
+            self._say(f"--{name} is {cap.units:,} of {self._configured[name]:,} for now: {cap.reason}")
+
+
+class HealthGuard:
+    """Pauses the run while a health check is red."""
+
+    every_s = HEALTH_EVERY_S
+
+    def __init__(self, checks: Sequence[Check], caps: Caps, say: Callable[[str], None]) -> None:
+        """Asks nothing yet."""
+        self._checks, self._caps, self._say = checks, caps, say
+        self._is_paused = False
+
+    def step(self, now_s: float) -> None:  # noqa: ARG002 - a check is of now
+        """Ask all, until one is red."""
+        red = next(filter(None, (check() for check in self._checks)), "")
+        if red and not self._is_paused:
+            self._is_paused = True
+            self._caps.pause(red)
+            self._say(f"paused: {red}; goes on when it is green again")
+        elif not red:
+            self._resume("the health check is green again")
+
+    def end(self) -> None:
+        """The pause ends with who asks."""
+        self._resume("nobody asks the health check any more")
+
+    def _resume(self, reason: str) -> None:
+        if self._is_paused:
+            self._is_paused = False
+            self._caps.resume(reason)
+            self._say(f"goes on: {reason}")
+
+
+@contextmanager
+def guarding(guards: Sequence[Guard], clock: Callable[[], float], new_event: Callable[[], threading.Event] = threading.Event) -> Iterator[None]:
+    """Each guard looks once before the body begins and then again and again, each on a thread of its own, until the body ends.
+
+    A defect that ends a guard ends the body's success as well: it is raised after the body.
+    """
+    ended, defects = new_event(), list[Exception]()
+    threads = [threading.Thread(target=_repeat, args=(one, clock, ended, defects), daemon=True) for one in guards]
+    try:
+        for one in guards:
+            one.step(clock())
+        for thread in threads:
+            thread.start()
+        yield
+    finally:
+        ended.set()
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
+        for one in guards:
+            one.end()
+    if defects:
+        raise defects[0]
+
+
+def _repeat(guard: Guard, clock: Callable[[], float], ended: threading.Event, defects: list[Exception]) -> None:
+    try:
+        while not ended.wait(guard.every_s):
+            guard.step(clock())
+    except Exception as error:  # noqa: BLE001 - raised by the thread that waits for the run
+        defects.append(error)
