@@ -41,7 +41,7 @@ WATCHING_OPTIONS: Final = (
         many=True,
         metavar="[LIMIT=]SHARE",
         help="what is kept free for others of each service's limit: a share (20%, 0.2) or a number (200); LIMIT= for one of "
-        f"{', '.join(GUARDED)}; may be given several times (default: 20%)",
+        f"{', '.join(GUARDED)}; may be given several times; without it 20%",
     ),
     Option(
         name="s3-metrics-filter",
