@@ -1,23 +1,18 @@
-"""A stand-in for CloudWatch: it speaks its protocol (GetMetricData in Smithy RPC v2 CBOR, as botocore does) and answers from a script.
+"""A stand-in for CloudWatch: it speaks its protocol (GetMetricData in AWS's JSON 1.0, as botocore does) and answers from a script.
 
 No server that can be had here knows metrics of Lambda, DynamoDB or S3, so what a test wants to be read stands in `minutes`.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-import botocore.session
-from botocore.parsers import RpcV2CBORParser
-from botocore.serialize import CBORSerializer
-
 from tests.archive.s3_servers import http_server
 
-PATH = "/service/GraniteServiceVersion20100801/operation/GetMetricData"
-MODEL = botocore.session.get_session().get_service_model("cloudwatch")
+TARGET = "GraniteServiceVersion20100801.GetMetricData"
 
 
 @dataclass
@@ -26,51 +21,32 @@ class StandIn:
 
     minutes: dict[tuple[str, ...], Mapping[int, float]] = field(default_factory=dict)
     denied: bool = False
+    status: str = "Complete"
     requests: list[dict[str, Any]] = field(default_factory=list)
     url: str = ""
 
-    def answer(self, request: dict[str, Any]) -> tuple[int, bytes]:
+    def answer(self, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         self.requests.append(request)
         if self.denied:
             text = "User is not authorized to perform: cloudwatch:GetMetricData"
-            return 403, cbor({"__type": "com.amazonaws.cloudwatch#AccessDeniedException", "message": text}, None)
+            return 403, {"__type": "com.amazonaws.cloudwatch#AccessDeniedException", "message": text}
         assert request["ScanBy"] == "TimestampDescending"
-        results = [self._result(one, request["StartTime"], request["EndTime"]) for one in request["MetricDataQueries"]]
-        return 200, cbor({"MetricDataResults": results}, MODEL.operation_model("GetMetricData").output_shape)
+        return 200, {"MetricDataResults": [self._result(one, request["StartTime"], request["EndTime"]) for one in request["MetricDataQueries"]]}
 
-    def _result(self, query: dict[str, Any], start: datetime, end: datetime) -> dict[str, Any]:
+    def _result(self, query: dict[str, Any], start_s: float, end_s: float) -> dict[str, Any]:
         about = query["MetricStat"]
         assert about["Period"] == 60
         metric = about["Metric"]
         dimensions = sorted(f"{one['Name']}={one['Value']}" for one in metric["Dimensions"])
         values = self.minutes.get((metric["Namespace"], metric["MetricName"], about["Stat"], *dimensions), {})
-        told = sorted((at_s for at_s in values if start.timestamp() <= at_s < end.timestamp()), reverse=True)
-        return {
-            "Id": query["Id"],
-            "StatusCode": "Complete",
-            "Timestamps": [datetime.fromtimestamp(at_s, UTC) for at_s in told],
-            "Values": [float(values[at_s]) for at_s in told],
-        }
-
-
-def cbor(value: dict[str, str] | dict[str, Any], shape: Any) -> bytes:
-    """As the service writes it; a map of texts where there is no shape."""
-    written = bytearray()
-    serializer = CBORSerializer()
-    if shape is None:
-        written += bytes([0xA0 + len(value)])
-        for text in (one for pair in value.items() for one in pair):
-            serializer._serialize_type_string(written, text, None, None)
-    else:
-        serializer._serialize_data_item(written, value, shape)
-    return bytes(written)
+        told = sorted((at_s for at_s in values if start_s <= at_s < end_s), reverse=True)
+        return {"Id": query["Id"], "StatusCode": self.status, "Timestamps": told, "Values": [values[at_s] for at_s in told]}
 
 
 @contextmanager
 def cloudwatch() -> Iterator[StandIn]:
     """A running one."""
     state = StandIn()
-    parser = RpcV2CBORParser()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -78,11 +54,12 @@ def cloudwatch() -> Iterator[StandIn]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            assert (self.path, self.headers["smithy-protocol"]) == (PATH, "rpc-v2-cbor")
-            status, answer = state.answer(parser.parse_data_item(parser.get_peekable_stream_from_bytes(body)))
+            assert self.headers["X-Amz-Target"] == TARGET
+            status, data = state.answer(json.loads(body))
+            answer = json.dumps(data).encode()
             self.send_response(status)
-            for name, value in {"smithy-protocol": "rpc-v2-cbor", "Content-Type": "application/cbor", "Content-Length": str(len(answer))}.items():
-                self.send_header(name, value)
+            self.send_header("Content-Type", "application/x-amz-json-1.0")
+            self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer)
 

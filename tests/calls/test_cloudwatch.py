@@ -1,7 +1,6 @@
 """Minutes of metrics, read over CloudWatch's own protocol from a stand-in."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import pytest
 
@@ -31,7 +30,7 @@ def test_minutes_that_have_ended_are_asked_for_and_told(stand_in: StandIn) -> No
     found = metric_minutes(service_client("cloudwatch", "us-east-1"), metrics, NOON + 59.9)
     assert [one.values for one in found] == [{NOON - 120: 600.5}, {}, {NOON - 900: 1.0, NOON - 60: 4.0}]
     (request,) = stand_in.requests
-    assert (request["StartTime"], request["EndTime"]) == (datetime.fromtimestamp(NOON - 900, UTC), datetime.fromtimestamp(NOON, UTC))
+    assert (request["StartTime"], request["EndTime"]) == (NOON - 900, NOON)
 
 
 def test_of_three_last_minutes_the_most_counts_and_the_earlier_ones_do_not() -> None:
@@ -43,3 +42,9 @@ def test_of_three_last_minutes_the_most_counts_and_the_earlier_ones_do_not() -> 
 def test_a_minute_that_is_not_told_is_passed_over() -> None:
     found = Minutes({NOON - 240: 99.0, NOON - 60: 3.0})
     assert (found.begin_s, found.end_s, found.most) == (NOON - 60, NOON, 3.0)
+
+
+def test_a_metric_that_we_may_not_read_has_no_minutes(stand_in: StandIn) -> None:
+    stand_in.status = "Forbidden"
+    stand_in.minutes["AWS/Lambda", "ConcurrentExecutions", "Maximum"] = {NOON - 60: 4}
+    assert metric_minutes(service_client("cloudwatch", "us-east-1"), [Metric("AWS/Lambda", "ConcurrentExecutions", "Maximum")], NOON)[0].values == {}

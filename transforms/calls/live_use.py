@@ -73,7 +73,8 @@ class _Asking:
 def _why(action: str, error: Exception) -> str:
     if "AccessDenied" in error_code(error):
         return f"denied: the IAM action {action} is needed"
-    return f"{action}: {' '.join(str(error).split())}"
+    told = " ".join(str(error).split())
+    return told if isinstance(error, RollupsError) else f"{action}: {told}"
 
 
 class LambdaUse:
