@@ -182,7 +182,7 @@ def table_limit(way: _Way, described: Mapping[str, Any], limits: Mapping[str, An
     """
     if described.get("BillingModeSummary", {}).get("BillingMode") != "PAY_PER_REQUEST":
         return float(described.get("ProvisionedThroughput", {}).get(f"{way.kind}CapacityUnits", 0))
-    warm = described.get("WarmThroughput", {}).get(f"{way.kind}UnitsPerSecond", way.new_table)
+    warm = described.get("WarmThroughput", {}).get(f"{way.kind}UnitsPerSecond") or way.new_table
     most = described.get("OnDemandThroughput", {}).get(f"Max{way.kind}RequestUnits", -1)
     of_account = limits.get(f"TableMax{way.kind}CapacityUnits", -1)
     return float(min(one for one in (warm, most, of_account) if one > 0))
