@@ -115,13 +115,6 @@ COMMANDS: Final = (
         module="inspection",
         examples=("rollups inspect file:///data/archive", "rollups inspect /data/archive/2025/11 --objects 50"),
     ),
-    Command(
-        name="headroom",
-        help="tell what is left of the services' limits beside the live use",
-        options=HEADROOM_OPTIONS,
-        job=HeadroomJob,
-        examples=("rollups headroom --store dynamodb://rollups", "rollups headroom --store dynamodb://rollups --reserve 30% --json"),
-    ),
     Command(name="runs", help="list runs", options=table.RUNS_OPTIONS, job=RunsJob, examples=("rollups runs",)),
     Command(
         name="status",
@@ -138,6 +131,13 @@ COMMANDS: Final = (
         job=StoreCreateJob,
         arguments=("action",),
         examples=("rollups store create --store dynamodb://rollups", "rollups store create --store dynamodb://rollups --print-cloudformation"),
+    ),
+    Command(
+        name="headroom",
+        help="tell what is left of the services' limits beside the live use",
+        options=HEADROOM_OPTIONS,
+        job=HeadroomJob,
+        examples=("rollups headroom --store dynamodb://rollups", "rollups headroom --store dynamodb://rollups --reserve 30% --json"),
     ),
     Command(
         name="undo",

@@ -55,4 +55,4 @@ def test_commented_keys_are_valid_when_taken_in(command: Command, tmp_path: Path
 
 
 def test_there_is_no_example_without_a_command() -> None:
-    assert sorted(path.stem for path in FOLDER.glob("*.yaml")) == sorted(one.name for one in COMMANDS)
+    assert sorted(path.stem for path in FOLDER.glob("*.yaml") if path.stem != "alarms") == sorted(one.name for one in COMMANDS)  # a template, no options
