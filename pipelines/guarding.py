@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol
 
-from pipelines.health import Check
-from transforms.calls.live_use import Watched
-from transforms.core.headroom import REFRESH_S, Cap, OwnUse, Reading, Reserve, next_cap, room_of
+from configs.guarding import Guarded
+from pipelines.health import Check, checks_of
+from pipelines.watched import services_of
+from transforms.core.headroom import REFRESH_S, Cap, OwnUse, Reading, Reserve, Watched, next_cap, room_of
 
 HEALTH_EVERY_S: Final = 15.0
 
@@ -112,6 +113,16 @@ class HealthGuard:
             self._is_paused = False
             self._caps.resume(reason)
             self._say(f"goes on: {reason}")
+
+
+def guards_of(asked: Guarded, places: tuple[str, str], configured: Mapping[str, int], caps: Caps, say: Callable[[str], None]) -> list[Guard]:
+    """Those of a run: `places` are the URLs of its archive and its store, `configured` the limits it works with."""
+    guards: list[Guard] = []
+    if any(places) and (watched := services_of(*places, asked.s3_metrics_filter).watched):
+        guards.append(HeadroomGuard(watched, configured, asked.kept_free, caps, say))
+    if checks := checks_of(asked.guard_url, asked.guard_command):
+        guards.append(HealthGuard(checks, caps, say))
+    return guards
 
 
 @contextmanager

@@ -1,11 +1,14 @@
-"""Which services of an archive and a store others use too, with limits that are theirs as much as ours."""
+"""Which services of an archive and a store others use too, with limits that are theirs as much as ours.
+
+Readers are imported when there is something for them to read: a run between local places does not wait for boto3.
+"""
 
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from transforms.calls.live_use import BucketUse, LambdaUse, TableUse, Watched
 from transforms.core.errors import UsageError
-from transforms.stores.url import split_url
+from transforms.core.headroom import Watched
+from transforms.stores.url import StoreUrl, split_url
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ def services_of(archive: str, store: str, metrics_filter: str) -> Services:
     if store:
         _add_store(services, store, metrics_filter)
     if not archive and not store:
-        services.watched.append(LambdaUse())
+        _add_function(services, "", "", "")
     return services
 
 
@@ -45,26 +48,39 @@ def _add_bucket(services: Services, bucket: str, region: str, endpoint_url: str,
     if not metrics_filter:
         services.unwatched.append(f"S3, {bucket}: --s3-metrics-filter does not say by which request metrics")
     elif _is_watched(services, f"S3, {bucket}", endpoint_url):
+        from transforms.calls.live_use import BucketUse
+
         services.watched.append(BucketUse(bucket, metrics_filter, names, region))
 
 
 def _add_store(services: Services, store: str, metrics_filter: str) -> None:
-    from transforms.stores.dynamodb_place import place_of
-    from transforms.stores.lambda_place import places_of
-
     url = split_url(store)
     if url.scheme == "parquet+s3":
         options = url.options(("endpoint_url", "region"))
         names = ("s3-get-per-s", "s3-list-per-s", "s3-put-per-s")
         _add_bucket(services, url.netloc, options.get("region", ""), options.get("endpoint_url", ""), metrics_filter, names)
         return
-    if url.scheme not in ("dynamodb", "lambda"):
-        return
+    if url.scheme in ("dynamodb", "lambda"):
+        _add_table(services, url)
+
+
+def _add_table(services: Services, url: StoreUrl) -> None:
+    """A table and, where there is one, the function that writes it."""
+    from transforms.calls.live_use import TableUse
+    from transforms.stores.dynamodb_place import place_of
+    from transforms.stores.lambda_place import places_of
+
     function, place = (None, place_of(url)) if url.scheme == "dynamodb" else places_of(url)
     if function and _is_watched(services, function.name, function.endpoint_url):
-        services.watched.append(LambdaUse(function.function, function.region, function.endpoint_url))
+        _add_function(services, function.function, function.region, function.endpoint_url)
     if _is_watched(services, place.name, place.endpoint_url):
         services.watched.append(TableUse(place.table, place.region, place.endpoint_url))
+
+
+def _add_function(services: Services, function: str, region: str, endpoint_url: str) -> None:
+    from transforms.calls.live_use import LambdaUse
+
+    services.watched.append(LambdaUse(function, region, endpoint_url))
 
 
 def _is_watched(services: Services, what: str, endpoint_url: str) -> bool:

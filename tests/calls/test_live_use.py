@@ -1,8 +1,12 @@
 """Readings of live use: limits from ministack's Lambda and DynamoDB, metrics from a stand-in for CloudWatch."""
 
 import itertools
+import json
+import re
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -167,3 +171,22 @@ def test_a_bucket_tells_what_it_refused(stand_in: StandIn) -> None:
     stand_in.minutes["AWS/S3", "5xxErrors", "Sum", "BucketName=archive", "FilterId=EntireBucket"] = {MINUTE - 60: 0, MINUTE: 8}
     (one,) = bucket.read(NOW)
     assert (one.names, one.what, one.limit, one.used, one.refused) == (("s3-get-per-s", "s3-list-per-s"), "S3, archive", None, None, 8.0)
+
+
+def test_the_policy_in_the_documentation_has_the_actions_that_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = set()
+
+    def answer(client: Any, name: str, _: object) -> dict[str, Any]:
+        called.add((client.meta.service_model.service_name, name))
+        return {"MetricDataResults": [], "Table": {}}
+
+    monkeypatch.setattr("botocore.client.BaseClient._make_api_call", answer)
+    with aws_environment():
+        for watched in (LambdaUse("writer"), TableUse("rollups")):
+            watched.read(NOW)
+        LambdaUse().read(NOW)
+        BucketUse("archive", "EntireBucket", ["s3-get-per-s"]).read(NOW)
+    (policy,) = re.findall(r"^```json\n(.*?)^```", (Path(__file__).parents[2] / "docs" / "headroom.md").read_text(), re.MULTILINE | re.DOTALL)
+    allowed = [one["Action"] for one in json.loads(policy)["Statement"]]
+    actions = {action for one in allowed for action in (one if isinstance(one, list) else [one])}
+    assert actions == {f"{service}:{name}" for service, name in called}

@@ -1,11 +1,17 @@
 """Guards of a run, step by step on times that are given, and once on threads of their own."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
-from pipelines.guarding import HeadroomGuard, HealthGuard, guarding
+from configs.guarding import GUARD_OPTIONS, Guarded
+from pipelines.guarding import HeadroomGuard, HealthGuard, guarding, guards_of
+from tests.archive.s3_servers import aws_environment
+from transforms.core.errors import UsageError
 from transforms.core.headroom import Reading, Reserve
 
 WRU = "dynamodb-wru-per-s"
@@ -176,3 +182,36 @@ def test_the_error_of_the_run_itself_comes_out_and_its_pause_ends() -> None:
     with pytest.raises(KeyboardInterrupt), guarding([HealthGuard([lambda: "red"], caps, [].append)], lambda: 0.0):
         raise KeyboardInterrupt
     assert [one[0] for one in caps.asked] == ["pause", "resume"]
+
+
+def test_a_run_has_the_guards_that_it_can_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    local, remote = ("file:///data/archive", "parquet:///data/rollups"), ("s3://archive/x", "dynamodb://rollups")
+    asked, by_health = Guarded(reserve=("30%",)), Guarded(guard_url="http://127.0.0.1:9/", guard_command="check")
+
+    def kinds(guarded: Guarded, places: tuple[str, str]) -> list[type]:
+        return [type(one) for one in guards_of(guarded, places, {WRU: 500}, Noted(), [].append)]
+
+    with aws_environment():
+        assert [kinds(asked, local), kinds(by_health, local), kinds(by_health, remote)] == [[], [HealthGuard], [HeadroomGuard, HealthGuard]]
+
+
+def test_a_local_run_does_not_wait_for_boto3() -> None:
+    code = "import sys; from pipelines.guarding import *; from configs.guarding import Guarded; "
+    code += "guards_of(Guarded(), ('file:///a', 'parquet:///b'), {}, None, None); sys.exit('boto3' in sys.modules or 'botocore' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "written", "told"),
+    [
+        ("guard-url", "status.example.com", "'status.example.com' is no URL such as https://status.example.com/health"),
+        ("guard-url", "https://me:secret@status.example.com/", "the URL of status.example.com holds a user name or password"),
+        ("guard-command", "check 'now", "\"check 'now\" can't be taken apart into words: No closing quotation"),
+        ("guard-command", " ", "' ' names no program"),
+    ],
+)
+def test_guards_that_can_not_be_asked(option: str, written: str, told: str) -> None:
+    (found,) = [one for one in GUARD_OPTIONS if one.name == option]
+    with pytest.raises(UsageError) as raised:
+        found.parse(written)
+    assert str(raised.value).startswith(told)

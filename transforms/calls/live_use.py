@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -38,13 +38,6 @@ def _unheard(_line: str) -> None:
 
 
 IMPATIENT: Final = Waiting(sleep=_sleep, say=_unheard, backoff=Backoff(attempts=2))
-
-
-class Watched(Protocol):
-    """Something with a limit that others use too."""
-
-    def read(self, now_s: float) -> Sequence[Reading]:
-        """Its live use."""
 
 
 @dataclass

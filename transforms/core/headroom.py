@@ -1,9 +1,9 @@
 """How much of a service's limit is left for us beside those who use it as well, and the cap that follows from it. Pure: readings and times are passed in."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from transforms.core.errors import UsageError
 
@@ -79,6 +79,13 @@ class Reading:
     def is_stale(self, now_s: float) -> bool:
         """Whether it is too old to say anything about now."""
         return now_s - self.end_s > STALE_S
+
+
+class Watched(Protocol):
+    """Something with a limit that others use too."""
+
+    def read(self, now_s: float) -> Sequence[Reading]:
+        """Its live use."""
 
 
 @dataclass(frozen=True, kw_only=True)
