@@ -8,19 +8,22 @@ from typing import Final, Protocol
 from configs.guarding import Guarded
 from pipelines.health import Check, checks_of
 from pipelines.watched import services_of
-from transforms.core.headroom import REFRESH_S, Cap, OwnUse, Reading, Reserve, Watched, next_cap, room_of
+from transforms.core.headroom import REFRESH_S, Cap, LimitAt, OwnUse, Reading, Reserve, Watched, next_cap, room_of
 
 HEALTH_EVERY_S: Final = 15.0
 
 
 class Caps(Protocol):
-    """Where guards act on a run: all of its processes follow."""
+    """Where guards act on a run: all of its processes follow. A limit is one at a place, such as a table."""
 
-    def set(self, name: str, units: int, reason: str) -> None:
-        """From now on a limit is at most so many units; 0 lets nothing pass."""
+    def set(self, limit: LimitAt, units: int, reason: str) -> None:
+        """From now on a limit is at most so many units; 0 lets nothing pass. It is said again every minute, as long as it holds."""
 
-    def used(self) -> Mapping[str, float]:
-        """What the run used in the last minute, by limit: units a second, or the most in flight. What is not known is left out."""
+    def lift(self, limit: LimitAt) -> None:
+        """Nobody looks any more: what is configured holds."""
+
+    def used(self) -> Mapping[LimitAt, float]:
+        """What was used under our limits since this was last asked: units a second, or how many were in flight. What is not known is left out."""
 
     def pause(self, reason: str) -> None:
         """From now on nothing is called."""
@@ -50,38 +53,37 @@ class HeadroomGuard:
         """Reads nothing yet. Limits that are not configured are not capped."""
         self._watched, self._configured, self._reserve, self._caps, self._say = watched, configured, reserve, caps, say
         self._own = OwnUse()
-        self._by_reading: dict[tuple[int, str], Cap] = {}
-        self._set: dict[str, int] = {}
+        self._by_reading: dict[tuple[int, LimitAt], Cap] = {}
+        self._said: dict[LimitAt, int] = {}
 
     def step(self, now_s: float) -> None:
         """Read everything once; where several readings are about one limit, the lowest cap holds."""
         self._own.note(now_s, self._caps.used())
         for number, one in enumerate(self._watched):
             for reading in one.read(now_s):
-                for name in reading.names:
-                    if name in self._configured:
-                        self._by_reading[number, name] = self._next(number, name, reading, now_s)
-        for name in self._configured:
-            if caps := [cap for (_, of), cap in self._by_reading.items() if of == name]:
-                self._put(name, min(caps, key=lambda cap: cap.units))
+                for limit in ((name, one.place) for name in reading.names if name in self._configured):
+                    self._by_reading[number, limit] = self._next(number, limit, reading, now_s)
+        for limit in {of: None for _, of in self._by_reading}:
+            self._put(limit, min((cap for (_, of), cap in self._by_reading.items() if of == limit), key=lambda cap: cap.units))
 
     def end(self) -> None:
-        """Caps stay as they are: the next run reads anew."""
+        """Nobody would confirm the caps."""
+        for limit in self._said:
+            self._caps.lift(limit)
 
-    def _next(self, number: int, name: str, reading: Reading, now_s: float) -> Cap:
-        configured = self._configured[name]
-        before = self._by_reading[number, name].units if (number, name) in self._by_reading else configured
-        room = room_of(reading, name, self._reserve, self._own.least(name, reading.begin_s, reading.end_s))
+    def _next(self, number: int, limit: LimitAt, reading: Reading, now_s: float) -> Cap:
+        configured = self._configured[limit[0]]
+        before = self._by_reading[number, limit].units if (number, limit) in self._by_reading else configured
+        room = room_of(reading, limit[0], self._reserve, self._own.least(limit, reading.begin_s, reading.end_s))
         return next_cap(before, configured, reading, room, now_s)
 
-    def _put(self, name: str, cap: Cap) -> None:
-        """Sets what has changed, and at first what an earlier run may have left otherwise."""
-        before = self._set.get(name)
-        self._set[name] = cap.units
-        if cap.units != before:
-            self._caps.set(name, cap.units, cap.reason)
-        if cap.units != (self._configured[name] if before is None else before):
-            self._say(f"--{name} is {cap.units:,} of {self._configured[name]:,} for now: {cap.reason}")
+    def _put(self, limit: LimitAt, cap: Cap) -> None:
+        """Confirms a cap, and tells of another one."""
+        self._caps.set(limit, cap.units, cap.reason)
+        configured = self._configured[limit[0]]
+        if cap.units != self._said.get(limit, configured):
+            self._say(f"--{limit[0]} is {cap.units:,} of {configured:,} for now: {cap.reason}")
+        self._said[limit] = cap.units
 
 
 class HealthGuard:

@@ -54,6 +54,11 @@ def test_a_reserve_is_a_share_or_a_number_for_all_or_for_one(texts: tuple[str, .
     assert (reserve.of("lambda-concurrency", 1000.0), reserve.of("dynamodb-wru-per-s", 1000.0)) == (of_lambda, of_table)
 
 
+@pytest.mark.parametrize(("limit", "kept_free"), [(1, 0), (2, 0), (3, 1), (4, 1), (10, 2), (1000, 200)])
+def test_a_reserve_is_whole(limit: int, kept_free: int) -> None:
+    assert DEFAULT_RESERVE.of("lambda-concurrency", limit) == kept_free
+
+
 @pytest.mark.parametrize(
     ("texts", "told"),
     [
@@ -150,7 +155,8 @@ def test_whatever_is_read_no_cap_is_above_what_is_left_and_none_rises_unread(con
         assert one.used is not None
         assert one.limit is not None
         others = max(0.0, one.used - own)
-        kept_free = reserve.amount + reserve.share * one.limit
+        kept_free = reserve.of(one.names[0], one.limit)
+        assert abs(kept_free - reserve.amount - reserve.share * one.limit) <= 0.5
         assert cap == 0 or cap + others + kept_free <= one.limit + 1e-6
         if one.refused:
             assert cap <= before
@@ -180,9 +186,9 @@ def test_no_more_is_ours_than_we_used_in_each_minute_of_a_reading(noted: list[tu
     own, at_s, by_time = OwnUse(), 0.0, []
     for step_s, used in noted:
         at_s += step_s
-        own.note(at_s, {"lambda-concurrency": used})
+        own.note(at_s, {("lambda-concurrency", "f"): used})
         by_time.append((at_s, used))
     begin_s, end_s = first * 60.0, (first + length) * 60.0
     counted = [used for noted_s, used in by_time if noted_s >= begin_s and noted_s - 60 < end_s and at_s - noted_s <= OwnUse.KEPT_S]
-    assert own.least("lambda-concurrency", begin_s, end_s) == min(counted, default=0.0)
-    assert own.least("dynamodb-wru-per-s", begin_s, end_s) == 0.0
+    assert own.least(("lambda-concurrency", "f"), begin_s, end_s) == min(counted, default=0.0)
+    assert own.least(("lambda-concurrency", "g"), begin_s, end_s) == 0.0

@@ -12,23 +12,32 @@ from configs.guarding import GUARD_OPTIONS, Guarded
 from pipelines.guarding import HeadroomGuard, HealthGuard, guarding, guards_of
 from tests.archive.s3_servers import aws_environment
 from transforms.core.errors import UsageError
-from transforms.core.headroom import Reading, Reserve
+from transforms.core.headroom import LimitAt, Reading, Reserve
 
 WRU = "dynamodb-wru-per-s"
 
 
 class Noted:
-    """Caps of a run that uses what it is told to have used, and notes what is asked of it."""
+    """Caps of a run that uses what it is told to have used, and notes what is asked of it; caps that are only confirmed are not noted."""
 
     def __init__(self, used: float = 0.0) -> None:
         self.used_now = used
         self.asked: list[tuple[object, ...]] = []
+        self.caps: dict[LimitAt, int] = {}
+        self.confirmed = 0
 
-    def set(self, name: str, units: int, reason: str) -> None:
-        self.asked.append((name, units, reason))
+    def set(self, limit: LimitAt, units: int, reason: str) -> None:
+        if self.caps.get(limit) == units:
+            self.confirmed += 1
+        else:
+            self.caps[limit] = units
+            self.asked.append((limit[0], units, reason))
 
-    def used(self) -> Mapping[str, float]:
-        return {WRU: self.used_now}
+    def lift(self, limit: LimitAt) -> None:
+        del self.caps[limit]
+
+    def used(self) -> Mapping[LimitAt, float]:
+        return {(WRU, "a table"): self.used_now}
 
     def pause(self, reason: str) -> None:
         self.asked.append(("pause", reason))
@@ -40,8 +49,8 @@ class Noted:
 class Table:
     """Reads what a test says others and we use."""
 
-    def __init__(self, used: float | None, names: tuple[str, ...] = (WRU,)) -> None:
-        self.used, self.names = used, names
+    def __init__(self, used: float | None, names: tuple[str, ...] = (WRU,), place: str = "a table") -> None:
+        self.used, self.names, self.place = used, names, place
 
     def read(self, now_s: float) -> Sequence[Reading]:
         if self.used is None:
@@ -71,6 +80,9 @@ def test_the_cap_follows_what_others_use() -> None:
     ]
     assert caps.asked == [(WRU, units, reason) for units, reason in wanted]
     assert said == [f"--{WRU} is {units} of 500 for now: {reason}" for units, reason in wanted[1:]]
+    assert caps.confirmed == 1
+    one.end()
+    assert caps.caps == {}
 
 
 def test_what_we_use_ourselves_is_not_by_others() -> None:
@@ -106,6 +118,12 @@ def test_of_two_readings_about_one_limit_the_lower_cap_holds() -> None:
     caps = Noted()
     guard([Table(350), Table(650), Table(0, ("unlimited-here",))], caps, []).step(0.0)
     assert [(name, units) for name, units, _ in caps.asked] == [(WRU, 150)]
+
+
+def test_two_tables_have_caps_of_their_own() -> None:
+    caps = Noted()
+    guard([Table(350), Table(650, place="another")], caps, []).step(0.0)
+    assert caps.caps == {(WRU, "a table"): 450, (WRU, "another"): 150}
 
 
 def test_red_pauses_once_and_green_resumes() -> None:

@@ -104,7 +104,7 @@ def test_without_store_and_archive_it_is_the_accounts_lambda(stand_in: StandIn, 
     stand_in.minutes["AWS/Lambda", "ConcurrentExecutions", "Maximum"] = {MINUTE: 5}
     code, data = shown(capsys)
     (one,) = data["limits"]
-    assert (code, one["name"], one["limit"], one["by_others"], one["left"]) == (5, "lambda-concurrency", 6.0, 5.0, pytest.approx(-0.2))
+    assert (code, one["name"], one["limit"], one["by_others"], one["left"]) == (0, "lambda-concurrency", 6.0, 5.0, 0.0)
 
 
 def test_a_function_and_the_table_behind_it_are_read(stand_in: StandIn, capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,8 +75,9 @@ class LambdaUse:
 
     NAMES: Final = ("lambda-concurrency",)
 
-    def __init__(self, function: str = "", region: str = "", endpoint_url: str = "") -> None:
+    def __init__(self, function: str = "", region: str = "", endpoint_url: str = "", place: str = "") -> None:
         """Opens nothing. `function` is a name, perhaps with `:ALIAS`, an ARN, or empty."""
+        self.place = place
         self._function = _bare_name(function)
         self._lambda = AwsCalls(partial(service_client, "lambda", region, endpoint_url), IMPATIENT)
         self._metrics = AwsCalls(partial(service_client, "cloudwatch", region), IMPATIENT)
@@ -120,15 +121,15 @@ class LambdaUse:
 class TableUse:
     """Request units a second of one DynamoDB table."""
 
-    def __init__(self, table: str, region: str = "", endpoint_url: str = "", *, written: bool = True) -> None:
-        """Opens nothing. `written`: its writes are ours, and not only its reads."""
-        self._table, self._written = table, written
+    def __init__(self, table: str, region: str = "", endpoint_url: str = "", place: str = "") -> None:
+        """Opens nothing."""
+        self.place, self._table = place, table
         self._dynamodb = AwsCalls(partial(service_client, "dynamodb", region, endpoint_url), IMPATIENT)
         self._metrics = AwsCalls(partial(service_client, "cloudwatch", region), IMPATIENT)
 
     def read(self, now_s: float) -> Sequence[Reading]:
         """One for its writes and one for its reads."""
-        ways = [_WRITES, _READS] if self._written else [_READS]
+        ways = (_WRITES, _READS)
         asking = _Asking()
         described = asking.ask(self._dynamodb, "dynamodb:DescribeTable", lambda client: client.describe_table(TableName=self._table)["Table"])
         limits = _Asking().ask(self._dynamodb, "dynamodb:DescribeLimits", lambda client: client.describe_limits())  # the table's own limit stands without it
@@ -184,8 +185,9 @@ def table_limit(way: _Way, described: Mapping[str, Any], limits: Mapping[str, An
 class BucketUse:
     """Whether S3 refuses calls to a bucket, by its request metrics: S3 tells neither a bucket's limit nor how it is cut into prefixes."""
 
-    def __init__(self, bucket: str, metrics_filter: str, names: Sequence[str], region: str = "") -> None:
+    def __init__(self, bucket: str, metrics_filter: str, names: Sequence[str], region: str = "", place: str = "") -> None:
         """Opens nothing. `metrics_filter` is the id of a request metrics configuration, `names` are the limits of ours that call the bucket."""
+        self.place = place
         self._bucket, self._filter, self._names = bucket, metrics_filter, tuple(names)
         self._metrics = AwsCalls(partial(service_client, "cloudwatch", region), IMPATIENT)
 

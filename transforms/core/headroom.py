@@ -17,6 +17,10 @@ FLOOR_SHARE: Final = 1 / 8
 """Without readings a cap sinks to this share of what is configured."""
 
 
+LimitAt = tuple[str, str]
+"""A limit of ours: its name and its place."""
+
+
 @dataclass(frozen=True)
 class Reserve:
     """What is kept free for others: a share of the limit or, from `amount` on, a number of its units; by limit, and for all that are not named."""
@@ -25,10 +29,10 @@ class Reserve:
     amount: float = 0.0
     by_name: tuple[tuple[str, "Reserve"], ...] = ()
 
-    def of(self, name: str, limit: float) -> float:
-        """Units of one limit that are kept free."""
+    def of(self, name: str, limit: float) -> int:
+        """Whole units of one limit that are kept free: a fifth of a single execution is none."""
         one = dict(self.by_name).get(name, self)
-        return one.amount + one.share * limit
+        return math.floor(one.amount + one.share * limit + 0.5)
 
 
 def parse_reserve(texts: Iterable[str], names: Iterable[str]) -> Reserve:
@@ -82,7 +86,11 @@ class Reading:
 
 
 class Watched(Protocol):
-    """Something with a limit that others use too."""
+    """Something with limits that others use too: `place` is what our own limits for it are kept under, such as a table."""
+
+    @property
+    def place(self) -> str:
+        """The same for all of its readings."""
 
     def read(self, now_s: float) -> Sequence[Reading]:
         """Its live use."""
@@ -94,7 +102,7 @@ class Room:
 
     limit: float
     others: float
-    reserve: float
+    reserve: int
 
     @property
     def left(self) -> float:
@@ -152,12 +160,12 @@ class OwnUse:
 
     def __init__(self) -> None:
         """Nothing is known."""
-        self._noted: list[tuple[float, Mapping[str, float]]] = []
+        self._noted: list[tuple[float, Mapping[LimitAt, float]]] = []
 
-    def note(self, now_s: float, used: Mapping[str, float]) -> None:
-        """What was used in the minute up to now, by limit."""
+    def note(self, now_s: float, used: Mapping[LimitAt, float]) -> None:
+        """What was used in the minute up to now, by limit and place."""
         self._noted = [one for one in self._noted if now_s - one[0] <= self.KEPT_S] + [(now_s, dict(used))]
 
-    def least(self, name: str, begin_s: float, end_s: float) -> float:
+    def least(self, limit: LimitAt, begin_s: float, end_s: float) -> float:
         """The least that we used in any minute that overlaps [begin_s, end_s), so that no more is ascribed to us than is ours; 0 if nothing was noted then."""
-        return min((used.get(name, 0.0) for at_s, used in self._noted if begin_s <= at_s < end_s + REFRESH_S), default=0.0)
+        return min((used.get(limit, 0.0) for at_s, used in self._noted if begin_s <= at_s < end_s + REFRESH_S), default=0.0)
