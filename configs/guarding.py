@@ -53,6 +53,7 @@ WATCHING_OPTIONS: Final = (
 
 GUARD_OPTIONS: Final = (
     *WATCHING_OPTIONS,
+    Option(name="unguarded", flag=True, default=False, help="the live use of services is not read while the run works: its limits alone hold"),
     Option(
         name="guard-url",
         metavar="URL",
@@ -89,7 +90,8 @@ class Watching:
 
 @dataclass(frozen=True, kw_only=True)
 class Guarded(Watching):
-    """How a run is guarded: also by the team's own health checks."""
+    """How a run is guarded: by live use, unless it shall not be, and by the team's own health checks."""
 
+    unguarded: bool = False
     guard_url: str = ""
     guard_command: str = ""

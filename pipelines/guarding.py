@@ -120,7 +120,7 @@ class HealthGuard:
 def guards_of(asked: Guarded, places: tuple[str, str], configured: Mapping[str, int], caps: Caps, say: Callable[[str], None]) -> list[Guard]:
     """Those of a run: `places` are the URLs of its archive and its store, `configured` the limits it works with."""
     guards: list[Guard] = []
-    if any(places) and (watched := services_of(*places, asked.s3_metrics_filter).watched):
+    if not asked.unguarded and any(places) and (watched := services_of(*places, asked.s3_metrics_filter).watched):
         guards.append(HeadroomGuard(watched, configured, asked.kept_free, caps, say))
     if checks := checks_of(asked.guard_url, asked.guard_command):
         guards.append(HealthGuard(checks, caps, say))

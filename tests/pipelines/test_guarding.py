@@ -211,6 +211,7 @@ def test_a_run_has_the_guards_that_it_can_use(monkeypatch: pytest.MonkeyPatch) -
 
     with aws_environment():
         assert [kinds(asked, local), kinds(by_health, local), kinds(by_health, remote)] == [[], [HealthGuard], [HeadroomGuard, HealthGuard]]
+        assert [kinds(Guarded(unguarded=True), remote), kinds(asked, ("", ""))] == [[], []]
 
 
 def test_a_local_run_does_not_wait_for_boto3() -> None:
