@@ -1,7 +1,11 @@
-"""What a command is told: frozen, validated values, one class per command. Fields are the keys of `configs.options`."""
+"""What a command is told: frozen, validated values, one class per command. Fields are the keys of `configs.options`.
+
+`rates` are the limits that are asked for, by their keys (`configs.limit_options`); the others are as usual or as the run has them.
+"""
 
 import re
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
 from transforms.core.errors import UsageError
@@ -52,6 +56,7 @@ class PlanJob(StoreSettings):
     workers: int
     work_dir: str
     json: bool
+    rates: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the run id, which becomes a folder name, and that hash slots and key come together; and how keys are said to show times."""
@@ -140,7 +145,9 @@ class ExportJob(StoreSettings):
     hash_key: str
     format: str
     output: str
+    work_dir: str
     json: bool
+    rates: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """`--json` asks for JSON rows; hash slots and key come together."""
@@ -164,7 +171,9 @@ class InspectJob:
     read_firehose_errors: bool
     key_pattern: str
     key_time_zone: str
+    work_dir: str
     json: bool
+    rates: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check how keys are said to show times."""

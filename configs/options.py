@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from configs.limit_options import LIMIT_OPTIONS
 from configs.option import Option, list_of, one_of, share, whole_number
 from configs.store_options import STORE_OPTIONS
 from transforms.core.flat import flat_mapping, flat_text
@@ -182,13 +183,14 @@ _MAX_ATTEMPTS: Final = Option(
     name="max-attempts", parse=whole_number(1), default=3, metavar="N", help="how often missing work is submitted before the run ends incomplete (default: 3)"
 )
 
-PLAN_OPTIONS: Final = (*_SOURCE, *_WHAT, *_HOW, *STORE_OPTIONS, _RUN_ID, _WORKERS, _WORK_DIR, _JSON, _CONFIG)
+PLAN_OPTIONS: Final = (*_SOURCE, *_WHAT, *_HOW, *STORE_OPTIONS, *LIMIT_OPTIONS, _RUN_ID, _WORKERS, _WORK_DIR, _JSON, _CONFIG)
 
 BACKFILL_OPTIONS: Final = (
     *_SOURCE,
     *_WHAT,
     *_HOW,
     *STORE_OPTIONS,
+    *LIMIT_OPTIONS,
     _RUN_ID,
     Option(name="plan", metavar="ID", default="", help="execute exactly the plan that `rollups plan` stored under this id"),
     Option(
@@ -225,6 +227,8 @@ EXPORT_OPTIONS: Final = (
     Option(name="format", parse=one_of("format", ("csv", "json", "parquet")), default="csv", metavar="csv|json|parquet", help="(default: csv)"),
     Option(name="output", metavar="FILE", default="", help="written whole or not at all (default: standard output)"),
     *STORE_OPTIONS,
+    *LIMIT_OPTIONS,
+    _WORK_DIR,
     _JSON,
     _CONFIG,
 )
@@ -233,6 +237,8 @@ INSPECT_OPTIONS: Final = (
     Option(name="objects", parse=whole_number(1), default=10, metavar="N", help="at most so many objects of a folder or archive are decoded (default: 10)"),
     *(one for one in _WHAT if one.name in ("default-org", "flat", "late-s", "early-s", "max-object-bytes", "read-firehose-errors")),
     *_KEYS,
+    *LIMIT_OPTIONS,
+    _WORK_DIR,
     _JSON,
     _CONFIG,
 )

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
+from configs.limit_options import LIMIT_OPTIONS
 from configs.option import Option, list_of, one_of, whole_number
 from configs.options import BACKFILL_OPTIONS
 from configs.store_options import STORE_OPTIONS
@@ -28,6 +29,7 @@ def whole_minutes(text: str) -> int:
 _SERIES: Final = _as_in_backfill(("metric-types", "org", "series", "series-file", "hash-slots", "hash-key"))
 _RUN: Final = (
     *STORE_OPTIONS,
+    *LIMIT_OPTIONS,
     *_as_in_backfill(("run-id",)),
     Option(name="plan", metavar="ID", default="", help="execute exactly the plan that was stored under this id, or go on with it"),
     Option(name="plan-only", flag=True, default=False, help="store and show the plan and end; --plan ID executes it"),
@@ -99,7 +101,8 @@ COMPARE_OPTIONS: Final = (
     Option(name="include-generation", flag=True, default=False, help="buckets of another generation differ; without it only their values are compared"),
     Option(name="allow-empty", flag=True, default=False, help="that neither store holds anything of the period is no error"),
     *STORE_OPTIONS,
-    *_as_in_backfill(("json", "config")),
+    *LIMIT_OPTIONS,
+    *_as_in_backfill(("work-dir", "json", "config")),
 )
 
 STORE_COMMAND_OPTIONS: Final = (*RECALCULATE_OPTIONS, *COPY_OPTIONS, *COMPARE_OPTIONS)

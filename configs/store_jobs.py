@@ -1,7 +1,8 @@
 """What the commands from store to store are told. Fields are those of `configs.store_command_options`."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from configs.jobs import check_hash_slots, check_run_id
@@ -42,6 +43,7 @@ class TransferJob(StoreSettings, ABC):
     runner: str
     work_dir: str
     json: bool
+    rates: Mapping[str, int] = field(default_factory=dict)
     beam_options: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -166,4 +168,6 @@ class CompareJob(StoreSettings):
     hash_key: str
     include_generation: bool
     allow_empty: bool
+    work_dir: str
     json: bool
+    rates: Mapping[str, int] = field(default_factory=dict)

@@ -43,6 +43,7 @@ def _run(job: BackfillJob, runtime: Runtime) -> Outcome:
     with ledger.lock():
         if planned and not ledger.exists():
             ledger.create(planned.plan, planned.manifest, planned.membership)
+        runtime = runtime.of_run(ledger, job.rates)
         plan = _stored(job, runtime, ledger)
         runtime.say(run_id)
         if not ledger.recorded_units():

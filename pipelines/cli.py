@@ -7,27 +7,32 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from types import MappingProxyType
 from typing import Any, Final, NoReturn, TextIO
 
 from configs import options as table, store_command_options as store_table
 from configs.headroom import HEADROOM_OPTIONS, HeadroomJob
 from configs.jobs import BackfillJob, ExportJob, InspectJob, PlanJob, RunsJob, StatusJob, StoreCreateJob, UndoJob, check_run_id, values_of
+from configs.limit_options import LIMIT_KEYS
 from configs.loader import load_config
 from configs.option import Option, defaults, nearest, parse_value
 from configs.store_jobs import CompareJob, CopyJob, RecalculateJob
 from pipelines.outcome import Outcome
-from pipelines.runtime import Runtime
+from pipelines.runtime import Runtime, runs_dir
+from transforms.calls.control import FixedControl, Wishes
+from transforms.calls.limits import Limits
 from transforms.core.errors import RollupsError, UsageError
+from transforms.core.limits import Rates, changed
 from transforms.core.unneeded import do_without_unneeded
 
 INTERRUPTED: Final = 3
 
-_WITH_PLAN: Final = ("plan", "run_id", "yes", "skip_live", "max_dead_letters", "max_attempts", "workers", "runner", "work_dir", "json", "config")
+_WITH_PLAN: Final = ("plan", "run_id", "yes", "skip_live", "max_dead_letters", "max_attempts", "workers", "runner", "work_dir", "json", "config", *LIMIT_KEYS)
 """Options that say how a plan is executed, not what it is."""
 
 
@@ -204,7 +209,7 @@ def _main(argv: list[str]) -> int:
     given, rest = parser.parse_known_args(_join_values(argv))
     command = next(one for one in COMMANDS if one.name == given.command)
     job = _job(command, given, rest)
-    outcome: Outcome = import_module(f"pipelines.{command.module or command.name}").run(job, _runtime())
+    outcome: Outcome = import_module(f"pipelines.{command.module or command.name}").run(job, _runtime(getattr(job, "work_dir", ""), getattr(job, "rates", {})))
     _show("")
     _put(sys.stdout, _json(outcome.data) if job.json and outcome.data is not None else outcome.text)
     return outcome.exit_code
@@ -277,6 +282,9 @@ def _job(command: Command, given: argparse.Namespace, rest: list[str]) -> Any:  
     extra: dict[str, Any] = {name: getattr(given, name) for name in command.arguments}
     if command.beam:
         extra["beam_options"] = beam_options
+    if rated := LIMIT_KEYS & values.keys():
+        extra["rates"] = {key: values[key] for key in sorted(rated) if values[key] is not None}
+        values = {key: value for key, value in values.items() if key not in rated}
     fields = {one.key: one.field for one in command.options}
     return command.job(**{fields[key]: value for key, value in values.items()}, **extra)
 
@@ -342,8 +350,9 @@ def _unknown_to_beam(arguments: Sequence[str]) -> list[str]:
     return unknown
 
 
-def _runtime() -> Runtime:
+def _runtime(work_dir: str = "", rates: Mapping[str, int] = MappingProxyType({})) -> Runtime:
     return Runtime(
+        limits=Limits(runs_dir(work_dir, os.environ).parent, FixedControl(Wishes(rates=changed(Rates(), rates)))),
         clock=time.time,
         wait=time.sleep,
         say=_say,

@@ -61,6 +61,7 @@ def follow(job: CopyJob, runtime: Runtime) -> Outcome:
     with ledger.lock():
         if planned and not ledger.exists():
             ledger.create_from_store(planned)
+        runtime = runtime.of_run(ledger, job.rates)
         plan = stored_plan(job, runtime, ledger, "copy")
         runtime.say(run_id)
         if not ledger.followed():

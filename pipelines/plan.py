@@ -31,6 +31,7 @@ def run(job: PlanJob, runtime: Runtime) -> Outcome:
         if ledger.exists():
             raise UsageError(taken)
         ledger.create(planned.plan, planned.manifest, planned.membership)
+        runtime.of_run(ledger, job.rates)
     runtime.say(run_id)
     text = plan_text(planned.plan, runtime.resume_command(job.work_dir, run_id), warnings)
     return Outcome(exit_code=0, data=plan_data(planned.plan) | {"warnings": warnings}, text=text)

@@ -7,14 +7,16 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from transforms.archive import Archive, open_archive
+from transforms.calls.limits import Limits
 from transforms.core.errors import UsageError
 from transforms.core.keys import FIREHOSE, KeyLayout
+from transforms.core.limits import changed
 from transforms.core.store_settings import StoreSettings
 from transforms.steps.ledger import Ledger
 from transforms.stores import open_store
@@ -25,7 +27,7 @@ from transforms.stores.protocol import RollupStore
 class Runtime:
     """The world outside: time, terminal, environment. `say` writes a line to standard error, `show` a progress line that the next one replaces.
 
-    `cpu_clock` tells the CPU seconds of the calling thread.
+    `cpu_clock` tells the CPU seconds of the calling thread. `limits` are those that calls of this process keep.
     """
 
     clock: Callable[[], float]
@@ -37,6 +39,7 @@ class Runtime:
     terminal: bool
     environ: Mapping[str, str]
     cpu_clock: Callable[[], float] = time.thread_time
+    limits: Limits = field(default_factory=Limits)
 
     def now_s(self) -> int:
         """Seconds since the epoch."""
@@ -47,9 +50,8 @@ class Runtime:
         return asked or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else asked or os.cpu_count() or 1
 
     def runs_dir(self, work_dir: str) -> Path:
-        """Where runs are kept: `WORK_DIR/runs`."""
-        state = self.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-        return Path(work_dir or Path(state) / "metric-rollups").absolute() / "runs"
+        """Where runs are kept."""
+        return runs_dir(work_dir, self.environ)
 
     def resume_command(self, work_dir: str, run_id: str, command: str = "backfill") -> str:
         """What to type to execute a planned run, or to go on with it."""
@@ -59,17 +61,22 @@ class Runtime:
         """The run directory of an id."""
         return Ledger(str(self.runs_dir(work_dir) / run_id))
 
+    def of_run(self, ledger: Ledger, rates: Mapping[str, int]) -> "Runtime":
+        """For the run from now on: its limits, changed as is asked, which its workers look at and `rollups throttle` changes."""
+        ledger.wish(lambda wishes: replace(wishes, rates=changed(wishes.rates, rates)))
+        return replace(self, limits=ledger.limits())
+
     def new_run_id(self) -> str:
         """`20251109T124300-3f9a`: the time in UTC and something to tell runs of one second apart."""
         return datetime.fromtimestamp(self.clock(), UTC).strftime("%Y%m%dT%H%M%S-") + secrets.token_hex(2)
 
     def archive(self, url: str, layout: KeyLayout = FIREHOSE) -> Archive:
         """The archive of a URL, its folders named as `layout` says."""
-        return open_archive(url, layout)
+        return open_archive(url, layout, self.limits)
 
     def store(self, url: str, settings: StoreSettings, *, writable: bool = True) -> RollupStore:
         """The store of a URL; one that is only read must be there."""
-        return open_store(url, writable=writable, settings=settings)
+        return open_store(url, writable=writable, settings=settings, limits=self.limits)
 
     def read_file(self, path: str, what: str) -> bytes:
         """A file that the user names. Raises UsageError if it can't be read."""
@@ -78,6 +85,12 @@ class Runtime:
         except OSError as error:
             msg = f"reading the {what} {path!r}: {error.strerror}"
             raise UsageError(msg) from None
+
+
+def runs_dir(work_dir: str, environ: Mapping[str, str]) -> Path:
+    """Where runs are kept: `WORK_DIR/runs`."""
+    state = environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(work_dir or Path(state) / "metric-rollups").absolute() / "runs"
 
 
 @contextmanager

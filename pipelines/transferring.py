@@ -34,6 +34,7 @@ def run_transfer(job: TransferJob, runtime: Runtime, command: Transfer) -> Outco
     with ledger.lock():
         if planned and not ledger.exists():
             ledger.create_from_store(planned)
+        runtime = runtime.of_run(ledger, job.rates)
         plan = stored_plan(job, runtime, ledger, command)
         runtime.say(run_id)
         if job.plan_only:

@@ -12,7 +12,7 @@ from collections import Counter
 from functools import lru_cache
 from typing import Any, Final
 
-from transforms.calls.aws import Waiting
+from transforms.calls.waiting import Waiting
 from transforms.core.backoff import Backoff
 from transforms.stores.dynamodb_place import Place
 from transforms.stores.lambda_writer import BatchWriter

@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping
 import pyarrow as pa
 
 from scripts.dynamodb_cost import UNIT, restoring, week_of
+from transforms.core.limits import Rates
 from transforms.core.packed import pack
-from transforms.core.store_settings import StoreSettings
 from transforms.stores.dynamodb_keys import item_name, series_text
 from transforms.stores.dynamodb_layout import series_of
+from transforms.stores.dynamodb_place import THREADS
 from transforms.stores.dynamodb_writing import ItemChange
 from transforms.stores.lambda_batch import Head, batch_bytes, item_text
 from transforms.stores.lambda_delivery import Sent, batches
@@ -27,7 +28,9 @@ DOLLARS_PER_GB_S = 0.0000133334
 MEMORY_GB = 1.0
 """Of scripts/writer.yaml."""
 
-SETTINGS = StoreSettings()
+RATES = Rates()
+
+WORKERS = 2
 
 
 def invocations(rollups: Mapping[str, pa.Table]) -> list[int]:
@@ -45,8 +48,8 @@ def invocations(rollups: Mapping[str, pa.Table]) -> list[int]:
 
 
 def gb_s(writes: int) -> float:
-    """At most: with so many units to write, at the default limits, all invocations that may be in flight run all the time."""
-    return writes / SETTINGS.dynamodb_write_units * SETTINGS.lambda_concurrency * MEMORY_GB
+    """At most: with so many units to write, at the default limits, as many invocations as two worker processes have threads run all the time."""
+    return writes / RATES.dynamodb_wru_per_s * min(RATES.lambda_concurrency, WORKERS * THREADS) * MEMORY_GB
 
 
 def lines() -> Iterator[str]:

@@ -9,9 +9,11 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from tests.archive import s3_servers
+from tests.limits import limits
 from transforms.archive.s3 import S3Archive
-from transforms.calls.aws import RENEWAL_CHECK_S, RENEWAL_WAIT_S, Waiting
+from transforms.calls.aws import RENEWAL_CHECK_S, RENEWAL_WAIT_S
 from transforms.calls.s3_folder import S3Location
+from transforms.calls.waiting import Waiting
 from transforms.core.backoff import Backoff
 from transforms.core.errors import CredentialsExpired, ObjectUndelivered, ObjectUnreadable, ServiceUnavailable, UsageError
 from transforms.core.manifest import ArchiveObject
@@ -70,7 +72,7 @@ class Server:
     def archive(self, *script: Answer, attempts: int = 4, **location: str) -> S3Archive:
         self.script = list(script)
         waiting = Waiting(clock=lambda: self.now_s, sleep=self.sleep, random=lambda: 0.5, say=self.said.append, backoff=Backoff(attempts=attempts))
-        return S3Archive(S3Location(bucket="archive", prefix="m/", endpoint_url=self.url, **location), waiting=waiting)
+        return S3Archive(S3Location(bucket="archive", prefix="m/", endpoint_url=self.url, **location), limits=limits(waiting))
 
 
 @pytest.fixture

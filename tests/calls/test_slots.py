@@ -10,12 +10,18 @@ from pathlib import Path
 import pytest
 
 from tests.contracts.harness import in_processes
-from transforms.calls.slots import Slots, slots_folder
+from transforms.calls.slots import Slots, temporary_folder
+from transforms.calls.waiting import Waiting
 from transforms.core.errors import UsageError
+from transforms.core.throttle import LIMIT
 
 
 def first() -> float:
     return 0.0
+
+
+def slots_at(folder: Path, number: int, random: Callable[[], float] = first) -> Slots:
+    return Slots(folder, lambda: (number, LIMIT), Waiting(random=random))
 
 
 def taken(slots: Slots) -> bool:
@@ -32,7 +38,7 @@ def taken(slots: Slots) -> bool:
 
 
 def test_whoever_comes_when_all_are_taken_waits(tmp_path: Path) -> None:
-    slots = Slots(tmp_path / "slots", 2, first)
+    slots = slots_at(tmp_path / "slots", 2)
     with slots.one(), slots.one():
         assert taken(slots)
     assert not taken(slots)
@@ -42,7 +48,7 @@ def test_processes_hold_no_more_than_there_are(tmp_path: Path) -> None:
     (tmp_path / "held").mkdir()
 
     def work(place: int) -> int:
-        most, slots = 0, Slots(tmp_path / "slots", 2, random.Random(place).random)
+        most, slots = 0, slots_at(tmp_path / "slots", 2, random.Random(place).random)
         for _ in range(50):
             with slots.one():
                 mark = tmp_path / "held" / str(place)
@@ -55,7 +61,7 @@ def test_processes_hold_no_more_than_there_are(tmp_path: Path) -> None:
 
 
 def test_a_killed_process_gives_its_slot_back(tmp_path: Path) -> None:
-    slots = Slots(tmp_path / "slots", 1, first)
+    slots = slots_at(tmp_path / "slots", 1)
     ready, told = os.pipe()
     pid = os.fork()
     if not pid:
@@ -72,7 +78,7 @@ def test_a_killed_process_gives_its_slot_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("chance", [first, lambda: 0.999999])
 def test_any_free_slot_is_found(tmp_path: Path, chance: Callable[[], float]) -> None:
-    slots = Slots(tmp_path / "slots", 3, chance)
+    slots = slots_at(tmp_path / "slots", 3, chance)
     with slots.one(), slots.one(), slots.one():
         assert sorted(os.listdir(tmp_path / "slots")) == ["0", "1", "2"]
 
@@ -81,7 +87,6 @@ def test_the_folder_is_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
     folder = tmp_path / "slots"
     folder.mkdir()
     monkeypatch.setattr(os, "getuid", lambda: 4711)
-    with pytest.raises(UsageError, match=r"slots' belongs to user \d+: remove it"), Slots(folder, 1, first).one():
+    with pytest.raises(UsageError, match=r"slots' belongs to user \d+: remove it"), slots_at(folder, 1).one():
         pass
-    assert "metric-rollups-4711" in str(slots_folder("lambda://writer"))
-    assert slots_folder("lambda://writer") != slots_folder("lambda://other")
+    assert temporary_folder().name == "metric-rollups-4711"

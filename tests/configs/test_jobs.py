@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from configs.jobs import BackfillJob, PlanJob, StatusJob, UndoJob, check_run_id
+from configs.limit_options import LIMIT_KEYS
 from configs.option import Option, defaults
 from configs.options import BACKFILL_OPTIONS, PLAN_OPTIONS
 from transforms.core.errors import UsageError
@@ -15,7 +16,7 @@ GIVEN = {"archive": "file:///a", "store": "parquet:///s", "period": ("2025-11-01
 
 
 def values(options: Iterable[Option], given: dict[str, object]) -> dict[str, Any]:
-    return {key: value for key, value in defaults(options).items() if key != "config"} | GIVEN | given
+    return {key: value for key, value in defaults(options).items() if key != "config" and key not in LIMIT_KEYS} | GIVEN | given
 
 
 def backfill(**given: object) -> BackfillJob:

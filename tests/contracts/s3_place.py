@@ -7,9 +7,12 @@ import pyarrow.parquet as pq
 from pyarrow import BufferReader
 
 from tests.archive import s3_servers
-from transforms.calls.aws import AwsCalls, Waiting
+from tests.limits import limits
+from transforms.calls.aws import AwsCalls
+from transforms.calls.limits import S3Gates
 from transforms.calls.s3_client import new_client
 from transforms.calls.s3_folder import S3Location
+from transforms.calls.waiting import Waiting
 from transforms.core.granularity import GRANULARITIES
 from transforms.stores.files import Failpoint, no_failpoint
 from transforms.stores.parquet_s3 import ParquetS3Store
@@ -42,7 +45,7 @@ class S3Place:
         return GRANULARITIES
 
     def open(self, failpoint: Failpoint = no_failpoint) -> ParquetS3Store:
-        return self.make(Objects(self.server.location(self.prefix), self.server.calls, Unlimited(), failpoint))
+        return self.make(Objects(self.server.location(self.prefix), self.server.calls, S3Gates(limits(), self.server.location(self.prefix)), failpoint))
 
     def copy(self) -> "S3Place":
         place = S3Place(self.server, self.make)
@@ -61,13 +64,3 @@ class S3Place:
         """Without the objects that were emptied."""
         data = {key: body for key, body in self.objects().items() if not key.startswith("_")}
         return {key: body for key, body in data.items() if pq.read_metadata(BufferReader(body)).num_rows}
-
-
-class Unlimited:
-    """A gate that is always open."""
-
-    def enter(self) -> None:
-        pass
-
-    def refused(self, reason: str) -> None:
-        pass

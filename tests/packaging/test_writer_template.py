@@ -15,7 +15,7 @@ from tests.archive.s3_servers import aws_environment
 from tests.core.rollup_tables import DAY, row, table
 from tests.stores.dynamodb_proxy import proxied
 from tests.stores.dynamodb_servers import ministack, new_place
-from transforms.calls.aws import Waiting
+from transforms.calls.waiting import Waiting
 from transforms.core.packed import pack
 from transforms.stores.lambda_writer import BatchWriter
 

@@ -20,7 +20,7 @@ from tests.stores.dynamodb_servers import ministack, new_place
 
 TYPES = "host,service"
 PERIOD = "2025-11-01T11:00Z/PT3H"
-FAST = ("--dynamodb-read-units", "1000000", "--dynamodb-write-units", "1000000")
+FAST = ("--dynamodb-rru-per-s", "1000000", "--dynamodb-wru-per-s", "1000000")
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,9 @@ import pytest
 
 from scripts.dynamodb_cost import FIXED_WRITES, UNIT, lines, restoring, week_of
 from tests.archive.s3_servers import aws_environment
+from tests.limits import limits
 from tests.stores.dynamodb_proxy import Proxy, proxied
-from tests.stores.dynamodb_servers import SETTINGS, ministack, new_place
+from tests.stores.dynamodb_servers import ministack, new_place
 from transforms.stores.dynamodb import DynamoStore
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "stores" / "dynamodb.md"
@@ -23,7 +24,7 @@ def proxy() -> Iterator[Proxy]:
 
 def test_the_units_of_a_week_are_those_that_are_charged(proxy: Proxy) -> None:
     place = new_place(proxy.url)
-    store = DynamoStore(place, SETTINGS, clock=lambda: 1_764_000_000.0)
+    store = DynamoStore(place, limits=limits(), clock=lambda: 1_764_000_000.0)
     store.open_partition(UNIT.metric_type, UNIT.window, 1)
     for replaced, generation in ((False, 1_762_000_000_000), (True, 1_762_000_000_001)):
         rollups: dict[str, pa.Table] = week_of(5, generation)

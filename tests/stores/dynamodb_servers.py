@@ -14,16 +14,14 @@ from botocore.config import Config
 
 from scripts.s3_gateway import free_port, wait_for
 from tests.contracts.harness import NewPlace, Place as StorePlace
+from tests.limits import limits
 from transforms.core.granularity import GRANULARITIES
-from transforms.core.store_settings import StoreSettings
 from transforms.stores.dynamodb import DynamoStore
 from transforms.stores.dynamodb_place import Place
 from transforms.stores.dynamodb_table import create_table
 from transforms.stores.files import Failpoint, no_failpoint
 
 TABLES = itertools.count()
-SETTINGS = StoreSettings(dynamodb_read_units=10_000_000, dynamodb_write_units=10_000_000)
-"""As if there were no limit."""
 
 
 @contextmanager
@@ -92,11 +90,11 @@ class DynamoPlace:
         self.place, self.make = place, make
 
     def open(self, failpoint: Failpoint = no_failpoint) -> DynamoStore:
-        return self.make(self.place, SETTINGS, failpoint=failpoint)
+        return self.make(self.place, limits=limits(), failpoint=failpoint)
 
     def copy(self) -> "DynamoPlace":
         copied = new_place(self.place.endpoint_url)
-        self.make(copied, SETTINGS).backend.calls.put_all("copy", items_of(self.place))  # type: ignore[attr-defined]
+        self.make(copied, limits=limits()).backend.calls.put_all("copy", items_of(self.place))  # type: ignore[attr-defined]
         return DynamoPlace(copied, self.make)
 
     def stored(self) -> dict[str, bytes]:

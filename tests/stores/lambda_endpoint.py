@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from tests.archive.s3_servers import http_server
-from transforms.calls.aws import Waiting
+from transforms.calls.waiting import Waiting
 from transforms.stores.dynamodb_place import Place
 from transforms.stores.lambda_writer import BatchWriter
 

@@ -11,17 +11,15 @@ from botocore.config import Config
 
 from scripts.package_writer import package
 from tests.contracts.harness import NewPlace, Place as StorePlace
-from tests.stores.dynamodb_servers import SETTINGS, DynamoPlace, items_of, new_place
-from transforms.calls.slots import Slots
+from tests.limits import limits
+from tests.stores.dynamodb_servers import DynamoPlace, items_of, new_place
 from transforms.core.granularity import GRANULARITIES
 from transforms.stores.dynamodb_place import Place
 from transforms.stores.files import Failpoint, no_failpoint
-from transforms.stores.lambda_calls import Limits
 from transforms.stores.lambda_place import Function
 from transforms.stores.lambda_store import LambdaStore
 
 WRITER = "rollups-writer"
-FOLDER = TemporaryDirectory(prefix="slots-")
 
 
 def client_of(url: str) -> Any:
@@ -58,10 +56,6 @@ def _client(_pid: int, url: str, read_timeout_s: float) -> Any:
     return boto3.session.Session().client("lambda", endpoint_url=url, region_name="us-east-1", config=config)
 
 
-def unlimited(number: int = 16) -> Limits:
-    return Limits(slots=Slots(Path(FOLDER.name), number, lambda: 0.5), invoke_per_s=1e6)
-
-
 class LambdaPlace:
     """A table of its own, written by the function of all tables, as the suite's place."""
 
@@ -72,7 +66,7 @@ class LambdaPlace:
 
     def open(self, failpoint: Failpoint = no_failpoint) -> LambdaStore:
         function = QuickFunction(function=WRITER, endpoint_url=self.place.endpoint_url, region="us-east-1")
-        return self.make(function, self.place, SETTINGS, limits=unlimited(), failpoint=failpoint)
+        return self.make(function, self.place, limits=limits(lambda_concurrency=16), failpoint=failpoint)
 
     def copy(self) -> "LambdaPlace":
         copied = new_place(self.place.endpoint_url)

@@ -10,14 +10,15 @@ import pytest
 from tests.archive.s3_servers import aws_environment
 from tests.contracts.harness import UNIT, overlapped, put, read
 from tests.core.rollup_tables import DAY_S, Row, row, rows_of, table
+from tests.limits import limits
 from tests.stores.dynamodb_proxy import Proxy, proxied, throttled
-from tests.stores.dynamodb_servers import SETTINGS, DynamoPlace, items_of, ministack, new_place
-from transforms.calls.aws import Waiting
+from tests.stores.dynamodb_servers import DynamoPlace, items_of, ministack, new_place
+from transforms.calls.waiting import Waiting
 from transforms.core.backoff import Backoff
 from transforms.core.capacity import ITEM_LIMIT_BYTES, item_bytes
 from transforms.core.errors import ServiceUnavailable, UsageError
 from transforms.core.store_settings import StoreSettings
-from transforms.core.throttle import Pacer
+from transforms.core.throttle import Allowance, Pacer
 from transforms.core.versions import Verdict
 from transforms.stores.dynamodb import DynamoStore
 from transforms.stores.dynamodb_calls import Pace
@@ -43,7 +44,7 @@ class CountingPacer(Pacer):
     """Takes no time, and knows what was taken before calls and what was settled after."""
 
     def __init__(self) -> None:
-        super().__init__(1.0, lambda: 0.0, lambda _: None)
+        super().__init__([Allowance(1.0)], lambda: 0.0, lambda _: None)
         self.taken: list[float] = []
         self.settled: list[float] = []
 
@@ -59,8 +60,7 @@ def waiting(slept: list[float] | None = None) -> Waiting:
 
 
 def store_of(place: Place, *, clock_s: float = DAY_S + 86_400, slept: list[float] | None = None, **settings: Any) -> DynamoStore:
-    given = StoreSettings(**{"dynamodb_read_units": 10_000_000, "dynamodb_write_units": 10_000_000} | settings)
-    return DynamoStore(place, given, failpoint=no_failpoint, waiting=waiting(slept), clock=lambda: clock_s)
+    return DynamoStore(place, StoreSettings(**settings), limits=limits(waiting(slept)), failpoint=no_failpoint, clock=lambda: clock_s)
 
 
 def pauses(slept: list[float]) -> list[float]:
@@ -113,7 +113,7 @@ class TestRequestUnits:
             if operation == "PutItem" and request["Item"]["series"]["S"].startswith("["):
                 proxy.instead = lambda *_: None
                 proxy.lock.release()
-                put(DynamoStore(place, SETTINGS), [row("h0", 60, 1, 7.0, 5)], run_id="rival")
+                put(DynamoStore(place, limits=limits()), [row("h0", 60, 1, 7.0, 5)], run_id="rival")
                 proxy.lock.acquire()
                 spent.append(proxy.writes - before)
 
@@ -139,20 +139,23 @@ class TestRequestUnits:
     def test_the_rate_is_kept(self, proxy: Proxy) -> None:
         now = [0.0]
         waits = Waiting(clock=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds), random=lambda: 0.0)
-        store = DynamoStore(new_place(proxy.url), StoreSettings(dynamodb_write_units=10, dynamodb_read_units=1_000_000), waiting=waits)
+        store = DynamoStore(new_place(proxy.url), limits=limits(waits, dynamodb_wru_per_s=10))
         put(store, many_rows(1))
         last = 3.0
         assert (proxy.writes - last) / (10 * 0.95) == pytest.approx(now[0], abs=1.0)
 
     def test_the_rate_begins_as_a_new_table_needs_it_and_doubles_in_half_an_hour(self) -> None:
         now = [0.0]
-        pace = Pace.of(60_000, 40_000, Waiting(clock=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds)))
+        waits = Waiting(clock=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds))
+        pace = Pace.of(limits(waits, dynamodb_rru_per_s=60_000, dynamodb_wru_per_s=40_000), "table")
         for pacer, first in ((pace.writes, 2_000), (pace.reads, 6_000)):
             begin = now[0]
             pacer.take(first * 0.95)
             pacer.take(0)
             assert now[0] - begin == pytest.approx(1.0, rel=0.01)
-        now[0] += 1_800
+        for _ in range(18):  # in use all the time
+            now[0] += 100
+            pace.writes.take(0)
         begin = now[0]
         pace.writes.take(4_000 * 0.95)
         pace.writes.take(0)

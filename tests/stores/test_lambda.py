@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -12,19 +13,19 @@ from scripts.dynamodb_cost import UNIT as WEEK_UNIT, week_of
 from tests.archive.s3_servers import aws_environment
 from tests.contracts.harness import UNIT, put, read
 from tests.core.rollup_tables import DAY_S, Row, row
+from tests.limits import limits
 from tests.stores.dynamodb_proxy import proxied
-from tests.stores.dynamodb_servers import SETTINGS, DynamoPlace, ministack, new_place
+from tests.stores.dynamodb_servers import DynamoPlace, ministack, new_place
 from tests.stores.lambda_endpoint import DENIED, NO_ANSWER, Endpoint, Reply, endpoint, function_error, too_large, too_many
 from tests.stores.lambda_servers import QuickFunction
-from transforms.calls.aws import Waiting
-from transforms.calls.slots import Slots
+from transforms.calls.waiting import Waiting
 from transforms.core.backoff import Backoff
 from transforms.core.errors import RefusedError, ServiceUnavailable, UsageError
 from transforms.core.undelivered import Undelivered, WriteDeadLetter
-from transforms.stores import lambda_delivery
+from transforms.stores import lambda_calls, lambda_delivery
 from transforms.stores.files import no_failpoint
 from transforms.stores.lambda_batch import MOST_BYTES
-from transforms.stores.lambda_calls import ACCOUNT, ACCOUNT_PAUSE_S, FAILURES_IN_A_ROW, RESERVED, RESERVED_WAIT_S, Failed, FunctionCalls, Limits
+from transforms.stores.lambda_calls import ACCOUNT, ACCOUNT_PAUSE_S, FAILURES_IN_A_ROW, RESERVED, RESERVED_WAIT_S, Failed, FunctionCalls
 from transforms.stores.lambda_store import LambdaStore
 
 SERIES = 16
@@ -57,14 +58,10 @@ class Time:
         return Waiting(clock=lambda: self.now_s, sleep=self.sleep, random=lambda: 0.5, say=lambda _: None, backoff=Backoff(attempts=attempts))
 
 
-def limits(folder: Path, *, concurrency: int = 8, invoke_per_s: float = 1e6, margin_s: float = 20.0) -> Limits:
-    return Limits(slots=Slots(folder, concurrency, lambda: 0.5), invoke_per_s=invoke_per_s, margin_s=margin_s)
-
-
-def store_of(function: Endpoint, folder: Path, waiting: Waiting | None = None, **given: Any) -> LambdaStore:
+def store_of(function: Endpoint, folder: Path, waiting: Waiting | None = None, **rates: int) -> LambdaStore:
     """The store behind the endpoint, with its table in ministack."""
     named = QuickFunction(function="writer", endpoint_url=function.url, region="us-east-1")
-    return LambdaStore(named, function.place, SETTINGS, limits=limits(folder, **given), waiting=waiting or Time().waiting())
+    return LambdaStore(named, function.place, limits=limits(waiting or Time().waiting(), folder, **{"lambda_concurrency": 8} | rates))
 
 
 def hosts(batch: dict[str, Any]) -> set[str]:
@@ -95,7 +92,7 @@ class TestBatches:
         assert store.read_unit(WEEK_UNIT, "5m").equals(week)
 
     def test_no_larger_one_is_sent(self, function: Endpoint, tmp_path: Path) -> None:
-        calls = FunctionCalls(QuickFunction(function="writer", endpoint_url=function.url), limits(tmp_path), no_failpoint, Time().waiting())
+        calls = FunctionCalls(QuickFunction(function="writer", endpoint_url=function.url), limits(Time().waiting(), tmp_path), no_failpoint)
         failed = calls.invoke(b" " * MOST_BYTES)
         assert failed == Failed("it makes 6000000 bytes, and an invocation takes fewer than 6000000")
         assert function.batches == []
@@ -117,7 +114,7 @@ class TestBatches:
 
     def test_in_flight_are_no_more_than_the_slots(self, function: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(lambda_delivery, "BATCH_ITEMS", 1)
-        put(store_of(function, tmp_path, concurrency=2), ROWS)
+        put(store_of(function, tmp_path, lambda_concurrency=2), ROWS)
         assert function.sizes == [1] * SERIES
         assert function.most_in_flight == 2
 
@@ -133,7 +130,7 @@ class TestBatches:
         with proxied(server) as proxy:
             named = QuickFunction(function="writer", endpoint_url=function.url, region="us-east-1")
             place = replace(function.place, endpoint_url=proxy.url)
-            store = LambdaStore(named, place, SETTINGS, limits=limits(tmp_path), waiting=Time().waiting())
+            store = LambdaStore(named, place, limits=limits(Time().waiting(), tmp_path))
             for generation in (1, 2):
                 put(store, [row("h1", 0, value=generation, generation=generation)], run_id=f"run{generation}")
             store.undo("run2", generation=2, now_generation=3)
@@ -165,10 +162,11 @@ class TestFailures:
         assert function.sizes == [16, 8, 8]
         assert stored(function) == undisturbed(server, ROWS)
 
-    def test_no_answer_in_time_is_a_failure(self, function: Endpoint, server: str, tmp_path: Path) -> None:
+    def test_no_answer_in_time_is_a_failure(self, function: Endpoint, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(lambda_calls, "MARGIN_S", -0.5)
         function.configuration = Reply(200, {"FunctionName": "writer", "Timeout": 1})
         function.instead = lambda batch: NO_ANSWER if len(batch["items"]) > 8 else None
-        put(store_of(function, tmp_path, margin_s=-0.5), ROWS)
+        put(store_of(function, tmp_path), ROWS)
         assert function.sizes == [16, 8, 8]
         assert stored(function) == undisturbed(server, ROWS)
 
@@ -263,7 +261,7 @@ class TestLimits:
         busy = iter([too_many(ACCOUNT)] * 2)
         function.instead = lambda _: next(busy, None)
         time = Time()
-        store = store_of(function, tmp_path, time.waiting(), invoke_per_s=10.0)
+        store = store_of(function, tmp_path, time.waiting(), lambda_invoke_per_s=10)
         put(store, ROWS)
         pacer = store.backend.function.pacer  # type: ignore[attr-defined]
         assert pacer.refusals == 2
@@ -280,7 +278,7 @@ class TestLimits:
 
         for configuration, expected in ((Reply(200, {"Timeout": 60}), 80.0), (DENIED, 920.0)):
             function.configuration = configuration
-            calls = FunctionCalls(Noting(function="writer", endpoint_url=function.url), limits(tmp_path), no_failpoint, Time().waiting())
+            calls = FunctionCalls(Noting(function="writer", endpoint_url=function.url), limits(Time().waiting(), tmp_path), no_failpoint)
             calls.invoke(b'{"items": []}')
             assert waited[-1] == expected
 
@@ -317,8 +315,8 @@ class TestLimits:
 
         function.instead = one_at_a_time
         monkeypatch.setattr(lambda_delivery, "BATCH_ITEMS", 1)
-        standing = replace(Time().waiting(attempts=10_000), clock=lambda: 0.0)
-        store = store_of(function, tmp_path, standing, concurrency=4)
+        fast = Waiting(clock=lambda: monotonic() * 200, sleep=lambda _: None, say=lambda _: None, backoff=Backoff(attempts=10_000))
+        store = store_of(function, tmp_path, fast, lambda_concurrency=4)
         put(store, ROWS)
         assert crowded.is_set()
         assert (store.backend.function.pacer.refusals > 0) == slows  # type: ignore[attr-defined]

@@ -16,9 +16,10 @@ from scripts.package_writer import main, modules, package
 from tests.archive.s3_servers import aws_environment
 from tests.contracts.harness import UNIT, calls_of, killed, put, read
 from tests.core.rollup_tables import DAY, Row, row, table
-from tests.stores.dynamodb_servers import SETTINGS, DynamoPlace, ministack, new_place
+from tests.limits import limits
+from tests.stores.dynamodb_servers import DynamoPlace, ministack, new_place
 from tests.stores.lambda_servers import WRITER, client_of, deploy
-from transforms.calls.aws import Waiting
+from transforms.calls.waiting import Waiting
 from transforms.core.packed import pack
 from transforms.stores.dynamodb import DynamoStore
 from transforms.stores.dynamodb_place import Place
@@ -39,7 +40,7 @@ def server() -> Iterator[str]:
 @pytest.fixture
 def place(server: str) -> Place:
     made = new_place(server)
-    DynamoStore(made, SETTINGS).open_partition(UNIT.metric_type, UNIT.window, 1)
+    DynamoStore(made, limits=limits()).open_partition(UNIT.metric_type, UNIT.window, 1)
     return made
 
 
@@ -75,16 +76,16 @@ class TestAnswers:
         seen = {"version": version(place)}
         assert writer(place).answer(batch(place, item(second, seen)))["items"] == [WRITTEN]
         assert writer(place).answer(batch(place, item(second, seen)))["items"] == [EQUAL]
-        assert read(DynamoStore(place, SETTINGS)) == {("h1", 0): (1, 2.0, 1)}
+        assert read(DynamoStore(place, limits=limits())) == {("h1", 0): (1, 2.0, 1)}
 
     def test_an_item_is_removed_once(self, place: Place) -> None:
         writer(place).answer(batch(place, item(body_of(row("h1", 0)))))
         seen = {"version": version(place)}
         assert [writer(place).answer(batch(place, item(None, seen)))["items"] for _ in range(2)] == [[WRITTEN], [EQUAL]]
-        assert read(DynamoStore(place, SETTINGS)) == {}
+        assert read(DynamoStore(place, limits=limits())) == {}
 
     def test_an_item_of_a_writer_that_does_not_count_is_told_by_its_bytes(self, place: Place) -> None:
-        store, body = DynamoStore(place, SETTINGS), base64.b64decode(body_of(row("h1", 0, value=5.0, generation=None)))
+        store, body = DynamoStore(place, limits=limits()), base64.b64decode(body_of(row("h1", 0, value=5.0, generation=None)))
         place.client().put_item(TableName=place.table, Item={"series": {"S": H1}, "item": {"S": NAME}, "body": {"B": body}})
         wrong, right = ({"sha256": one} for one in ("0" * 64, hashlib.sha256(body).hexdigest()))
         new = body_of(row("h1", 0, value=6.0))
@@ -143,7 +144,7 @@ class TestKilled:
 
         def prepared() -> tuple[Place, Callable[[Failpoint], object]]:
             made = new_place(server)
-            put(DynamoStore(made, SETTINGS), rows["old"], run_id="early")
+            put(DynamoStore(made, limits=limits()), rows["old"], run_id="early")
             h3 = H1.replace("h1", "h3")
             items = [
                 item(body_of(one), None if series == h3 else {"version": version(made, series)}, series)
@@ -161,7 +162,7 @@ class TestKilled:
             send(no_failpoint)
             assert {one["outcome"] for one in answers[-1]} <= {"written", "equal"}
             assert DynamoPlace(made).stored() == DynamoPlace(undisturbed).stored()
-            undone = DynamoStore(made, SETTINGS).undo("run", generation=2, now_generation=3)
+            undone = DynamoStore(made, limits=limits()).undo("run", generation=2, now_generation=3)
             assert (undone.restored, undone.removed) == ({"1m": 2}, {"1m": 1})
 
 

@@ -12,9 +12,10 @@ from tests.archive.s3_servers import Recorder
 from tests.contracts.harness import UNIT, Steps, every_granularity, put, put_all, read
 from tests.contracts.s3_place import BUCKET, S3Place, Server
 from tests.core.rollup_tables import DAY_S, row, rows_of
+from tests.limits import limits
+from transforms.calls.limits import S3Gates
+from transforms.calls.waiting import Waiting
 from transforms.core.errors import RefusedError, ServiceUnavailable, UsageError
-from transforms.core.store_settings import StoreSettings
-from transforms.core.throttle import Pacer
 from transforms.stores import open_store, s3_objects, scanning
 from transforms.stores.frame import load
 from transforms.stores.parquet import ParquetStore
@@ -159,17 +160,16 @@ def test_writes_are_paced_and_slowed_by_refusals(place: S3Place, recorder: Recor
     def wait(seconds: float) -> None:
         now[0] += seconds
 
-    pacer = Pacer(10, lambda: now[0], wait)
+    paced = limits(Waiting(clock=lambda: now[0], sleep=wait), s3_put_per_s=10)
 
     def refuse(name: str) -> None:
         if name == "before object.write":
             recorder.passing[place.prefix + SHARD] = (503, "SlowDown")
 
-    objects = s3_objects.Objects(place.server.location(place.prefix), place.server.calls, s3_objects.PacedGate(pacer), refuse)
+    objects = s3_objects.Objects(place.server.location(place.prefix), place.server.calls, S3Gates(paced, place.server.location(place.prefix)), refuse)
     put(ParquetS3Store(objects), [row(generation=1)])
-    assert pacer.refusals == 1
+    assert paced.pacer("s3-put-per-s", place.server.url).refusals == 1
     assert now[0] == pytest.approx(1 / 9.5 + 1 / 9.5 + 1 / 9.5, rel=0.01)  # text, image, refused, written
-    assert open_store(url_of(place), settings=StoreSettings(s3_put_per_s=3)).backend.objects.gate.pacer.limit_per_s == 3  # type: ignore[attr-defined]
 
 
 def test_what_the_service_refuses_is_told_with_what_is_needed(place: S3Place, recorder: Recorder) -> None:

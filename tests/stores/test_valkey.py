@@ -11,13 +11,13 @@ from tests.contracts.harness import UNIT, put, read
 from tests.contracts.valkey_places import ValkeyPlace
 from tests.core.rollup_tables import DAY, DAY_S, row, rows_of, table
 from tests.valkey_cluster import cluster_member, server
-from transforms.calls.aws import Waiting
 from transforms.calls.valkey import Server, ValkeyCalls
+from transforms.calls.waiting import Waiting
 from transforms.core.backoff import Backoff
 from transforms.core.errors import RefusedError, RollupsError, ServiceUnavailable, StoreFull, UsageError
 from transforms.core.item_keys import ItemKeys
 from transforms.core.store_settings import StoreSettings
-from transforms.core.throttle import Pacer
+from transforms.core.throttle import alone
 from transforms.core.versions import Verdict
 from transforms.stores import open_store
 from transforms.stores.url import split_url
@@ -276,7 +276,7 @@ class TestCalls:
 
     def test_calls_are_paced(self, place: ValkeyPlace) -> None:
         now = [0.0]
-        pacer = Pacer(10, lambda: now[0], lambda wait_s: now.append(now.pop() + wait_s))
+        pacer = alone(10, lambda: now[0], lambda wait_s: now.append(now.pop() + wait_s))
         calls = ValkeyCalls(Server("127.0.0.1", place.running.port), pacer)
         put(at(place, calls=calls, batch=50), [row(f"h{number}") for number in range(100)])
         assert now[0] == pytest.approx((2 + 200 + 2 + 2 + 100) / 9.5, abs=12)  # partition, reads, notes, memory, writes; the last call is not waited for
@@ -360,7 +360,7 @@ def test_other_urls_say_what_would_be_right(url: str) -> None:
 
 
 def test_settings_reach_the_store() -> None:
-    store = open_store("valkey://cache:7000/2", settings=StoreSettings(valkey_expire_s=7, valkey_key="{type}{org}{span}", valkey_ops_per_s=3, valkey_span_s=60))
+    store = open_store("valkey://cache:7000/2", settings=StoreSettings(valkey_expire_s=7, valkey_key="{type}{org}{span}", valkey_span_s=60))
     assert isinstance(store, ValkeyStore)
     tier = store.backend
     assert (tier.keys, tier.expiry.past_end_s, tier.name) == (ItemKeys("{type}{org}{span}", 60), 7, "valkey://cache:7000/2")

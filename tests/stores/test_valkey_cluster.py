@@ -11,8 +11,8 @@ from tests.contracts.harness import UNIT, put, read
 from tests.contracts.valkey_places import ValkeyPlace
 from tests.core.rollup_tables import DAY_S, row, rows_of
 from tests.valkey_cluster import cluster, cluster_member
-from transforms.calls.aws import Waiting
 from transforms.calls.valkey import Server, ValkeyCalls
+from transforms.calls.waiting import Waiting
 from transforms.core.backoff import Backoff
 from transforms.core.errors import ServiceUnavailable, StoreFull
 from transforms.core.hash_slots import slot_of_key

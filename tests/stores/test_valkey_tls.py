@@ -18,8 +18,8 @@ from cryptography.x509.oid import NameOID
 from tests.contracts.harness import put, read
 from tests.core.rollup_tables import row
 from tests.valkey_cluster import server
-from transforms.calls.aws import Waiting
 from transforms.calls.valkey import Server, ValkeyCalls
+from transforms.calls.waiting import Waiting
 from transforms.core.backoff import Backoff
 from transforms.core.errors import ServiceUnavailable
 from transforms.stores import open_store

@@ -1,6 +1,6 @@
 """An archive in an S3 bucket. Only ListObjectsV2 and GetObject are called."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Any, Final, NoReturn
@@ -8,7 +8,8 @@ from typing import Any, Final, NoReturn
 from botocore.exceptions import ClientError, IncompleteReadError
 
 from transforms.archive.s3_listing import Page, PageRequest, walk
-from transforms.calls.aws import AwsCalls, Waiting, error_code, http_status, is_of_service, retry_reason
+from transforms.calls.aws import AwsCalls, error_code, http_status, is_of_service, retry_reason
+from transforms.calls.limits import Limits, S3Gates
 from transforms.calls.s3_client import new_client
 from transforms.calls.s3_folder import S3Location
 from transforms.core.errors import (
@@ -39,16 +40,14 @@ class S3Archive:
 
     ahead: Final = 8
 
-    def __init__(self, location: S3Location, layout: KeyLayout = FIREHOSE, waiting: Waiting | None = None) -> None:
+    def __init__(self, location: S3Location, layout: KeyLayout = FIREHOSE, limits: Limits | None = None) -> None:
         """Remember the place; a client is made by the first call."""
         self._location = location
         self._layout = layout
-        self._calls = AwsCalls(partial(new_client, location), waiting)
+        limits = limits or Limits()
+        self._calls = AwsCalls(partial(new_client, location), limits.waiting)
+        self._gates = S3Gates(limits, location)
         self._payer = {"RequestPayer": location.request_payer} if location.request_payer else {}
-
-    def __reduce__(self) -> tuple[Callable[..., "S3Archive"], tuple[S3Location, KeyLayout]]:
-        """Travels as its location."""
-        return S3Archive, (self._location, self._layout)
 
     def objects(self, times: Sequence[Range] | None = None) -> Iterator[ArchiveObject]:
         """Pages of several folders side by side; nothing is held but these."""
@@ -60,7 +59,8 @@ class S3Archive:
         part = {"Range": f"bytes=0-{number - 1}"} if 0 < number < planned.size_bytes else {}
         asked = {"Bucket": self._location.bucket, "Key": self._location.prefix + planned.key, "IfMatch": f'"{planned.etag}"', **part, **self._payer}
         try:
-            return self._calls.call(f"reading the archive object {planned.key!r}", lambda client: _body(client.get_object(**asked), planned, number))
+            gate = self._gates.get(asked["Key"], number)
+            return self._calls.call(f"reading the archive object {planned.key!r}", lambda client: _body(client.get_object(**asked), planned, number), gate)
         except ClientError as error:
             _raise(planned, error)
         except ServiceUnavailable as error:
@@ -80,7 +80,7 @@ class S3Archive:
         asked |= {"ContinuationToken": request.token} if request.token else {}
         doing = f"listing the archive {self._location.name}{request.folder}"
         try:
-            answer = self._calls.call(doing, lambda client: client.list_objects_v2(**asked))
+            answer = self._calls.call(doing, lambda client: client.list_objects_v2(**asked), self._gates.list())
         except ClientError as error:
             needs = "the credentials need s3:ListBucket on the bucket and s3:GetObject on its objects"
             raise UsageError(f"{doing}: {_told(error)}; {needs}" if http_status(error) == 403 else f"{doing}: {_told(error)}") from error

@@ -2,12 +2,9 @@
 
 import logging
 import os
-import random
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
 from botocore.exceptions import (
@@ -28,7 +25,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from transforms.core.backoff import Backoff
+from transforms.calls.waiting import Waiting
 from transforms.core.errors import CredentialsExpired, ServiceUnavailable, UsageError
 
 T = TypeVar("T")
@@ -56,17 +53,6 @@ _UNREACHED: Final = (EndpointConnectionError, ConnectTimeoutError, ProxyConnecti
 _NO_SESSION: Final = (SSOError, TokenRetrievalError, CredentialRetrievalError, LoginError)
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Waiting:
-    """Clock, sleep, randomness and voice of the calls, and their patience."""
-
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-    random: Callable[[], float] = random.random
-    say: Callable[[str], None] = _log.warning
-    backoff: Backoff = field(default_factory=Backoff)
 
 
 class Gate(Protocol):

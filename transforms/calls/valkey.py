@@ -34,7 +34,7 @@ from valkey.exceptions import (
     ValkeyError,
 )
 
-from transforms.calls.aws import Waiting
+from transforms.calls.waiting import Waiting
 from transforms.core.errors import RefusedError, RollupsError, ServiceUnavailable, StoreFull, UsageError
 from transforms.core.throttle import Pacer
 

@@ -15,16 +15,10 @@ class StoreSettings:
     """Settings of all kinds of stores; each looks at its own."""
 
     dynamodb_fresh: bool = False
-    dynamodb_read_units: int = 1000
     dynamodb_ttl: tuple[tuple[str, int], ...] = ()
-    dynamodb_write_units: int = 500
-    lambda_concurrency: int = 4
-    lambda_invoke_per_s: int = 20
-    s3_put_per_s: int = 875
     sqlite_wait_s: int = 60
     valkey_expire_s: int = 25 * 3600
     valkey_key: str = DEFAULT_TEMPLATE
-    valkey_ops_per_s: int = 1000
     valkey_span_s: int = 3600
 
 

@@ -1,15 +1,47 @@
-"""Keeping calls under a rate: when the next one may begin. Pure but for the clock and the wait that are passed in."""
+"""Keeping calls under a rate: when the next one may begin. Pure but for the clock, the wait and the cell that are passed in.
 
+A limit of N units a second has its state in a cell, which those who share the limit hold one after the other for a moment: threads a `MemoryCell`, the
+processes of a work dir a file (`transforms.calls.cells`). Nothing is reserved: who finds that it is too early waits and looks again, so that a process that
+stops, is killed or forgets holds nobody up, and a limit that is changed or a pause holds from the next look on (`LOOK_S`).
+"""
+
+import math
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field, fields
+from typing import Final, Protocol
 
 PACED_SHARE: Final = 0.95
-"""Share of a limit that is used, so that clocks that differ a little do no harm."""
+"""Share of a limit that is used."""
+
+CATCH_UP_S: Final = 0.025
+"""Time that nobody used may be caught up with afterwards: threads wake up late. With as much for the way to the server, it is what `PACED_SHARE` leaves: no
+window of one second holds more than the moments of 1.05 s at 95 % of the limit."""
 
 LEAST_SHARE: Final = 1 / 64
 """However often a service refuses, this share of the limit goes on asking."""
+
+LOOK_S: Final = 0.25
+"""Who waits looks at the state again at least that often."""
+
+IDLE_S: Final = 300.0
+"""After so long without a call a limit is approached slowly again."""
+
+STALE_S: Final = 180.0
+"""A cap that nobody confirmed for so long is halved, and again for every further such time."""
+
+LIMIT, RAMP, REFUSED, CAP, PAUSED = "limit", "ramp", "refused", "headroom", "paused"
+"""Causes of a wait: the limit itself, its slow beginning, answers of the service, what others need, somebody's wish."""
+
+LEAST_S: Final = 2.0
+"""So long after its last look a smaller limit of somebody else counts."""
+
+_PART_S: Final = 0.05
+_PARTS: Final = 22
+"""Parts of a second in which used units are remembered: the one that goes on, those of a second, and one for what is late on its way to the server."""
+
+_ROUNDING_S: Final = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,57 +58,247 @@ class Ramp:
     recover_per_s: float = 1 / 120
 
 
-class Pacer:
-    """A limit in units a second, kept by all threads of one process: no burst, every unit has its moment.
+@dataclass
+class PaceState:
+    """What all who share a limit know of it; times in seconds of one clock, NaN for never."""
 
-    `take` is called before each attempt, with what it may cost; `refused` when the service says that it gets too much.
+    free_at_s: float = -math.inf
+    share: float = math.nan
+    share_at_s: float = math.nan
+    doubling: float = 1.0
+    used_at_s: float = math.nan
+    cap_per_s: float = math.inf
+    cap_at_s: float = math.nan
+    pause_until_s: float = -math.inf
+    least_per_s: float = math.inf
+    least_at_s: float = math.nan
+    large_at_s: float = -math.inf
+    lately_s: float = 0.0
+    lately: list[float] = field(default_factory=lambda: [0.0] * _PARTS)
+
+    def values(self) -> tuple[float, ...]:
+        """All of it, in the order of the constructor."""
+        return (*(getattr(self, one.name) for one in fields(self) if one.name != "lately"), *self.lately)
+
+    def advance(self, now_s: float) -> None:
+        """Forget which units were used more than a second ago: `lately` has them by part of a second, the newest last."""
+        now = math.floor(now_s / _PART_S)
+        passed = int(min(max(0.0, now - self.lately_s), _PARTS))
+        self.lately[:] = [*self.lately[passed:], *[0.0] * passed]
+        self.lately_s = now
+
+
+def state_of(values: Sequence[float]) -> PaceState:
+    """Inverse of `values`."""
+    names = [one.name for one in fields(PaceState) if one.name != "lately"]
+    return PaceState(**dict(zip(names, values[:-_PARTS], strict=True)), lately=list(values[-_PARTS:]))
+
+
+VALUES: Final = 12 + 22
+"""How many values a state has."""
+
+
+class Cell(Protocol):
+    """Where the state of a limit is."""
+
+    def held(self) -> AbstractContextManager[PaceState]:
+        """The state, which nobody else sees or changes meanwhile; as it is left it stays."""
+
+
+class MemoryCell:
+    """The state of a limit that only this process uses."""
+
+    def __init__(self) -> None:
+        """Nothing is known yet."""
+        self._lock = threading.Lock()
+        self._state = PaceState()
+
+    @contextmanager
+    def held(self) -> Iterator[PaceState]:
+        """As the protocol says."""
+        with self._lock:
+            yield self._state
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """A limit in units a second and the cell of those who share it."""
+
+    limit_per_s: float
+    cell: Cell = field(default_factory=MemoryCell)
+    ramp: Ramp = field(default_factory=Ramp)
+
+    def begun(self, state: PaceState, now_s: float) -> None:
+        """Note that this limit is in use; start the ramp if nobody used it for long, as after a restart of the machine, whose clock then shows less."""
+        if state.used_at_s > now_s + LOOK_S:
+            _forget(state)
+        if not now_s <= state.used_at_s + IDLE_S:
+            state.share, state.share_at_s, state.doubling = self.ramp.first, now_s, 1.0
+            state.free_at_s = max(state.free_at_s, now_s)
+        state.used_at_s = now_s
+        if self.limit_per_s <= state.least_per_s or not now_s <= state.least_at_s + LEAST_S:
+            state.least_per_s, state.least_at_s = self.limit_per_s, now_s
+
+    def ready_s(self, state: PaceState, now_s: float, units: float) -> float:
+        """When a call of so many units may begin: when it is its turn and, where calls of several units are about, the second before it has left as many.
+
+        One of more units than the limit is alone in its second.
+        """
+        if not self.rate_per_s(state, now_s):
+            return math.inf
+        state.advance(now_s)
+        ready_s, used = max(state.free_at_s, state.pause_until_s), sum(state.lately)
+        if units <= 1 and now_s > state.large_at_s + _PARTS * _PART_S:
+            return ready_s
+        left = max(units, min(self._limit_per_s(state), self.cap_per_s(state, now_s))) - units
+        for place, part in enumerate(state.lately):
+            if used <= left:
+                break
+            used -= part
+            ready_s = max(ready_s, (state.lately_s + place + 1) * _PART_S)
+        return ready_s
+
+    def take(self, state: PaceState, now_s: float, units: float) -> None:
+        """Note that a call begins now: its units go out evenly after it."""
+        state.free_at_s = max(state.free_at_s, now_s - CATCH_UP_S) + units / self.rate_per_s(state, now_s)
+        state.lately[-1] += units
+        state.large_at_s = now_s if units > 1 else state.large_at_s
+
+    def refuse(self, state: PaceState, now_s: float) -> None:
+        """Halve the rate, unless that has just been done."""
+        share = self._share(state, now_s)
+        if state.doubling or now_s - state.share_at_s >= self.ramp.settle_s:
+            state.share, state.share_at_s, state.doubling = max(LEAST_SHARE, share / 2), now_s, 0.0
+
+    def whole(self, state: PaceState, now_s: float) -> int:
+        """Of a limit in flight: how many may be now."""
+        self.begun(state, now_s)
+        held = 0 if state.pause_until_s > now_s else min(self._limit_per_s(state) * self._share(state, now_s), self.cap_per_s(state, now_s))
+        return max(int(held), int(held > 0))
+
+    def rate_per_s(self, state: PaceState, now_s: float) -> float:
+        """Units a second now."""
+        return PACED_SHARE * min(self._limit_per_s(state) * self._share(state, now_s), self.cap_per_s(state, now_s))
+
+    def cap_per_s(self, state: PaceState, now_s: float) -> float:
+        """What others leave of the service: as it was said last, halved for every `STALE_S` in which nobody confirmed it, down to the least share."""
+        if not state.cap_per_s < math.inf:
+            return math.inf
+        halvings = min(60.0, max(0.0, now_s - state.cap_at_s) // STALE_S)
+        lowered: float = state.cap_per_s * 0.5**halvings
+        return min(state.cap_per_s, max(lowered, self.limit_per_s * LEAST_SHARE))
+
+    def cause(self, state: PaceState, now_s: float) -> str:
+        """Why a call has to wait."""
+        if state.pause_until_s > now_s:
+            return PAUSED
+        share = self._share(state, now_s)
+        if self.cap_per_s(state, now_s) < self._limit_per_s(state) * share:
+            return CAP
+        return LIMIT if share >= 1 else RAMP if state.doubling else REFUSED
+
+    def _limit_per_s(self, state: PaceState) -> float:
+        """The smallest limit of those who use the cell now holds for all of them together."""
+        return min(self.limit_per_s, state.least_per_s)
+
+    def _share(self, state: PaceState, now_s: float) -> float:
+        passed = max(0.0, now_s - state.share_at_s)
+        grown = state.share * 2.0 ** min(60.0, passed / self.ramp.double_s) if state.doubling else state.share + passed * self.ramp.recover_per_s
+        return min(1.0, grown)
+
+
+def _forget(state: PaceState) -> None:
+    for one in fields(PaceState):
+        setattr(state, one.name, getattr(PaceState(), one.name))
+
+
+class Pacer:
+    """One or more limits that each call keeps, for all threads of one process: no burst, every unit has its moment.
+
+    `take` is called before each attempt, with what it may cost; `refused` when the service says that it gets too much. Where there are several allowances, the
+    narrowest comes first: it is the one that `limit_per_s` tells and refusals slow down.
     """
 
-    def __init__(self, limit_per_s: float, clock: Callable[[], float], wait: Callable[[float], None], ramp: Ramp | None = None) -> None:
-        """Nothing is waited for yet."""
-        self.limit_per_s = limit_per_s
-        self._clock, self._wait = clock, wait
-        self._ramp = ramp or Ramp()
-        self._lock = threading.Lock()
-        self._share = self._ramp.first
-        self._share_at = self._free_at = clock()
-        self._doubling = True
-        self.waited_s = 0.0
+    def __init__(
+        self, allowances: Sequence[Allowance], clock: Callable[[], float], wait: Callable[[float], None], is_paused: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Nothing is waited for yet. `is_paused` is asked at each look; it may set other allowances."""
+        self.allowances = tuple(allowances)
+        self._clock, self._wait, self.is_paused = clock, wait, is_paused
+        self._queue, self._noting = threading.Lock(), threading.Lock()
+        self._waited = dict[str, float]()
+        self._cause = LIMIT
         self.refusals = 0
 
+    @property
+    def limit_per_s(self) -> float:
+        """The narrowest limit."""
+        return self.allowances[0].limit_per_s
+
+    @property
+    def waited_s(self) -> float:
+        """How long threads waited, since `waits` was last asked."""
+        return sum(self._waited.values())
+
+    def waits(self) -> Mapping[str, float]:
+        """Seconds that threads waited since this was last asked, by cause."""
+        with self._noting:
+            waited, self._waited = self._waited, {}
+        return waited
+
     def take(self, units: float = 1.0) -> None:
-        """Return when so many units may be used. Units of a call go out evenly after it: the next call waits for them."""
-        with self._lock:
-            now = self._clock()
-            begin = max(now, self._free_at)
-            self._free_at = begin + units / self._rate(now)
-            self.waited_s += begin - now
-        if begin > now:
-            self._wait(begin - now)
+        """Return when so many units may be used."""
+        began_s = self._clock()
+        with self._queue:
+            while wait_s := self._too_early(units):
+                self._wait(min(wait_s, LOOK_S))
+            waited_s = self._clock() - began_s
+        if waited_s > _ROUNDING_S:
+            with self._noting:
+                self._waited[self._cause] = self._waited.get(self._cause, 0.0) + waited_s
 
     def settle(self, units: float) -> None:
         """A call took so many units more (less, if negative) than was taken before it: those after it wait for them."""
-        with self._lock:
-            self._free_at += units / self._rate(self._clock())
+        for one in self.allowances:
+            with one.cell.held() as state:
+                state.free_at_s += units / one.rate_per_s(state, self._clock())
 
     def pause(self, seconds: float) -> None:
         """From now on nobody takes anything for so long."""
-        with self._lock:
-            self._free_at = max(self._free_at, self._clock() + seconds)
+        narrowest = self.allowances[0]
+        with narrowest.cell.held() as state:
+            state.pause_until_s = max(state.pause_until_s, self._clock() + seconds)
 
     def refused(self) -> None:
         """Halve the rate, unless that has just been done."""
-        with self._lock:
-            now = self._clock()
-            share = self._grown(now)
+        narrowest = self.allowances[0]
+        with narrowest.cell.held() as state:
+            now_s = self._clock()
+            narrowest.begun(state, now_s)
+            narrowest.refuse(state, now_s)
+        with self._noting:
             self.refusals += 1
-            if self._doubling or now - self._share_at >= self._ramp.settle_s:
-                self._share, self._share_at, self._doubling = max(LEAST_SHARE, share / 2), now, False
 
-    def _rate(self, now: float) -> float:
-        return self.limit_per_s * PACED_SHARE * self._grown(now)
+    def _too_early(self, units: float) -> float:
+        """How long to wait at least; 0 if the units were taken, of all limits at once."""
+        if self.is_paused():
+            self._cause = PAUSED
+            return LOOK_S
+        with ExitStack() as stack:
+            states = [stack.enter_context(one.cell.held()) for one in self.allowances]
+            now_s = self._clock()
+            for one, state in zip(self.allowances, states, strict=True):
+                one.begun(state, now_s)
+            ready = [one.ready_s(state, now_s, units) for one, state in zip(self.allowances, states, strict=True)]
+            last = max(range(len(ready)), key=ready.__getitem__)
+            if ready[last] > now_s + _ROUNDING_S:
+                self._cause = self.allowances[last].cause(states[last], now_s)
+                return ready[last] - now_s
+            for one, state in zip(self.allowances, states, strict=True):
+                one.take(state, now_s, units)
+        return 0.0
 
-    def _grown(self, now: float) -> float:
-        passed = max(0.0, now - self._share_at)
-        grown = self._share * 2.0 ** min(60.0, passed / self._ramp.double_s) if self._doubling else self._share + passed * self._ramp.recover_per_s
-        return min(1.0, grown)
+
+def alone(limit_per_s: float, clock: Callable[[], float], wait: Callable[[float], None], ramp: Ramp | None = None) -> Pacer:
+    """A pacer of a limit that nobody shares."""
+    return Pacer([Allowance(limit_per_s, ramp=ramp or Ramp())], clock, wait)

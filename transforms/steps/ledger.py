@@ -9,6 +9,7 @@
     RUN_DIR/write_dead_letters/host-2025-11-01-0003.jsonl    what of the unit a writer did not take, until the unit is recorded
     RUN_DIR/followed.json       how far a copy has followed time
     RUN_DIR/steps/001761955200/ the run directory of its step that begins then, until that has ended
+    RUN_DIR/control.json        the run's limits, and whether somebody paused it
     RUN_DIR/report.json         the run is finished; staging files may be gone
     RUN_DIR/lock                held while a driver works on the run
 
@@ -20,13 +21,15 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 import pyarrow as pa
 
+from transforms.calls.control import FileControl, Wishes
+from transforms.calls.limits import Limits
 from transforms.core.accounts import UnitRecord
 from transforms.core.errors import IncompleteError, UsageError
 from transforms.core.manifest import Manifest
@@ -37,6 +40,8 @@ from transforms.core.undelivered import WriteDeadLetter
 from transforms.core.units import Unit
 from transforms.steps.membership import membership_from_arrow
 from transforms.stores.files import Files
+
+CONTROL_FILE: Final = "control.json"
 
 
 class Ledger:
@@ -220,6 +225,28 @@ class Ledger:
     def remove(self) -> None:
         """Deletes the directory with all that is in it."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+    @property
+    def _root(self) -> Path:
+        """The run's own directory, also of a step."""
+        return self.path.parents[1] if self.path.parent.name == "steps" else self.path
+
+    def limits(self) -> Limits:
+        """What calls of this process for the run keep: the limits of its work dir, as the run's control file says."""
+        return Limits(self._root.parents[1], FileControl(self._root / CONTROL_FILE))
+
+    def wishes(self) -> Wishes:
+        """What is wanted of the run now."""
+        return FileControl(self._root / CONTROL_FILE).wishes()
+
+    def wish(self, change: Callable[[Wishes], Wishes]) -> Wishes:
+        """Changes what is wanted of the run; those who do so at once come one after the other."""
+        with open(self._root / f"{CONTROL_FILE}.lock", "a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            wishes = change(before := self.wishes())
+            if wishes != before or not (self._root / CONTROL_FILE).exists():
+                write_whole(self._root / CONTROL_FILE, wishes.to_json(), name="control")
+        return wishes
 
     def mark_undone(self) -> None:
         """Notes that the run is or is being undone, so that nobody resumes it."""

@@ -12,6 +12,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 import pyarrow as pa
 
+from transforms.calls.limits import Limits
 from transforms.core.accounts import UnitRecord
 from transforms.core.canonical import Identity, bucket_ms, canonical, one_chunk, pick, series_runs
 from transforms.core.counts import Counts, add_counts, count
@@ -55,12 +56,16 @@ class TransferWorker:
         return self.plan.selection
 
     @cached_property
+    def _limits(self) -> Limits:
+        return self.ledger.limits()
+
+    @cached_property
     def _source(self) -> RollupStore:
-        return open_store(self.plan.request.source, writable=False, settings=self.plan.request.settings)
+        return open_store(self.plan.request.source, writable=False, settings=self.plan.request.settings, limits=self._limits)
 
     @cached_property
     def _target(self) -> RollupStore:
-        return open_store(self.plan.request.store, settings=self.plan.request.settings)
+        return open_store(self.plan.request.store, settings=self.plan.request.settings, limits=self._limits)
 
     def work(self, unit: Unit) -> UnitRecord | None:
         """The unit's record; unless there is one, what is read of the unit is written to the target and noted as done first.

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from transforms.archive import Archive, open_archive
 from transforms.archive.reading import Reader
+from transforms.calls.limits import Limits
 from transforms.core.accounts import UnitRecord
 from transforms.core.counts import RECORDS, count
 from transforms.core.errors import IncompleteError, ObjectUnreadable
@@ -76,8 +77,12 @@ class Worker:
         return self.plan.selection
 
     @cached_property
+    def _limits(self) -> Limits:
+        return self.ledger.limits()
+
+    @cached_property
     def _archive(self) -> Archive:
-        return open_archive(self.plan.request.archive, self.plan.request.keys)
+        return open_archive(self.plan.request.archive, self.plan.request.keys, self._limits)
 
     @cached_property
     def _reader(self) -> Reader:
@@ -85,7 +90,7 @@ class Worker:
 
     @cached_property
     def _store(self) -> RollupStore:
-        return open_store(self.plan.request.store, settings=self.plan.request.settings)
+        return open_store(self.plan.request.store, settings=self.plan.request.settings, limits=self._limits)
 
     @cached_property
     def _membership(self) -> Membership | None:

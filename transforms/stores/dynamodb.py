@@ -11,7 +11,8 @@ from typing import Final
 
 import pyarrow as pa
 
-from transforms.calls.aws import AwsCalls, Waiting
+from transforms.calls.aws import AwsCalls
+from transforms.calls.limits import Limits
 from transforms.core.granularity import Range
 from transforms.core.model import ROLLUP_SCHEMA
 from transforms.core.packed import SPAN_S, ItemKey, unpack
@@ -67,27 +68,26 @@ class DynamoStore(TableStore):
         place: Place,
         settings: StoreSettings | None = None,
         *,
+        limits: Limits | None = None,
         failpoint: Failpoint = no_failpoint,
-        waiting: Waiting | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Touches nothing. `failpoint` is called around every call."""
-        super().__init__(DynamoTable(place, settings or StoreSettings(), failpoint, waiting or Waiting(), clock=clock))
+        super().__init__(DynamoTable(place, settings or StoreSettings(), limits or Limits(), failpoint, clock=clock))
 
 
-def open_url(url: StoreUrl, settings: StoreSettings, *, writable: bool) -> DynamoStore:  # noqa: ARG001 - a table must be there in either case
+def open_url(url: StoreUrl, settings: StoreSettings, limits: Limits, *, writable: bool) -> DynamoStore:  # noqa: ARG001 - a table must be there in either case
     """The store of `dynamodb://table`. Raises UsageError for another form."""
-    return DynamoStore(place_of(url), settings)
+    return DynamoStore(place_of(url), settings, limits=limits)
 
 
 class DynamoTable:
     """The table as a `Backend`."""
 
-    def __init__(self, place: Place, settings: StoreSettings, failpoint: Failpoint, waiting: Waiting, *, clock: Callable[[], float]) -> None:
+    def __init__(self, place: Place, settings: StoreSettings, limits: Limits, failpoint: Failpoint, *, clock: Callable[[], float]) -> None:
         """Touches nothing."""
-        pace = Pace.of(settings.dynamodb_read_units, settings.dynamodb_write_units, waiting)
         self.place = place
-        self.calls = TableCalls(place, AwsCalls(place.client, waiting), pace, failpoint, waiting)
+        self.calls = TableCalls(place, AwsCalls(place.client, limits.waiting), Pace.of(limits, place.name), failpoint, limits.waiting)
         self._rules = Rules(dict(settings.dynamodb_ttl), settings.dynamodb_fresh, lambda: round(clock() * 1000), lambda: secrets.token_hex(8))
 
     @property

@@ -7,7 +7,9 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from botocore.exceptions import ClientError
 
-from transforms.calls.aws import AwsCalls, Waiting, error_code, is_throttled
+from transforms.calls.aws import AwsCalls, error_code, is_throttled
+from transforms.calls.limits import Limits
+from transforms.calls.waiting import Waiting
 from transforms.core.capacity import DOUBLING_S, NEW_TABLE_READS, NEW_TABLE_WRITES, Attributes, first_share, item_bytes, item_read_units, write_units
 from transforms.core.errors import RefusedError, ServiceUnavailable, UsageError
 from transforms.core.throttle import Pacer, Ramp
@@ -69,13 +71,19 @@ class Pace:
     writes: Pacer
 
     @classmethod
-    def of(cls, read_units: float, write_units_: float, waiting: Waiting) -> "Pace":
-        """Units a second, reached as on-demand tables need it."""
-        return cls(_pacer(read_units, NEW_TABLE_READS, waiting), _pacer(write_units_, NEW_TABLE_WRITES, waiting))
+    def of(cls, limits: Limits, place: str) -> "Pace":
+        """Units a second of a table, reached as on-demand tables need it."""
+        rates = limits.control.wishes().rates
+        return cls(
+            limits.pacer("dynamodb-rru-per-s", place, ramp=_ramp(rates.dynamodb_rru_per_s, NEW_TABLE_READS)),
+            limits.pacer("dynamodb-wru-per-s", place, ramp=_ramp(rates.dynamodb_wru_per_s, NEW_TABLE_WRITES)),
+        )
 
 
-def _pacer(limit_per_s: float, new_table_per_s: int, waiting: Waiting) -> Pacer:
-    return Pacer(limit_per_s, waiting.clock, waiting.sleep, Ramp(first=first_share(limit_per_s, new_table_per_s), double_s=DOUBLING_S))
+def _ramp(limit_per_s: float, new_table_per_s: int) -> Ramp | None:
+    """Of a limit above what a new table takes: no faster than it grows. Others are reached as any limit."""
+    share = first_share(limit_per_s, new_table_per_s)
+    return Ramp(first=share, double_s=DOUBLING_S) if share < 1 else None
 
 
 class _Gate:

@@ -4,16 +4,14 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NamedTuple
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from transforms.calls.aws import AwsCalls, Waiting, error_code, http_status
-from transforms.calls.slots import Slots
+from transforms.calls.aws import AwsCalls, error_code, http_status
+from transforms.calls.limits import Limits
 from transforms.core.errors import RefusedError, ServiceUnavailable, UsageError
-from transforms.core.throttle import Pacer, Ramp
 from transforms.stores.files import Failpoint
 from transforms.stores.lambda_batch import MOST_BYTES
 from transforms.stores.lambda_place import Function
@@ -44,15 +42,6 @@ class Failed(NamedTuple):
     cause: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """How a function is invoked: by how many at once (the slots), how often, how much longer than its timeout an answer is waited for."""
-
-    slots: Slots
-    invoke_per_s: float
-    margin_s: float = MARGIN_S
-
-
 class _DeniedError(UsageError):
     """We may not do that."""
 
@@ -69,36 +58,43 @@ class _Busy(NamedTuple):
 class _Gate:
     """What the attempts of one invocation pass (`calls.aws.Gate`)."""
 
-    def __init__(self, pacer: Pacer) -> None:
-        self._pacer = pacer
+    def __init__(self, calls: "FunctionCalls") -> None:
+        self._calls = calls
         self.reason = ""
 
     def enter(self) -> None:
-        self._pacer.take()
+        self._calls.pacer.take()
 
     def refused(self, reason: str) -> None:  # noqa: ARG002 - the answer's own reason says more
-        self._pacer.refused()
-        if self.reason == ACCOUNT:
-            self._pacer.pause(ACCOUNT_PAUSE_S)
+        self._calls.slow_down(is_account_full=self.reason == ACCOUNT)
 
 
 class FunctionCalls:
     """A function, invoked by any number of threads."""
 
-    def __init__(self, function: Function, limits: Limits, failpoint: Failpoint, waiting: Waiting) -> None:
+    def __init__(self, function: Function, limits: Limits, failpoint: Failpoint) -> None:
         """Opens nothing. `failpoint` is called around every call."""
-        self.function, self.pacer = function, Pacer(limits.invoke_per_s, waiting.clock, waiting.sleep, Ramp())
-        self._limits, self._failpoint, self._waiting = limits, failpoint, waiting
-        self._asking = AwsCalls(function.client, waiting)
-        self._invoking = AwsCalls(lambda: function.client(self.timeout_s() + limits.margin_s), waiting)
+        self.function, self._place = function, f"{function.name} {function.region} {function.endpoint_url}"
+        self.pacer = limits.pacer("lambda-invoke-per-s", self._place)
+        self._slots = limits.slots("lambda-concurrency", self._place)
+        self._limits, self._failpoint, self._waiting = limits, failpoint, limits.waiting
+        self._asking = AwsCalls(function.client, limits.waiting)
+        self._invoking = AwsCalls(lambda: function.client(self.timeout_s() + MARGIN_S), limits.waiting)
         self._failures, self._lock = 0, threading.Lock()
 
     def invoke(self, payload: bytes) -> bytes | Failed:
         """What the function answers. Raises ServiceUnavailable when it can't be had, or fails whatever it is given."""
         if len(payload) >= MOST_BYTES:
             return Failed(f"it makes {len(payload)} bytes, and an invocation takes fewer than {MOST_BYTES}")
-        with self._limits.slots.one(), self._step("invoke.write"):
+        with self._slots.one(), self._step("invoke.write"):
             return self._patiently(payload)
+
+    def slow_down(self, *, is_account_full: bool) -> None:
+        """The service refused an invocation. A full account means that somebody else is hurt: then nothing is invoked for a while, by nobody."""
+        self.pacer.refused()
+        if is_account_full:
+            self.pacer.pause(ACCOUNT_PAUSE_S)
+            self._limits.refused("lambda-concurrency", self._place, ACCOUNT_PAUSE_S)
 
     def note(self, failure: str) -> None:
         """Counts a failure, or with an empty text that an invocation went well. Raises ServiceUnavailable if there were too many in a row."""
@@ -130,7 +126,7 @@ class FunctionCalls:
             self._waiting.sleep(self._waiting.backoff.delay_s(min(tries, self._waiting.backoff.attempts - 1), self._waiting.random()) or 0.0)
 
     def _once(self, payload: bytes) -> bytes | Failed | _Busy:
-        gate = _Gate(self.pacer)
+        gate = _Gate(self)
         with _explained(self.function):
             return self._invoking.call(f"invoking {self.function.name}", partial(_invoked, self.function.function, payload, gate), gate)
 

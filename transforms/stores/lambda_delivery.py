@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from transforms.calls.aws import Waiting
+from transforms.calls.waiting import Waiting
 from transforms.core.capacity import item_bytes, write_units
 from transforms.core.packed import unpack
 from transforms.core.undelivered import WriteDeadLetter

@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from transforms.calls.aws import Waiting
-from transforms.calls.slots import Slots, slots_folder
+from transforms.calls.limits import Limits
 from transforms.core.errors import UsageError
 from transforms.core.store_settings import StoreSettings
 from transforms.core.undelivered import Undelivered, WriteDeadLetter
@@ -20,7 +19,7 @@ from transforms.stores.dynamodb import TRAITS as TABLE_TRAITS, DynamoTable, Tabl
 from transforms.stores.dynamodb_place import Place
 from transforms.stores.files import Failpoint, no_failpoint
 from transforms.stores.lambda_batch import Head
-from transforms.stores.lambda_calls import FunctionCalls, Limits
+from transforms.stores.lambda_calls import FunctionCalls
 from transforms.stores.lambda_delivery import FunctionWriter, letters_of
 from transforms.stores.lambda_place import Function, places_of
 from transforms.stores.url import StoreUrl
@@ -39,36 +38,30 @@ class LambdaStore(TableStore):
         *,
         limits: Limits | None = None,
         failpoint: Failpoint = no_failpoint,
-        waiting: Waiting | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Touches nothing. `failpoint` is called around every call."""
-        settings, waiting = settings or StoreSettings(), waiting or Waiting()
-        calls = FunctionCalls(function, limits or _limits(function, settings, waiting), failpoint, waiting)
-        super().__init__(LambdaTable(calls, place, settings, failpoint, waiting, clock=clock))
+        limits = limits or Limits()
+        calls = FunctionCalls(function, limits, failpoint)
+        super().__init__(LambdaTable(calls, place, settings or StoreSettings(), limits, failpoint, clock=clock))
 
 
-def open_url(url: StoreUrl, settings: StoreSettings, *, writable: bool) -> LambdaStore:  # noqa: ARG001 - table and function must be there in either case
+def open_url(url: StoreUrl, settings: StoreSettings, limits: Limits, *, writable: bool) -> LambdaStore:  # noqa: ARG001 - table and function must be there in either case
     """The store of `lambda://function?read=dynamodb://table`. Raises UsageError for another form, and for settings that it does not have."""
     if settings.dynamodb_fresh:
         raise UsageError(f"--dynamodb-fresh writes without conditions, and {url.shown} writes through a function, which has them: leave one of them out")
-    return LambdaStore(*places_of(url), settings)
-
-
-def _limits(function: Function, settings: StoreSettings, waiting: Waiting) -> Limits:
-    folder = slots_folder(f"{function.name} {function.region} {function.endpoint_url}")
-    return Limits(slots=Slots(folder, settings.lambda_concurrency, waiting.random), invoke_per_s=settings.lambda_invoke_per_s)
+    return LambdaStore(*places_of(url), settings, limits=limits)
 
 
 class LambdaTable(DynamoTable):
     """The function and its table as a `Backend`."""
 
     def __init__(
-        self, function: FunctionCalls, place: Place, settings: StoreSettings, failpoint: Failpoint, waiting: Waiting, *, clock: Callable[[], float]
+        self, function: FunctionCalls, place: Place, settings: StoreSettings, limits: Limits, failpoint: Failpoint, *, clock: Callable[[], float]
     ) -> None:
         """Touches nothing."""
-        super().__init__(place, settings, failpoint, waiting, clock=clock)
-        self.function, self._waiting = function, waiting
+        super().__init__(place, settings, limits, failpoint, clock=clock)
+        self.function, self._waiting = function, limits.waiting
 
     @property
     def traits(self) -> Traits:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from transforms.calls.aws import AwsCalls, Waiting
+from transforms.calls.aws import AwsCalls
+from transforms.calls.waiting import Waiting
 from transforms.core.errors import RefusedError, ServiceUnavailable, UsageError
-from transforms.core.throttle import Pacer, Ramp
+from transforms.core.throttle import Allowance, Pacer
 from transforms.stores.dynamodb_calls import ItemAt, Pace, TableCalls
 from transforms.stores.dynamodb_images import Images
 from transforms.stores.dynamodb_layout import Found
@@ -26,7 +27,7 @@ class _Meter(Pacer):
     """Lets everything pass and adds up what it was."""
 
     def __init__(self) -> None:
-        super().__init__(UNPACED_PER_S, lambda: 0.0, lambda _: None, Ramp())
+        super().__init__([Allowance(UNPACED_PER_S)], lambda: 0.0, lambda _: None)
         self.units = 0.0
 
     def take(self, units: float = 1.0) -> None:

@@ -1,7 +1,6 @@
 """Objects of one folder in S3: read whole or in blocks, written only if they still are what was read, listed. Nothing is ever deleted."""
 
 import re
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -12,11 +11,10 @@ from typing import Any, Final, NamedTuple
 from botocore.exceptions import ClientError, IncompleteReadError
 
 from transforms.calls.aws import AwsCalls, Gate, error_code, http_status
-from transforms.calls.pacing import PacedGate
+from transforms.calls.limits import Limits, S3Gates
 from transforms.calls.s3_client import new_client
 from transforms.calls.s3_folder import S3Location
 from transforms.core.errors import UsageError
-from transforms.core.throttle import Pacer
 from transforms.stores.data_files import FileReplaced, Opened
 from transforms.stores.files import Failpoint, no_failpoint
 
@@ -40,11 +38,11 @@ class Stored(NamedTuple):
 
 @dataclass(frozen=True)
 class Objects:
-    """Keys are relative to the folder. Writes pass the gate; `failpoint` is called around each call."""
+    """Keys are relative to the folder. Calls pass the gates; `failpoint` is called around each call."""
 
     location: S3Location
     calls: AwsCalls
-    gate: Gate
+    gates: S3Gates
     failpoint: Failpoint = field(default=no_failpoint)
 
     def named(self, key: str) -> str:
@@ -64,7 +62,12 @@ class Objects:
         condition = {"IfMatch": before.etag} if before.body is not None else {"IfNoneMatch": "*"}
         self.failpoint(f"before {step}")
         try:
-            self._call(f"writing {self.named(key)}", "put_object", {"Key": self.location.prefix + key, "Body": body, **condition}, self.gate)
+            self._call(
+                f"writing {self.named(key)}",
+                "put_object",
+                {"Key": self.location.prefix + key, "Body": body, **condition},
+                self.gates.put(self.location.prefix + key),
+            )
         except ClientError as error:
             if error_code(error) not in _LOST and http_status(error) != 412:
                 raise self._refused(f"writing {self.named(key)}", error) from error
@@ -95,7 +98,7 @@ class Objects:
         doing = f"reading {self.named(key)}"
         self.failpoint(f"before {step}")
         try:
-            answer = self._call(doing, "get_object", {"Key": self.location.prefix + key, **asked}, None)
+            answer = self._call(doing, "get_object", {"Key": self.location.prefix + key, **asked}, self.gates.get(self.location.prefix + key))
         except ClientError as error:
             if error_code(error) not in {"NoSuchKey", "PreconditionFailed"} and http_status(error) != 412:
                 raise self._refused(doing, error) from error
@@ -111,7 +114,7 @@ class Objects:
         while True:
             self.failpoint(f"before {step}")
             try:
-                page = self._call(doing, "list_objects_v2", {"Prefix": self.location.prefix + prefix, **asked, **token}, None)
+                page = self._call(doing, "list_objects_v2", {"Prefix": self.location.prefix + prefix, **asked, **token}, self.gates.list())
             except ClientError as error:
                 raise self._refused(doing, error) from error
             self.failpoint(f"after {step}")
@@ -120,7 +123,7 @@ class Objects:
                 return
             token = {"ContinuationToken": page["NextContinuationToken"]}
 
-    def _call(self, doing: str, operation: str, asked: Mapping[str, Any], gate: Gate | None) -> Any:  # noqa: ANN401 - as botocore answers
+    def _call(self, doing: str, operation: str, asked: Mapping[str, Any], gate: Gate) -> Any:  # noqa: ANN401 - as botocore answers
         return self.calls.call(doing, partial(_answer, operation, {"Bucket": self.location.bucket, **asked}), gate)
 
     def _refused(self, doing: str, error: ClientError) -> UsageError:
@@ -128,10 +131,9 @@ class Objects:
         return UsageError(f"{told}; {_NEEDED}" if http_status(error) == 403 else told)
 
 
-def open_objects(location: S3Location, writes_per_s: float, failpoint: Failpoint = no_failpoint) -> Objects:
+def open_objects(location: S3Location, limits: Limits, failpoint: Failpoint = no_failpoint) -> Objects:
     """The folder; the client is made by the first call."""
-    pacer = Pacer(writes_per_s, time.monotonic, time.sleep)
-    return Objects(location, AwsCalls(partial(new_client, location)), PacedGate(pacer), failpoint)
+    return Objects(location, AwsCalls(partial(new_client, location), limits.waiting), S3Gates(limits, location), failpoint)
 
 
 def _answer(operation: str, asked: Mapping[str, Any], client: Any) -> Any:  # noqa: ANN401 - botocore makes its classes at run time

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from transforms.calls.limits import Limits
 from transforms.core.canonical import pick
 from transforms.core.errors import RefusedError, UsageError
 from transforms.core.granularity import WIDTH_S, Range
@@ -44,7 +45,7 @@ class SqliteStore(Rollups):
         super().__init__(SqliteRollups(Database(path, wait_s, Files(failpoint))))
 
 
-def open_url(url: StoreUrl, settings: StoreSettings, *, writable: bool) -> SqliteStore:
+def open_url(url: StoreUrl, settings: StoreSettings, _limits: Limits, *, writable: bool) -> SqliteStore:
     """The store at `sqlite:///abs/path.db`. Raises UsageError for a path that is relative, no store, or can't be used."""
     path = local_path(url)
     if not writable and not path.exists():

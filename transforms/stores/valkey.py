@@ -10,7 +10,6 @@
 What lies beside an item is in its hash slot and expires with it.
 """
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,13 +18,13 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
+from transforms.calls.limits import Limits
 from transforms.calls.valkey import Server, ValkeyCalls
 from transforms.core.errors import UsageError
 from transforms.core.granularity import Range
 from transforms.core.item_keys import Item, ItemKeys, check_span
 from transforms.core.model import ROLLUP_SCHEMA, SeriesKey, labels_pairs
 from transforms.core.store_settings import StoreSettings
-from transforms.core.throttle import Pacer
 from transforms.core.units import Unit, shard_of
 from transforms.stores.backend import Change, Traits
 from transforms.stores.files import Failpoint, no_failpoint
@@ -59,11 +58,12 @@ class ValkeyStore(Rollups):
         return self.backend.near(unit, granularity, rows)
 
 
-def open_url(url: StoreUrl, settings: StoreSettings, *, writable: bool) -> ValkeyStore:  # noqa: ARG001 - a hot tier that is empty is there all the same
+def open_url(url: StoreUrl, settings: StoreSettings, limits: Limits, *, writable: bool) -> ValkeyStore:  # noqa: ARG001 - a hot tier that is empty is there all the same
     """The store at `valkey://host:port/db`. Raises UsageError for another form of URL or settings that can't be."""
     keys = ItemKeys(settings.valkey_key, check_span(settings.valkey_span_s))
-    pacer = Pacer(settings.valkey_ops_per_s, time.monotonic, time.sleep)
-    return ValkeyStore(ValkeyTier(ValkeyCalls(server_of(url), pacer), keys, Expiry(settings.valkey_expire_s)))
+    server = server_of(url)
+    pacer = limits.pacer("valkey-ops-per-s", str(server))
+    return ValkeyStore(ValkeyTier(ValkeyCalls(server, pacer), keys, Expiry(settings.valkey_expire_s)))
 
 
 def server_of(url: StoreUrl) -> Server:

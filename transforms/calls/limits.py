@@ -1,0 +1,179 @@
+"""The limits that this process keeps together with all others of a work dir: what archives and stores take pacers, gates and slots from."""
+
+import hashlib
+import re
+import threading
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from transforms.calls.cells import FileCell
+from transforms.calls.control import Control, FixedControl, Wishes
+from transforms.calls.s3_folder import S3Location
+from transforms.calls.slots import Slots, temporary_folder
+from transforms.calls.waiting import Waiting
+from transforms.core.limits import LIMITS, Rates
+from transforms.core.throttle import PAUSED, Allowance, Cell, MemoryCell, Pacer, Ramp
+
+FIRST_SHARE: Final = 1 / 16
+HARMLESS: Final = 10
+"""With what part of a limit calls begin: a sixteenth, but so many a second (so many in flight) at least."""
+
+LIMITS_FOLDER: Final = "limits"
+
+_SERVICES: Final = {one.name: one.service for one in LIMITS}
+_KEYS: Final = {one.name: one.key for one in LIMITS}
+_FOLDERS: Final = {"s3-get-per-s": "s3-prefix-get-per-s", "s3-put-per-s": "s3-prefix-put-per-s"}
+_UNFIT: Final = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+class PacedGate:
+    """A gate for calls (`calls.aws.Gate`): every attempt takes its units of each pacer's limit, the last one's last."""
+
+    def __init__(self, *taken: tuple[Pacer, float]) -> None:
+        """Pacers and units; refusals slow the last one down."""
+        self._taken = taken
+
+    def enter(self) -> None:
+        """As the protocol says."""
+        for pacer, units in self._taken:
+            pacer.take(units)
+
+    def refused(self, _reason: str) -> None:
+        """As the protocol says."""
+        self._taken[-1][0].refused()
+
+
+class Limits:
+    """Pacers and slots by the name of a limit and the place that it is of, such as a table.
+
+    With a work dir all processes of this machine that name it share each limit; without one it is this process's own.
+    """
+
+    def __init__(self, work_dir: Path | None = None, control: Control | None = None, waiting: Waiting | None = None) -> None:
+        """Touches nothing yet."""
+        self.folder = work_dir / LIMITS_FOLDER if work_dir else None
+        self.control = control or FixedControl()
+        self.waiting = waiting or Waiting()
+        self._lock = threading.Lock()
+        self._cells: dict[str, Cell] = {}
+        self._pacers: dict[tuple[str, str, str], Pacer] = {}
+        self._slots: dict[tuple[str, str], Slots] = {}
+
+    def pacer(self, name: str, place: str, folder: str = "", ramp: Ramp | None = None) -> Pacer:
+        """The pacer of a limit at a place; where the limit of one folder is smaller than that of all, it keeps both."""
+        rates = self.control.wishes().rates
+        if name not in _FOLDERS or getattr(rates, _KEYS[_FOLDERS[name]]) >= getattr(rates, _KEYS[name]):
+            folder = ""
+        with self._lock:
+            known = self._pacers.get((name, place, folder))
+            if known is None:
+                known = Pacer(self._allowances(name, place, folder, ramp), self.waiting.clock, self.waiting.sleep)
+                known.is_paused = partial(self._look, known, (name, place, folder, ramp), [self.control.wishes()])
+                self._pacers[name, place, folder] = known
+            return known
+
+    def slots(self, name: str, place: str) -> Slots:
+        """The slots of a limit in flight at a place."""
+        with self._lock:
+            if (name, place) not in self._slots:
+                self._slots[name, place] = Slots(self._path(name, place, "slots"), partial(self._number, name, place), self.waiting)
+            return self._slots[name, place]
+
+    def refused(self, name: str, place: str, pause_s: float = 0.0) -> None:
+        """The service said that there are too many in flight: half of them from now on, none for so long."""
+        limit, now_s = self._in_flight(name, place), self.waiting.clock()
+        with limit.cell.held() as state:
+            limit.begun(state, now_s)
+            limit.refuse(state, now_s)
+            state.pause_until_s = max(state.pause_until_s, now_s + pause_s) if pause_s else state.pause_until_s
+
+    def cap(self, name: str, place: str, units: float) -> None:
+        """From now on no more than so many units of a limit are used, by all who share it; to be confirmed every minute or two."""
+        with self._cell(name, place).held() as state:
+            state.cap_per_s, state.cap_at_s = units, self.waiting.clock()
+
+    def waits(self) -> Mapping[tuple[str, str], float]:
+        """Seconds that threads waited since this was last asked, by service and cause."""
+        with self._lock:
+            waiting = [(name, one.waits()) for (name, *_), one in self._pacers.items()] + [(name, one.waits()) for (name, _), one in self._slots.items()]
+        waited = dict[tuple[str, str], float]()
+        for name, causes in waiting:
+            for cause, seconds in causes.items():
+                waited[_SERVICES[name], cause] = waited.get((_SERVICES[name], cause), 0.0) + seconds
+        return waited
+
+    def _allowances(self, name: str, place: str, folder: str, ramp: Ramp | None) -> list[Allowance]:
+        """The narrowest first."""
+        rates = self.control.wishes().rates
+        limit = getattr(rates, _KEYS[name])
+        found = [Allowance(limit, self._cell(name, place), ramp or _ramp(limit, rates))]
+        if folder and (of_folder := getattr(rates, _KEYS[_FOLDERS[name]])) < limit:
+            found.insert(0, Allowance(of_folder, self._cell(_FOLDERS[name], f"{place}/{folder}"), _ramp(of_folder, rates)))
+        return found
+
+    def _look(self, pacer: Pacer, args: tuple[str, str, str, Ramp | None], seen: list[Wishes]) -> bool:
+        """Whether the run is paused; other limits than at the last look become the pacer's."""
+        wishes = self.control.wishes()
+        if wishes.rates != seen[0].rates:
+            pacer.allowances, seen[0] = tuple(self._allowances(*args)), wishes
+        return bool(wishes.pauses)
+
+    def _number(self, name: str, place: str) -> tuple[int, str]:
+        """How many slots may be held now, and why no more."""
+        wishes, now_s = self.control.wishes(), self.waiting.clock()
+        if wishes.pauses:
+            return 0, PAUSED
+        limit = self._in_flight(name, place)
+        with limit.cell.held() as state:
+            return limit.whole(state, now_s), limit.cause(state, now_s)
+
+    def _in_flight(self, name: str, place: str) -> Allowance:
+        rates = self.control.wishes().rates
+        limit = getattr(rates, _KEYS[name])
+        return Allowance(limit, self._cell(name, place), _ramp(limit, rates))
+
+    def _cell(self, name: str, place: str) -> Cell:
+        key = f"{name} {place}"
+        if key not in self._cells:
+            self._cells[key] = FileCell(self._path(name, place, "pace")) if self.folder else MemoryCell()
+        return self._cells[key]
+
+    def _path(self, name: str, place: str, what: str) -> Path:
+        """A name that tells people what it is of, and a digest that makes it another one for another place."""
+        digest = hashlib.sha256(place.encode()).hexdigest()[:12]
+        folder = self.folder or temporary_folder()
+        return folder / f"{name}.{_UNFIT.sub('-', place)[:60].strip('-')}.{digest}.{what}"
+
+
+def _ramp(limit: int, rates: Rates) -> Ramp:
+    """From a share of the limit, or from what no service notices."""
+    return Ramp(first=max(FIRST_SHARE, min(1.0, HARMLESS / max(limit, 1))), double_s=float(rates.ramp_double_s))
+
+
+class S3Gates:
+    """The gates of calls to one S3: its limits hold over all buckets together, and for each folder of a bucket."""
+
+    def __init__(self, limits: Limits, location: S3Location) -> None:
+        """Touches nothing."""
+        self._limits, self._bucket = limits, location.bucket
+        self._place = location.endpoint_url or "aws"
+
+    def get(self, key: str, size_bytes: int = 0) -> PacedGate:
+        """Of GetObject; with a size its bytes are paced too, if they are limited."""
+        calls = (self._limits.pacer("s3-get-per-s", self._place, self._folder(key)), 1.0)
+        if size_bytes and self._limits.control.wishes().rates.bytes_per_s:
+            return PacedGate((self._limits.pacer("bytes-per-s", "archive"), float(size_bytes)), calls)
+        return PacedGate(calls)
+
+    def put(self, key: str) -> PacedGate:
+        """Of PutObject."""
+        return PacedGate((self._limits.pacer("s3-put-per-s", self._place, self._folder(key)), 1.0))
+
+    def list(self) -> PacedGate:
+        """Of ListObjectsV2."""
+        return PacedGate((self._limits.pacer("s3-list-per-s", self._place), 1.0))
+
+    def _folder(self, key: str) -> str:
+        return f"{self._bucket}/{key.rpartition('/')[0]}"
