@@ -71,6 +71,10 @@ GUARD_OPTIONS: Final = (
 )
 
 
+GUARD_KEYS: Final = frozenset(one.key for one in GUARD_OPTIONS)
+"""Their names in YAML: of a run they become its job's `guarded`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Watching:
     """What is kept free for others, and by which of a bucket's request metrics its errors are read."""

@@ -5,7 +5,6 @@ from typing import Final
 
 import yaml
 
-from configs.guarding import GUARD_OPTIONS
 from configs.headroom import HEADROOM_OPTIONS
 from configs.option import Option, nearest, parse_value
 from configs.options import EVERY_OPTION
@@ -32,7 +31,7 @@ def load_config(path: str, options: Iterable[Option]) -> dict[str, object]:
     Raises UsageError naming the file and the key for anything else.
     """
     own = {one.key: one for one in options if one.key != "config"}
-    known = {*own, *(one.key for one in (*EVERY_OPTION, *STORE_COMMAND_OPTIONS, *HEADROOM_OPTIONS, *GUARD_OPTIONS) if one.key != "config")}
+    known = {*own, *(one.key for one in (*EVERY_OPTION, *STORE_COMMAND_OPTIONS, *HEADROOM_OPTIONS) if one.key != "config")}
     values = {}
     for key, value in _read(path).items():
         if key not in known:

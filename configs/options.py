@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from configs.guarding import GUARD_OPTIONS
 from configs.limit_options import LIMIT_OPTIONS
 from configs.option import Option, list_of, one_of, share, whole_number
 from configs.store_options import STORE_OPTIONS
@@ -191,6 +192,7 @@ BACKFILL_OPTIONS: Final = (
     *_HOW,
     *STORE_OPTIONS,
     *LIMIT_OPTIONS,
+    *GUARD_OPTIONS,
     _RUN_ID,
     Option(name="plan", metavar="ID", default="", help="execute exactly the plan that `rollups plan` stored under this id"),
     Option(

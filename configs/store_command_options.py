@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
+from configs.guarding import GUARD_OPTIONS
 from configs.limit_options import LIMIT_OPTIONS
 from configs.option import Option, list_of, one_of, whole_number
 from configs.options import BACKFILL_OPTIONS
@@ -30,6 +31,7 @@ _SERIES: Final = _as_in_backfill(("metric-types", "org", "series", "series-file"
 _RUN: Final = (
     *STORE_OPTIONS,
     *LIMIT_OPTIONS,
+    *GUARD_OPTIONS,
     *_as_in_backfill(("run-id",)),
     Option(name="plan", metavar="ID", default="", help="execute exactly the plan that was stored under this id, or go on with it"),
     Option(name="plan-only", flag=True, default=False, help="store and show the plan and end; --plan ID executes it"),

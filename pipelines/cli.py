@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, Final, NoReturn, TextIO
 
 from configs import options as table, store_command_options as store_table
+from configs.guarding import GUARD_KEYS, Guarded
 from configs.headroom import HEADROOM_OPTIONS, HeadroomJob
 from configs.jobs import BackfillJob, ExportJob, InspectJob, PlanJob, RunsJob, StatusJob, StoreCreateJob, UndoJob, check_run_id, values_of
 from configs.limit_options import LIMIT_KEYS
@@ -32,7 +33,21 @@ from transforms.core.unneeded import do_without_unneeded
 
 INTERRUPTED: Final = 3
 
-_WITH_PLAN: Final = ("plan", "run_id", "yes", "skip_live", "max_dead_letters", "max_attempts", "workers", "runner", "work_dir", "json", "config", *LIMIT_KEYS)
+_WITH_PLAN: Final = (
+    *LIMIT_KEYS,
+    *GUARD_KEYS,
+    "plan",
+    "run_id",
+    "yes",
+    "skip_live",
+    "max_dead_letters",
+    "max_attempts",
+    "workers",
+    "runner",
+    "work_dir",
+    "json",
+    "config",
+)
 """Options that say how a plan is executed, not what it is."""
 
 
@@ -285,6 +300,8 @@ def _job(command: Command, given: argparse.Namespace, rest: list[str]) -> Any:  
     if rated := LIMIT_KEYS & values.keys():
         extra["rates"] = {key: values[key] for key in sorted(rated) if values[key] is not None}
         values = {key: value for key, value in values.items() if key not in rated}
+    if values.keys() >= GUARD_KEYS:
+        extra["guarded"] = Guarded(**{key: values.pop(key) for key in GUARD_KEYS})
     fields = {one.key: one.field for one in command.options}
     return command.job(**{fields[key]: value for key, value in values.items()}, **extra)
 

@@ -1,7 +1,7 @@
 """The guards of a run: while it works, they read what others use and ask the team's health checks, and lower caps or pause the run."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol
 
@@ -22,8 +22,8 @@ class Caps(Protocol):
     def lift(self, limit: LimitAt) -> None:
         """Nobody looks any more: what is configured holds."""
 
-    def used(self) -> Mapping[LimitAt, float]:
-        """What was used under our limits since this was last asked: units a second, or how many were in flight. What is not known is left out."""
+    def used(self, limits: Iterable[LimitAt]) -> Mapping[LimitAt, float]:
+        """What was used of them since this was last asked: units a second, or how many were in flight. What is not known is left out."""
 
     def pause(self, reason: str) -> None:
         """From now on nothing is called."""
@@ -49,8 +49,10 @@ class HeadroomGuard:
 
     every_s = REFRESH_S
 
-    def __init__(self, watched: Sequence[Watched], configured: Mapping[str, int], reserve: Reserve, caps: Caps, say: Callable[[str], None]) -> None:
-        """Reads nothing yet. Limits that are not configured are not capped."""
+    def __init__(
+        self, watched: Sequence[Watched], configured: Callable[[], Mapping[str, int]], reserve: Reserve, caps: Caps, say: Callable[[str], None]
+    ) -> None:
+        """Reads nothing yet. `configured` tells the limits that the run shall keep, which may change while it works; others are not capped."""
         self._watched, self._configured, self._reserve, self._caps, self._say = watched, configured, reserve, caps, say
         self._own = OwnUse()
         self._by_reading: dict[tuple[int, LimitAt], Cap] = {}
@@ -58,29 +60,28 @@ class HeadroomGuard:
 
     def step(self, now_s: float) -> None:
         """Read everything once; where several readings are about one limit, the lowest cap holds."""
-        self._own.note(now_s, self._caps.used())
+        configured = self._configured()
+        self._own.note(now_s, self._caps.used([limit for one in self._watched for limit in one.limits]))
         for number, one in enumerate(self._watched):
             for reading in one.read(now_s):
-                for limit in ((name, one.place) for name in reading.names if name in self._configured):
-                    self._by_reading[number, limit] = self._next(number, limit, reading, now_s)
+                for limit in (limit for limit in one.limits if limit[0] in reading.names and limit[0] in configured):
+                    self._by_reading[number, limit] = self._next(number, limit, reading, configured[limit[0]], now_s)
         for limit in {of: None for _, of in self._by_reading}:
-            self._put(limit, min((cap for (_, of), cap in self._by_reading.items() if of == limit), key=lambda cap: cap.units))
+            self._put(limit, min((cap for (_, of), cap in self._by_reading.items() if of == limit), key=lambda cap: cap.units), configured[limit[0]])
 
     def end(self) -> None:
         """Nobody would confirm the caps."""
         for limit in self._said:
             self._caps.lift(limit)
 
-    def _next(self, number: int, limit: LimitAt, reading: Reading, now_s: float) -> Cap:
-        configured = self._configured[limit[0]]
+    def _next(self, number: int, limit: LimitAt, reading: Reading, configured: int, now_s: float) -> Cap:
         before = self._by_reading[number, limit].units if (number, limit) in self._by_reading else configured
         room = room_of(reading, limit[0], self._reserve, self._own.least(limit, reading.begin_s, reading.end_s))
         return next_cap(before, configured, reading, room, now_s)
 
-    def _put(self, limit: LimitAt, cap: Cap) -> None:
+    def _put(self, limit: LimitAt, cap: Cap, configured: int) -> None:
         """Confirms a cap, and tells of another one."""
         self._caps.set(limit, cap.units, cap.reason)
-        configured = self._configured[limit[0]]
         if cap.units != self._said.get(limit, configured):
             self._say(f"--{limit[0]} is {cap.units:,} of {configured:,} for now: {cap.reason}")
         self._said[limit] = cap.units
@@ -117,10 +118,10 @@ class HealthGuard:
             self._say(f"goes on: {reason}")
 
 
-def guards_of(asked: Guarded, places: tuple[str, str], configured: Mapping[str, int], caps: Caps, say: Callable[[str], None]) -> list[Guard]:
-    """Those of a run: `places` are the URLs of its archive and its store, `configured` the limits it works with."""
+def guards_of(asked: Guarded, places: Sequence[str], configured: Callable[[], Mapping[str, int]], caps: Caps, say: Callable[[str], None]) -> list[Guard]:
+    """Those of a run: `places` are the URLs of its archive and its stores, `configured` tells the limits it works with."""
     guards: list[Guard] = []
-    if not asked.unguarded and any(places) and (watched := services_of(*places, asked.s3_metrics_filter).watched):
+    if not asked.unguarded and (watched := services_of(places, asked.s3_metrics_filter).watched):
         guards.append(HeadroomGuard(watched, configured, asked.kept_free, caps, say))
     if checks := checks_of(asked.guard_url, asked.guard_command):
         guards.append(HealthGuard(checks, caps, say))

@@ -6,7 +6,7 @@ from typing import Any, Final
 from configs.headroom import HeadroomJob
 from pipelines.outcome import Outcome, human_number, table
 from pipelines.runtime import Runtime
-from pipelines.watched import Services, check_any, services_of
+from pipelines.watched import Services, account_of_lambda, check_any, services_of
 from transforms.core.errors import IncompleteError, RefusedError
 from transforms.core.headroom import Reading, Reserve, room_of
 from transforms.core.time import format_time
@@ -16,7 +16,7 @@ HEAD: Final = ("service", "limit", "of", "in use", "by others", "reserve", "left
 
 def run(job: HeadroomJob, runtime: Runtime) -> Outcome:
     """Exit 5 if others already use the reserve or calls are refused, otherwise 3 if something could not be read, otherwise 0."""
-    services = services_of(job.archive, job.store, job.s3_metrics_filter)
+    services = services_of((job.archive, job.store), job.s3_metrics_filter) if job.archive or job.store else account_of_lambda()
     check_any(services, job.archive, job.store)
     now_s = runtime.clock()
     readings = [reading for one in services.watched for reading in one.read(now_s)]

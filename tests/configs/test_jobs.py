@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from configs.guarding import GUARD_KEYS
 from configs.jobs import BackfillJob, PlanJob, StatusJob, UndoJob, check_run_id
 from configs.limit_options import LIMIT_KEYS
 from configs.option import Option, defaults
@@ -16,7 +17,7 @@ GIVEN = {"archive": "file:///a", "store": "parquet:///s", "period": ("2025-11-01
 
 
 def values(options: Iterable[Option], given: dict[str, object]) -> dict[str, Any]:
-    return {key: value for key, value in defaults(options).items() if key != "config" and key not in LIMIT_KEYS} | GIVEN | given
+    return {key: value for key, value in defaults(options).items() if key != "config" and key not in LIMIT_KEYS | GUARD_KEYS} | GIVEN | given
 
 
 def backfill(**given: object) -> BackfillJob:

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -36,8 +36,8 @@ class Noted:
     def lift(self, limit: LimitAt) -> None:
         del self.caps[limit]
 
-    def used(self) -> Mapping[LimitAt, float]:
-        return {(WRU, "a table"): self.used_now}
+    def used(self, limits: Iterable[LimitAt]) -> Mapping[LimitAt, float]:
+        return dict.fromkeys(limits, self.used_now)
 
     def pause(self, reason: str) -> None:
         self.asked.append(("pause", reason))
@@ -50,7 +50,8 @@ class Table:
     """Reads what a test says others and we use."""
 
     def __init__(self, used: float | None, names: tuple[str, ...] = (WRU,), place: str = "a table") -> None:
-        self.used, self.names, self.place = used, names, place
+        self.used, self.names = used, names
+        self.limits = [(name, place) for name in names]
 
     def read(self, now_s: float) -> Sequence[Reading]:
         if self.used is None:
@@ -59,7 +60,7 @@ class Table:
 
 
 def guard(watched: Sequence[Table], caps: Noted, said: list[str]) -> HeadroomGuard:
-    return HeadroomGuard(watched, {WRU: 500, "s3-put-per-s": 875}, Reserve(share=0.2), caps, said.append)
+    return HeadroomGuard(watched, lambda: {WRU: 500, "s3-put-per-s": 875}, Reserve(share=0.2), caps, said.append)
 
 
 def test_the_cap_follows_what_others_use() -> None:
@@ -207,7 +208,7 @@ def test_a_run_has_the_guards_that_it_can_use(monkeypatch: pytest.MonkeyPatch) -
     asked, by_health = Guarded(reserve=("30%",)), Guarded(guard_url="http://127.0.0.1:9/", guard_command="check")
 
     def kinds(guarded: Guarded, places: tuple[str, str]) -> list[type]:
-        return [type(one) for one in guards_of(guarded, places, {WRU: 500}, Noted(), [].append)]
+        return [type(one) for one in guards_of(guarded, places, lambda: {WRU: 500}, Noted(), [].append)]
 
     with aws_environment():
         assert [kinds(asked, local), kinds(by_health, local), kinds(by_health, remote)] == [[], [HealthGuard], [HeadroomGuard, HealthGuard]]

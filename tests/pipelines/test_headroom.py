@@ -123,9 +123,9 @@ def test_a_bucket_is_read_by_its_request_metrics(stand_in: StandIn, capsys: pyte
 
 
 def test_other_servers_than_awss_are_not_read() -> None:
-    found = services_of("s3://archive/?endpoint_url=http://127.0.0.1:9", "parquet+s3://rollups/x?endpoint_url=http://127.0.0.1:9", "all")
+    found = services_of(("s3://archive/?endpoint_url=http://127.0.0.1:9", "parquet+s3://rollups/x?endpoint_url=http://127.0.0.1:9"), "all")
     assert (found.watched, [one.split(":")[0] for one in found.unwatched]) == ([], ["S3, archive", "S3, rollups"])
-    found = services_of("", "lambda://writer?endpoint_url=http://127.0.0.1:9&read=dynamodb://rollups", "")
+    found = services_of(["lambda://writer?endpoint_url=http://127.0.0.1:9&read=dynamodb://rollups"], "")
     assert (len(found.watched), found.unwatched) == (1, ["lambda://writer: its endpoint_url is not AWS's, and other servers' limits are not known"])
 
 

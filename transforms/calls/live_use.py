@@ -11,13 +11,14 @@ from typing import Any, Final, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from transforms.calls.aws import AwsCalls, Waiting, error_code
+from transforms.calls.aws import AwsCalls, error_code
 from transforms.calls.cloudwatch import LOOK_BACK_S, Metric, Minutes, metric_minutes
 from transforms.calls.service_client import service_client
+from transforms.calls.waiting import Waiting
 from transforms.core.backoff import Backoff
 from transforms.core.capacity import NEW_TABLE_READS, NEW_TABLE_WRITES
 from transforms.core.errors import RollupsError, ServiceUnavailable
-from transforms.core.headroom import Reading
+from transforms.core.headroom import LimitAt, Reading
 
 T = TypeVar("T")
 
@@ -73,11 +74,9 @@ def _why(action: str, error: Exception) -> str:
 class LambdaUse:
     """Executions at once: of one function if some are reserved for it, otherwise of the account in one region."""
 
-    NAMES: Final = ("lambda-concurrency",)
-
     def __init__(self, function: str = "", region: str = "", endpoint_url: str = "", place: str = "") -> None:
         """Opens nothing. `function` is a name, perhaps with `:ALIAS`, an ARN, or empty."""
-        self.place = place
+        self.limits = [("lambda-concurrency", place)]
         self._function = _bare_name(function)
         self._lambda = AwsCalls(partial(service_client, "lambda", region, endpoint_url), IMPATIENT)
         self._metrics = AwsCalls(partial(service_client, "cloudwatch", region), IMPATIENT)
@@ -99,7 +98,7 @@ class LambdaUse:
     def _of_function(self, asking: _Asking, reserved: float, now_s: float) -> Reading:
         (used,) = asking.minutes(self._metrics, [_lambda_metric("ConcurrentExecutions", (("FunctionName", self._function),))], now_s)
         asking.check_told(used, "ConcurrentExecutions")
-        return _reading(self.NAMES, f"Lambda, reserved for {self._function}", reserved, used, asking)
+        return _reading(self.limits, f"Lambda, reserved for {self._function}", reserved, used, asking)
 
     def _of_account(self, asking: _Asking, now_s: float) -> Reading:
         """What others hold is the most of what is executed, what is claimed, and what is not reserved together with all reservations.
@@ -115,7 +114,7 @@ class LambdaUse:
         reserved = limit - float(account.get("UnreservedConcurrentExecutions", limit))
         used = _highest([*found[:2], Minutes({at_s: value + reserved for at_s, value in found[2].values.items()})])
         asking.check_told(used, "use of Lambda")
-        return _reading(self.NAMES, "Lambda, the account", limit, used, asking)
+        return _reading(self.limits, "Lambda, the account", limit, used, asking)
 
 
 class TableUse:
@@ -123,7 +122,7 @@ class TableUse:
 
     def __init__(self, table: str, region: str = "", endpoint_url: str = "", place: str = "") -> None:
         """Opens nothing."""
-        self.place, self._table = place, table
+        self.limits, self._table = [(_WRITES.name, place), (_READS.name, place)], table
         self._dynamodb = AwsCalls(partial(service_client, "dynamodb", region, endpoint_url), IMPATIENT)
         self._metrics = AwsCalls(partial(service_client, "cloudwatch", region), IMPATIENT)
 
@@ -143,7 +142,9 @@ class TableUse:
         told = _Asking(list(asking.missing))
         consumed = Minutes({at_s: value / 60 for at_s, value in found[0].values.items()})
         told.check_told(consumed, way.consumed)
-        return _reading((way.name,), f"{way.what} {self._table}", table_limit(way, described, limits), consumed, told, found[1])
+        return _reading(
+            [one for one in self.limits if one[0] == way.name], f"{way.what} {self._table}", table_limit(way, described, limits), consumed, told, found[1]
+        )
 
 
 @dataclass(frozen=True)
@@ -187,8 +188,8 @@ class BucketUse:
 
     def __init__(self, bucket: str, metrics_filter: str, names: Sequence[str], region: str = "", place: str = "") -> None:
         """Opens nothing. `metrics_filter` is the id of a request metrics configuration, `names` are the limits of ours that call the bucket."""
-        self.place = place
-        self._bucket, self._filter, self._names = bucket, metrics_filter, tuple(names)
+        self.limits = [(name, place) for name in names]
+        self._bucket, self._filter = bucket, metrics_filter
         self._metrics = AwsCalls(partial(service_client, "cloudwatch", region), IMPATIENT)
 
     def read(self, now_s: float) -> Sequence[Reading]:
@@ -198,7 +199,7 @@ class BucketUse:
         (errors,) = asking.minutes(self._metrics, [Metric("AWS/S3", "5xxErrors", "Sum", dimensions)], now_s)
         if not errors.values and not asking.missing:
             asking.missing.append(f"CloudWatch told no 5xxErrors of the last {LOOK_BACK_S // 60} minutes: has the bucket request metrics named {self._filter}?")
-        return [_reading(self._names, f"S3, {self._bucket}", None, errors, asking, errors)]
+        return [_reading(self.limits, f"S3, {self._bucket}", None, errors, asking, errors)]
 
 
 def _lambda_metric(name: str, dimensions: tuple[tuple[str, str], ...] = ()) -> Metric:
@@ -210,7 +211,8 @@ def _highest(of: Sequence[Minutes]) -> Minutes:
     return Minutes({at_s: max(one.values[at_s] for one in of if at_s in one.values) for at_s in sorted({at_s for one in of for at_s in one.values})})
 
 
-def _reading(names: tuple[str, ...], what: str, limit: float | None, used: Minutes, asking: _Asking, refused: Minutes = NOTHING) -> Reading:
+def _reading(limits: Sequence[LimitAt], what: str, limit: float | None, used: Minutes, asking: _Asking, refused: Minutes = NOTHING) -> Reading:
+    names = tuple(name for name, _ in limits)
     if asking.missing:
         return Reading(names=names, what=what, missing=tuple(asking.missing))
     return Reading(

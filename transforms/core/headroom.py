@@ -86,11 +86,11 @@ class Reading:
 
 
 class Watched(Protocol):
-    """Something with limits that others use too: `place` is what our own limits for it are kept under, such as a table."""
+    """Something with limits that others use too."""
 
     @property
-    def place(self) -> str:
-        """The same for all of its readings."""
+    def limits(self) -> Sequence[LimitAt]:
+        """Our own limits for it, all at one place; its readings are about these."""
 
     def read(self, now_s: float) -> Sequence[Reading]:
         """Its live use."""

@@ -60,7 +60,7 @@ class Ramp:
 
 @dataclass
 class PaceState:
-    """What all who share a limit know of it; times in seconds of one clock, NaN for never."""
+    """What all who share a limit know of it; times in seconds of one clock, NaN for never. `taken` are the units used in all, in flight the seconds held."""
 
     free_at_s: float = -math.inf
     share: float = math.nan
@@ -73,6 +73,7 @@ class PaceState:
     least_per_s: float = math.inf
     least_at_s: float = math.nan
     large_at_s: float = -math.inf
+    taken: float = 0.0
     lately_s: float = 0.0
     lately: list[float] = field(default_factory=lambda: [0.0] * _PARTS)
 
@@ -94,7 +95,7 @@ def state_of(values: Sequence[float]) -> PaceState:
     return PaceState(**dict(zip(names, values[:-_PARTS], strict=True)), lately=list(values[-_PARTS:]))
 
 
-VALUES: Final = 12 + 22
+VALUES: Final = 13 + 22
 """How many values a state has."""
 
 
@@ -162,6 +163,7 @@ class Allowance:
         """Note that a call begins now: its units go out evenly after it."""
         state.free_at_s = max(state.free_at_s, now_s - CATCH_UP_S) + units / self.rate_per_s(state, now_s)
         state.lately[-1] += units
+        state.taken += units
         state.large_at_s = now_s if units > 1 else state.large_at_s
 
     def refuse(self, state: PaceState, now_s: float) -> None:
@@ -262,6 +264,7 @@ class Pacer:
         for one in self.allowances:
             with one.cell.held() as state:
                 state.free_at_s += units / one.rate_per_s(state, self._clock())
+                state.taken += units
 
     def pause(self, seconds: float) -> None:
         """From now on nobody takes anything for so long."""
