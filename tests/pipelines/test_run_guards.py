@@ -15,9 +15,13 @@ from pipelines.run_guards import PAUSED_BY, RunCaps, guarded
 from tests.archive.s3_servers import aws_environment
 from tests.calls.cloudwatch_stand_in import StandIn, cloudwatch
 from tests.limits import limits
+from tests.stores.dynamodb_proxy import proxied
 from tests.stores.dynamodb_servers import ministack
 from transforms.calls.waiting import Waiting
 from transforms.steps.ledger import Ledger
+from transforms.stores.dynamodb_place import place_of
+from transforms.stores.dynamodb_table import create_table
+from transforms.stores.url import split_url
 
 TABLE = ("dynamodb-wru-per-s", "dynamodb://rollups")
 SLOTS = ("lambda-concurrency", "lambda://writer")
@@ -117,10 +121,28 @@ def test_a_run_is_slower_while_others_use_the_table(stand_in: StandIn, archive: 
     assert not any("rru" in line for line in said)
 
 
-def test_a_run_goes_on_when_its_health_check_is_green_again(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert backfill(archive, tmp_path, f"parquet://{tmp_path}/rollups", "--guard-command", "/bin/true") == 0
+def test_a_run_calls_nothing_while_it_is_red_and_goes_on_when_it_is_green(
+    dynamodb: str, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[int] = []
+    with proxied(dynamodb) as proxy, aws_environment(AWS_ENDPOINT_URL_DYNAMODB=proxy.url):
+        create_table(place_of(split_url("dynamodb://paused")), lambda _: None)
+
+        def check() -> str:
+            seen.append(len(proxy.requests))
+            return "red" if len(seen) < 4 else ""
+
+        monkeypatch.setattr("pipelines.guarding.checks_of", lambda _url, _command: [check])
+        monkeypatch.setattr("pipelines.guarding.HealthGuard.every_s", 0.5)
+        assert backfill(archive, tmp_path, "dynamodb://paused", "--unguarded") == 0
+        assert len(proxy.requests) > seen[3]
+    assert len(set(seen[:4])) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert [line for line in said if line.startswith(("paused", "goes on"))] == [
+        "paused: red; goes on when it is green again",
+        "goes on: the health check is green again",
+    ]
     assert pauses(tmp_path) == {}
-    assert "paused" not in capsys.readouterr().err
 
 
 class NoRuntime:
