@@ -212,6 +212,33 @@ class StatusJob:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ControlJob:
+    """Which run to tell something while it runs."""
+
+    run_id: str
+    work_dir: str
+    json: bool
+
+    def __post_init__(self) -> None:
+        """Check the run id."""
+        check_run_id(self.run_id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThrottleJob(ControlJob):
+    """Other limits."""
+
+    rates: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """There is at least one."""
+        super().__post_init__()
+        if not self.rates:
+            msg = f"rollups throttle {self.run_id}: name a limit, such as --s3-get-per-s 100"
+            raise UsageError(msg)
+
+
+@dataclass(frozen=True, kw_only=True)
 class StoreCreateJob:
     """Which store to make; `action` is the word after `store`."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from configs.jobs import InspectJob
+from configs.limit_options import LIMIT_KEYS
 from configs.options import INSPECT_OPTIONS, PLAN_OPTIONS
 from pipelines.outcome import human_duration, human_number
 from pipelines.sampling import Listing
@@ -17,7 +18,7 @@ from transforms.core.time import format_period
 from transforms.decode.causes import TOO_LARGE, TRUNCATED
 
 STORE: Final = "parquet:///data/rollups"
-_SHARED: Final = tuple(one for one in INSPECT_OPTIONS if one in PLAN_OPTIONS and one.key not in ("json", "config"))
+_SHARED: Final = tuple(one for one in INSPECT_OPTIONS if one in PLAN_OPTIONS and one.key not in {"json", "config", "work_dir", *LIMIT_KEYS})
 _US: Final = 1_000_000
 _CLOCKS_APART_S: Final = 300
 

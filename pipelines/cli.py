@@ -18,7 +18,20 @@ from typing import Any, Final, NoReturn, TextIO
 from configs import options as table, store_command_options as store_table
 from configs.guarding import GUARD_KEYS, Guarded
 from configs.headroom import HEADROOM_OPTIONS, HeadroomJob
-from configs.jobs import BackfillJob, ExportJob, InspectJob, PlanJob, RunsJob, StatusJob, StoreCreateJob, UndoJob, check_run_id, values_of
+from configs.jobs import (
+    BackfillJob,
+    ControlJob,
+    ExportJob,
+    InspectJob,
+    PlanJob,
+    RunsJob,
+    StatusJob,
+    StoreCreateJob,
+    ThrottleJob,
+    UndoJob,
+    check_run_id,
+    values_of,
+)
 from configs.limit_options import LIMIT_KEYS
 from configs.loader import load_config
 from configs.option import Option, defaults, nearest, parse_value
@@ -143,6 +156,30 @@ COMMANDS: Final = (
         job=StatusJob,
         arguments=("run_id",),
         examples=("rollups status 20251109T124300-3f9a --watch", "rollups status 20251109T124300-3f9a --dead-letters"),
+    ),
+    Command(
+        name="pause",
+        help="let a run wait, all its workers within seconds",
+        options=table.CONTROL_OPTIONS,
+        job=ControlJob,
+        arguments=("run_id",),
+        examples=("rollups pause 20251109T124300-3f9a",),
+    ),
+    Command(
+        name="resume",
+        help="let a paused run go on",
+        options=table.CONTROL_OPTIONS,
+        job=ControlJob,
+        arguments=("run_id",),
+        examples=("rollups resume 20251109T124300-3f9a",),
+    ),
+    Command(
+        name="throttle",
+        help="give a run other limits while it runs",
+        options=table.THROTTLE_OPTIONS,
+        job=ThrottleJob,
+        arguments=("run_id",),
+        examples=("rollups throttle 20251109T124300-3f9a --s3-get-per-s 100 --dynamodb-wru-per-s 200",),
     ),
     Command(
         name="store",

@@ -100,12 +100,13 @@ class HealthGuard:
     def step(self, now_s: float) -> None:  # noqa: ARG002 - a check is of now
         """Ask all, until one is red."""
         red = next(filter(None, (check() for check in self._checks)), "")
-        if red and not self._is_paused:
-            self._is_paused = True
-            self._caps.pause(red)
-            self._say(f"paused: {red}; goes on when it is green again")
-        elif not red:
+        if not red:
             self._resume("the health check is green again")
+            return
+        self._caps.pause(red)  # anew: somebody may have lifted it
+        if not self._is_paused:
+            self._is_paused = True
+            self._say(f"paused: {red}; goes on when it is green again")
 
     def end(self) -> None:
         """The pause ends with who asks."""

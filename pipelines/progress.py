@@ -2,13 +2,15 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from pipelines.outcome import human_duration, human_number
-from pipelines.runtime import Runtime
+from pipelines.runtime import Runtime, asked_to_end
+from transforms.calls.control import Wishes
 from transforms.core.counts import total
 from transforms.core.errors import IncompleteError
 from transforms.core.transfer import AnyPlan
@@ -69,7 +71,7 @@ class Watch:
 
     def __init__(self, ledger: Ledger, plan: AnyPlan, taken_s: float) -> None:
         """Remember what to look at."""
-        self._ledger = ledger
+        self.ledger = ledger
         self._taken_s = taken_s
         self._groups = len(plan.groups)
         self._names = {metric_type: frozenset(map(str, plan.units(metric_type))) for metric_type in plan.request.metric_types}
@@ -78,12 +80,12 @@ class Watch:
 
     def snapshot(self, now_s: float) -> Snapshot:
         """The run now."""
-        for group in self._ledger.staged() - self._staged.keys():
-            path = self._ledger.staging_file(group)
+        for group in self.ledger.staged() - self._staged.keys():
+            path = self.ledger.staging_file(group)
             with suppress(IncompleteError, FileNotFoundError):  # damaged: it will be staged again; gone: the run has just ended
                 self._staged[group] = total(read_footer(path).counts, "points"), self._is_new(path)
-        for name in self._ledger.recorded_units() - self._recorded.keys():
-            self._recorded[name] = self._is_new(self._ledger.record_file(name))
+        for name in self.ledger.recorded_units() - self._recorded.keys():
+            self._recorded[name] = self._is_new(self.ledger.record_file(name))
         new_groups = sum(is_new for _, is_new in self._staged.values())
         planned = sum(map(len, self._names.values()))
         return Snapshot(
@@ -117,19 +119,40 @@ def progress_line(now: Snapshot) -> str:
 
 @contextmanager
 def watching(ledger: Ledger, plan: AnyPlan, runtime: Runtime) -> Iterator[None]:
-    """Shows progress while the body works: a bar on a terminal, else a line every 30 s."""
+    """Shows progress while the body works: a bar on a terminal, else a line every 30 s; a pause is told at once.
+
+    Somebody who asks the process to end is obeyed in order: what was begun is finished, nothing new begins.
+    """
     ended = threading.Event()
     thread = threading.Thread(target=_watch, args=(Watch(ledger, plan, runtime.clock()), runtime, ended), daemon=True)
     thread.start()
     try:
-        yield
+        with asked_to_end(partial(_drain, ledger, runtime)) if threading.current_thread() is threading.main_thread() else nullcontext():
+            yield
     finally:
         ended.set()
         thread.join()
 
 
+def _drain(ledger: Ledger, runtime: Runtime) -> None:
+    ledger.wish(lambda wishes: replace(wishes, stop=True))
+    ledger.log(runtime.now_s(), "asked to end")
+    runtime.say("ending: what was begun is finished, nothing new begins; ask again to stop at once")
+
+
 def _watch(watch: Watch, runtime: Runtime, ended: threading.Event) -> None:
-    tell = runtime.show if runtime.terminal else runtime.say
-    while not ended.wait(TERMINAL_EVERY_S if runtime.terminal else LOG_EVERY_S):
-        tell(progress_line(watch.snapshot(runtime.clock())))
+    tell, every_s = (runtime.show, TERMINAL_EVERY_S) if runtime.terminal else (runtime.say, LOG_EVERY_S)
+    told_s, paused = runtime.clock(), ""
+    while not ended.wait(TERMINAL_EVERY_S):
+        if paused != (why := pause_text(watch.ledger.wishes())):
+            runtime.say(why or "going on")
+            paused = why
+        if runtime.clock() - told_s >= every_s and not paused:
+            told_s = runtime.clock()
+            tell(progress_line(watch.snapshot(told_s)))
     runtime.show("")
+
+
+def pause_text(wishes: Wishes) -> str:
+    """By whom a run is paused and why; empty if nobody did."""
+    return "paused " + "; ".join(wishes.pauses.values()) if wishes.pauses else ""

@@ -15,7 +15,7 @@ from pipelines.plan import edge_texts, unmatched_warnings
 from pipelines.runtime import Runtime
 from pipelines.verification import differs, verification, verification_lines
 from transforms.core.accounts import STORED, Account, BucketChange, UnitRecord, account
-from transforms.core.counts import INCOMING, Counts, total
+from transforms.core.counts import INCOMING, Counts, throttled, throttled_text, total
 from transforms.core.lateness import Bin, bins, seems_cut
 from transforms.core.live import left_text
 from transforms.core.model import SERIES_COLUMNS, DeadLetter
@@ -108,6 +108,7 @@ def _report(plan: Plan, ledger: Ledger, sums: Account, done: list[UnitRecord]) -
         "warnings": unmatched_warnings(plan, "read", total(counts, "staged"), total(counts, "outside.series")),
         "left_rule": left_text(plan.left),
         "retries": {term.removeprefix("retries."): total(counts, term) for term in sorted(counts) if term.startswith("retries.")},
+        "throttled_s": throttled(counts),
         "records": {"read": total(counts, "records"), "decoded": total(counts, "decoded_records"), "dead_letters": total(counts, "dead_records")},
         "firehose_error_records": total(counts, "error_output"),
         "points": _points(counts, plan),
@@ -232,6 +233,8 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
     yield from _unread_lines(report)
     if report["retries"]:
         yield "retries   " + ", ".join(f"{reason} {human_number(number)}" for reason, number in report["retries"].items())
+    if report["throttled_s"]:
+        yield f"throttled {throttled_text(report['throttled_s'])}"
     if "lateness" in report:
         yield from _lateness_lines(report["lateness"])
     yield from change_lines("refused", report["refused"])

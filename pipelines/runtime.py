@@ -4,6 +4,7 @@ import os
 import secrets
 import shlex
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -55,7 +56,11 @@ class Runtime:
 
     def resume_command(self, work_dir: str, run_id: str, command: str = "backfill") -> str:
         """What to type to execute a planned run, or to go on with it."""
-        return f"rollups {command} --plan {run_id}" + (f" --work-dir {shlex.quote(work_dir)}" if work_dir else "")
+        return self.command(f"{command} --plan", run_id, work_dir)
+
+    def command(self, words: str, run_id: str, work_dir: str) -> str:
+        """What to type to do something to a run."""
+        return f"rollups {words} {run_id}" + (f" --work-dir {shlex.quote(work_dir)}" if work_dir else "")
 
     def ledger(self, work_dir: str, run_id: str) -> Ledger:
         """The run directory of an id."""
@@ -63,7 +68,7 @@ class Runtime:
 
     def of_run(self, ledger: Ledger, rates: Mapping[str, int]) -> "Runtime":
         """For the run from now on: its limits, changed as is asked, which its workers look at and `rollups throttle` changes."""
-        ledger.wish(lambda wishes: replace(wishes, rates=changed(wishes.rates, rates)))
+        ledger.wish(lambda wishes: replace(wishes, rates=changed(wishes.rates, rates), stop=False))
         return replace(self, limits=ledger.limits())
 
     def new_run_id(self) -> str:
@@ -94,14 +99,18 @@ def runs_dir(work_dir: str, environ: Mapping[str, str]) -> Path:
 
 
 @contextmanager
-def asked_to_end() -> Iterator[Callable[[], bool]]:
-    """Whether somebody asked the process to end (SIGINT, SIGTERM) since: the body ends what it does in order. Asked again it is interrupted as usual."""
+def asked_to_end(first: Callable[[], None] = lambda: None) -> Iterator[Callable[[], bool]]:
+    """Whether somebody asked the process to end (SIGINT, SIGTERM) since: the body ends what it does in order. Asked again it is interrupted as usual.
+
+    `first` is called when it is asked first, in a thread of its own.
+    """
     asked: list[int] = []
 
     def note(number: int, _frame: object) -> None:
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
+        threading.Thread(target=first).start()
 
     before = {one: signal.signal(one, note) for one in (signal.SIGINT, signal.SIGTERM)}
     try:

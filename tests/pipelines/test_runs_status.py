@@ -18,6 +18,7 @@ from pipelines.runtime import Runtime
 from tests.builders import NOON_S, plan_of, request_of
 from tests.pipelines.worlds import Result, World, call, gauge, key
 from transforms.core.accounts import UnitRecord
+from transforms.core.limits import Rates
 from transforms.core.manifest import Manifest
 from transforms.core.model import SLICE_SCHEMA, DeadLetter
 from transforms.core.slices import GroupSlices
@@ -170,6 +171,9 @@ def test_status_counts_what_is_staged_and_written_per_type(work: Path) -> None:
         "units": {"service": {"recorded": 1, "planned": 1}, "host": {"recorded": 0, "planned": 2}},
         "points_decoded": 1_000,
         "fraction": 0.7333,
+        "pauses": {},
+        "limits": Rates().named(),
+        "log": [],
         "write_dead_letters": {},
     }
 

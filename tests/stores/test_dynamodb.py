@@ -48,8 +48,12 @@ class CountingPacer(Pacer):
         self.taken: list[float] = []
         self.settled: list[float] = []
 
-    def take(self, units: float = 1.0) -> None:
+    def take(self, units: float = 1.0) -> float:
         self.taken.append(units)
+        return 0.0
+
+    def answered(self, units: float, taken_s: float) -> None:
+        pass
 
     def settle(self, units: float) -> None:
         self.settled.append(units)

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError, IncompleteReadError
 
 from transforms.archive.s3_listing import Page, PageRequest, walk
 from transforms.calls.aws import AwsCalls, error_code, http_status, is_of_service, retry_reason
-from transforms.calls.limits import Limits, S3Gates
+from transforms.calls.limits import Limits, PacedGate, S3Gates
 from transforms.calls.s3_client import new_client
 from transforms.calls.s3_folder import S3Location
 from transforms.core.errors import (
@@ -60,7 +60,9 @@ class S3Archive:
         asked = {"Bucket": self._location.bucket, "Key": self._location.prefix + planned.key, "IfMatch": f'"{planned.etag}"', **part, **self._payer}
         try:
             gate = self._gates.get(asked["Key"], number)
-            return self._calls.call(f"reading the archive object {planned.key!r}", lambda client: _body(client.get_object(**asked), planned, number), gate)
+            return self._calls.call(
+                f"reading the archive object {planned.key!r}", lambda client: _body(_answered(client.get_object(**asked), gate), planned, number), gate
+            )
         except ClientError as error:
             _raise(planned, error)
         except ServiceUnavailable as error:
@@ -91,6 +93,12 @@ class S3Archive:
 
 def _object(listed: Mapping[str, Any], skipped: int) -> ArchiveObject:
     return ArchiveObject(listed["Key"][skipped:], listed["Size"], listed["ETag"].strip('"'), int(listed["LastModified"].timestamp()))
+
+
+def _answered(answer: Mapping[str, Any], gate: PacedGate) -> Mapping[str, Any]:
+    """The answer, of which only the head has come: the service has got the call."""
+    gate.answered()
+    return answer
 
 
 def _body(answer: Mapping[str, Any], planned: ArchiveObject, number: int) -> bytes:

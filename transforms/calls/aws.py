@@ -61,6 +61,9 @@ class Gate(Protocol):
     def enter(self) -> None:
         """Return when the attempt may be made."""
 
+    def answered(self) -> None:
+        """The service has got the attempt. May be said more than once."""
+
     def refused(self, reason: str) -> None:
         """The service said that it gets too much: the call is made again, later."""
 
@@ -103,6 +106,9 @@ class AwsCalls:
             else:
                 self._expired_since, self._has_answered = None, True
                 return answer
+            finally:
+                if gate:
+                    gate.answered()
 
     def retried(self) -> Mapping[str, int]:
         """How many calls were repeated since this was last asked, by reason."""

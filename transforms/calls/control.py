@@ -16,20 +16,21 @@ LOOK_EVERY_S: Final = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Wishes:
-    """Limits, and by whom the run is paused and why (nobody: it goes on)."""
+    """Limits; by whom the run is paused and why (nobody: it goes on); whether it shall end in good order."""
 
     rates: Rates = field(default_factory=Rates)
     pauses: Mapping[str, str] = field(default_factory=dict)
+    stop: bool = False
 
     def to_json(self) -> bytes:
         """As it stands in the file."""
-        return (json.dumps({"rates": asdict(self.rates), "pauses": dict(self.pauses)}, indent=1, sort_keys=True) + "\n").encode()
+        return (json.dumps({"rates": asdict(self.rates), "pauses": dict(self.pauses), "stop": self.stop}, indent=1, sort_keys=True) + "\n").encode()
 
 
 def wishes_from_json(text: bytes) -> Wishes:
     """Inverse of `to_json`."""
     data = json.loads(text)
-    return Wishes(rates=rates_from_json(data["rates"]), pauses={str(who): str(why) for who, why in data["pauses"].items()})
+    return Wishes(rates=rates_from_json(data["rates"]), pauses={str(who): str(why) for who, why in data["pauses"].items()}, stop=data["stop"])
 
 
 class Control(Protocol):

@@ -29,16 +29,22 @@ _UNFIT: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class PacedGate:
-    """A gate for calls (`calls.aws.Gate`): every attempt takes its units of each pacer's limit, the last one's last."""
+    """The gate of one call (`calls.aws.Gate`): every attempt takes its units of each pacer's limit, the last one's last."""
 
     def __init__(self, *taken: tuple[Pacer, float]) -> None:
         """Pacers and units; refusals slow the last one down."""
         self._taken = taken
+        self._since: list[float] = []
 
     def enter(self) -> None:
         """As the protocol says."""
-        for pacer, units in self._taken:
-            pacer.take(units)
+        self._since = [pacer.take(units) for pacer, units in self._taken]
+
+    def answered(self) -> None:
+        """As the protocol says."""
+        for (pacer, units), since_s in zip(self._taken, self._since, strict=False):
+            pacer.answered(units, since_s)
+        self._since = []
 
     def refused(self, _reason: str) -> None:
         """As the protocol says."""
@@ -60,6 +66,7 @@ class Limits:
         self._cells: dict[str, Cell] = {}
         self._pacers: dict[tuple[str, str, str], Pacer] = {}
         self._slots: dict[tuple[str, str], Slots] = {}
+        self._noted: dict[tuple[str, str], float] = {}
 
     def pacer(self, name: str, place: str, folder: str = "", ramp: Ramp | None = None) -> Pacer:
         """The pacer of a limit at a place; where the limit of one folder is smaller than that of all, it keeps both."""
@@ -91,6 +98,12 @@ class Limits:
             limit.refuse(state, now_s)
             state.pause_until_s = max(state.pause_until_s, now_s + pause_s) if pause_s else state.pause_until_s
 
+    def note(self, service: str, cause: str, seconds: float) -> None:
+        """Counts a wait that had no limit's pacer."""
+        if seconds > 0:
+            with self._lock:
+                self._noted[service, cause] = self._noted.get((service, cause), 0.0) + seconds
+
     def cap(self, name: str, place: str, units: float) -> None:
         """From now on no more than so many units of a limit are used, by all who share it; to be confirmed every minute or two."""
         with self._cell(name, place).held() as state:
@@ -105,7 +118,7 @@ class Limits:
         """Seconds that threads waited since this was last asked, by service and cause."""
         with self._lock:
             waiting = [(name, one.waits()) for (name, *_), one in self._pacers.items()] + [(name, one.waits()) for (name, _), one in self._slots.items()]
-        waited = dict[tuple[str, str], float]()
+            waited, self._noted = self._noted, {}
         for name, causes in waiting:
             for cause, seconds in causes.items():
                 waited[_SERVICES[name], cause] = waited.get((_SERVICES[name], cause), 0.0) + seconds
@@ -125,12 +138,12 @@ class Limits:
         wishes = self.control.wishes()
         if wishes.rates != seen[0].rates:
             pacer.allowances, seen[0] = tuple(self._allowances(*args)), wishes
-        return bool(wishes.pauses)
+        return bool(wishes.pauses) and not wishes.stop
 
     def _number(self, name: str, place: str) -> tuple[int, str]:
         """How many slots may be held now, and why no more."""
         wishes, now_s = self.control.wishes(), self.waiting.clock()
-        if wishes.pauses:
+        if wishes.pauses and not wishes.stop:
             return 0, PAUSED
         limit = self._in_flight(name, place)
         with limit.cell.held() as state:

@@ -198,9 +198,11 @@ class ValkeyCalls:
         pending, failed = list(range(len(commands))), 0
         while pending:
             clients = self._connected(doing)
+            taken_s = self._pacer.take(len(pending)) if self._pacer else 0.0
+            sent = send(clients, [commands[place] for place in pending])
             if self._pacer:
-                self._pacer.take(len(pending))
-            for place, answer in zip(pending, send(clients, [commands[place] for place in pending]), strict=True):
+                self._pacer.answered(len(pending), taken_s)
+            for place, answer in zip(pending, sent, strict=True):
                 answers[place] = answer
             pending = [place for place in pending if isinstance(answers[place], Exception)]
             if pending:

@@ -43,6 +43,26 @@ def total(counts: Mapping[str, Mapping[str, int]], *prefixes: str, metric_type: 
     )
 
 
+def throttled(counts: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, float]]:
+    """Seconds that threads waited, by service and cause, of terms such as `throttled_ms.s3.limit`."""
+    found: dict[str, dict[str, float]] = {}
+    for term in sorted(counts):
+        name, _, rest = term.partition(".")
+        if name == "throttled_ms":
+            service, _, cause = rest.partition(".")
+            found.setdefault(service, {})[cause] = total(counts, term) / 1000
+    return found
+
+
+def throttled_text(found: Mapping[str, Mapping[str, float]]) -> str:
+    """`s3 12 s (limit 10, ramp 2)`: added up over all threads."""
+    parts = []
+    for service, causes in found.items():
+        each = ", ".join(f"{cause} {seconds:,.1f}" for cause, seconds in causes.items())
+        parts.append(f"{service} {sum(causes.values()):,.1f} s of all threads ({each})")
+    return "; ".join(parts)
+
+
 def imbalances(counts: Mapping[str, Mapping[str, int]], outgoing: tuple[str, ...]) -> tuple[str, ...]:
     """A sentence with both sums and every term for each metric type whose incoming points differ from the outgoing ones; none if all is accounted for."""
     types = sorted({name for term, by_type in counts.items() for name in by_type if term.split(".")[0] in {*INCOMING, *outgoing}})

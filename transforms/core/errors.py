@@ -8,6 +8,7 @@
     │   ├── StoreFull          the store has no room for more without losing what is live
     │   ├── ServiceUnavailable an archive or a store did not answer, or not whole, however often it was asked
     │   │   └── ObjectUndelivered  when it was asked for one archive object: other objects tell whose fault that is
+    │   ├── Stopped            somebody asked the run to end
     │   └── CredentialsExpired nobody renewed the session while the run waited
     ├── ConservationError      counts that must be equal differ          exit 1
     └── DecodeError            bytes that can't be read as their format  (a dead letter, never the end of a run)
@@ -92,6 +93,12 @@ class ObjectUndelivered(ServiceUnavailable):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class Stopped(IncompleteError):
+    """Somebody asked the run to end: what was begun is finished, nothing new begins."""
+
+    retryable = False
 
 
 class CredentialsExpired(IncompleteError):

@@ -12,12 +12,13 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Final, Protocol
 
+from transforms.core.latency import Latency
+
 PACED_SHARE: Final = 0.95
 """Share of a limit that is used."""
 
 CATCH_UP_S: Final = 0.025
-"""Time that nobody used may be caught up with afterwards: threads wake up late. With as much for the way to the server, it is what `PACED_SHARE` leaves: no
-window of one second holds more than the moments of 1.05 s at 95 % of the limit."""
+"""Time that nobody used may be caught up with afterwards: threads wake up late."""
 
 LEAST_SHARE: Final = 1 / 64
 """However often a service refuses, this share of the limit goes on asking."""
@@ -37,9 +38,9 @@ LIMIT, RAMP, REFUSED, CAP, PAUSED = "limit", "ramp", "refused", "headroom", "pau
 LEAST_S: Final = 2.0
 """So long after its last look a smaller limit of somebody else counts."""
 
-_PART_S: Final = 0.05
-_PARTS: Final = 22
-"""Parts of a second in which used units are remembered: the one that goes on, those of a second, and one for what is late on its way to the server."""
+_PART_S: Final = 0.02
+_PARTS: Final = 52
+"""Parts of a second in which used units are remembered: the one that goes on, those of a second, and one more."""
 
 _ROUNDING_S: Final = 1e-6
 
@@ -72,7 +73,6 @@ class PaceState:
     pause_until_s: float = -math.inf
     least_per_s: float = math.inf
     least_at_s: float = math.nan
-    large_at_s: float = -math.inf
     taken: float = 0.0
     lately_s: float = 0.0
     lately: list[float] = field(default_factory=lambda: [0.0] * _PARTS)
@@ -84,9 +84,17 @@ class PaceState:
     def advance(self, now_s: float) -> None:
         """Forget which units were used more than a second ago: `lately` has them by part of a second, the newest last."""
         now = math.floor(now_s / _PART_S)
-        passed = int(min(max(0.0, now - self.lately_s), _PARTS))
-        self.lately[:] = [*self.lately[passed:], *[0.0] * passed]
-        self.lately_s = now
+        if (passed := int(min(max(0.0, now - self.lately_s), _PARTS))) > 0:
+            self.lately[:] = [*self.lately[passed:], *[0.0] * passed]
+            self.lately_s = now
+
+    def answered(self, units: float, taken_s: float, now_s: float) -> None:
+        """The server has got a call that was let pass then: at any time since, so that its units count as used now."""
+        self.advance(now_s)
+        place = _PARTS - 1 - int(self.lately_s - math.floor(taken_s / _PART_S))
+        if place >= 0:
+            self.lately[place] = max(0.0, self.lately[place] - units)
+        self.lately[-1] += units
 
 
 def state_of(values: Sequence[float]) -> PaceState:
@@ -95,7 +103,7 @@ def state_of(values: Sequence[float]) -> PaceState:
     return PaceState(**dict(zip(names, values[:-_PARTS], strict=True)), lately=list(values[-_PARTS:]))
 
 
-VALUES: Final = 13 + 22
+VALUES: Final = 12 + 52
 """How many values a state has."""
 
 
@@ -141,16 +149,15 @@ class Allowance:
             state.least_per_s, state.least_at_s = self.limit_per_s, now_s
 
     def ready_s(self, state: PaceState, now_s: float, units: float) -> float:
-        """When a call of so many units may begin: when it is its turn and, where calls of several units are about, the second before it has left as many.
+        """When a call of so many units may begin: when it is its turn, and the second before it has left as many.
 
-        One of more units than the limit is alone in its second.
+        Units of a call count from when it is let pass until a second after its answer (`PaceState.answered`): wherever between the two the server got it, no
+        second of the server's has more than the limit. One of more units than the limit is alone.
         """
         if not self.rate_per_s(state, now_s):
             return math.inf
         state.advance(now_s)
         ready_s, used = max(state.free_at_s, state.pause_until_s), sum(state.lately)
-        if units <= 1 and now_s > state.large_at_s + _PARTS * _PART_S:
-            return ready_s
         left = max(units, min(self._limit_per_s(state), self.cap_per_s(state, now_s))) - units
         for place, part in enumerate(state.lately):
             if used <= left:
@@ -164,7 +171,6 @@ class Allowance:
         state.free_at_s = max(state.free_at_s, now_s - CATCH_UP_S) + units / self.rate_per_s(state, now_s)
         state.lately[-1] += units
         state.taken += units
-        state.large_at_s = now_s if units > 1 else state.large_at_s
 
     def refuse(self, state: PaceState, now_s: float) -> None:
         """Halve the rate, unless that has just been done."""
@@ -230,6 +236,7 @@ class Pacer:
         self._queue, self._noting = threading.Lock(), threading.Lock()
         self._waited = dict[str, float]()
         self._cause = LIMIT
+        self._latency = Latency()
         self.refusals = 0
 
     @property
@@ -248,8 +255,8 @@ class Pacer:
             waited, self._waited = self._waited, {}
         return waited
 
-    def take(self, units: float = 1.0) -> None:
-        """Return when so many units may be used."""
+    def take(self, units: float = 1.0) -> float:
+        """Return when so many units may be used; the moment, for `answered`."""
         began_s = self._clock()
         with self._queue:
             while wait_s := self._too_early(units):
@@ -258,6 +265,16 @@ class Pacer:
         if waited_s > _ROUNDING_S:
             with self._noting:
                 self._waited[self._cause] = self._waited.get(self._cause, 0.0) + waited_s
+        return began_s + waited_s
+
+    def answered(self, units: float, taken_s: float) -> None:
+        """A call that took so many units then was answered. If answers take longer and longer, calls become fewer."""
+        now_s = self._clock()
+        for one in self.allowances:
+            with one.cell.held() as state:
+                state.answered(units, taken_s, now_s)
+        if self._latency.has_grown(now_s - taken_s):
+            self.refused()
 
     def settle(self, units: float) -> None:
         """A call took so many units more (less, if negative) than was taken before it: those after it wait for them."""

@@ -10,6 +10,7 @@
     RUN_DIR/followed.json       how far a copy has followed time
     RUN_DIR/steps/001761955200/ the run directory of its step that begins then, until that has ended
     RUN_DIR/control.json        the run's limits, and whether somebody paused it
+    RUN_DIR/log.jsonl           who paused it, let it go on or changed its limits
     RUN_DIR/report.json         the run is finished; staging files may be gone
     RUN_DIR/lock                held while a driver works on the run
 
@@ -247,6 +248,16 @@ class Ledger:
             if wishes != before or not (self._root / CONTROL_FILE).exists():
                 write_whole(self._root / CONTROL_FILE, wishes.to_json(), name="control")
         return wishes
+
+    def log(self, at_s: int, told: str) -> None:
+        """Adds a line to what was done to the run."""
+        with open(self._root / "log.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps({"at": at_s, "told": told}, ensure_ascii=False) + "\n")
+
+    def logged(self) -> list[dict[str, Any]]:
+        """What was done to the run: `at` (seconds since the epoch) and `told`."""
+        path = self._root / "log.jsonl"
+        return [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
 
     def mark_undone(self) -> None:
         """Notes that the run is or is being undone, so that nobody resumes it."""

@@ -84,6 +84,7 @@ class _StageGroups(beam.DoFn):
         self._batch_units = batch_units
         self._crew = crew
         self._points = Metrics.counter("rollups", "points_staged")
+        self._throttled = Throttled()
 
     def setup(self) -> None:
         self._worker = Worker(self._run_dir)
@@ -94,6 +95,7 @@ class _StageGroups(beam.DoFn):
         with at_work(self._crew) as executor:
             for footer in map_ahead(executor, self._worker.stage, ((group,) for group in range(*groups)), self._crew.ahead):
                 self._points.inc(total(footer.counts, "staged"))
+                self._throttled.add(footer.counts)
                 yield from ((self._batches[one.unit], one) for one in footer.slices if str(one.unit) not in done)
 
 
@@ -102,6 +104,7 @@ class _RollUpUnits(beam.DoFn):
         self._run_dir = run_dir
         self._crew = crew
         self._units = Metrics.counter("rollups", "units_recorded")
+        self._throttled = Throttled()
 
     def setup(self) -> None:
         self._worker = Worker(self._run_dir)
@@ -117,7 +120,25 @@ class _RollUpUnits(beam.DoFn):
             for record in map_ahead(executor, self._worker.roll_up, slices.items(), self._crew.ahead):
                 if record:
                     self._units.inc()
+                    self._throttled.add(record.counts)
                     yield record.unit
+
+
+class Throttled:
+    """Whole seconds spent throttled, under the name by which Dataflow knows not to add workers (`apache_beam.io.components.adaptive_throttler`).
+
+    Counted on the processing thread: Beam does not see what other threads count.
+    """
+
+    def __init__(self) -> None:
+        self._counter = Metrics.counter("rollups", "cumulativeThrottlingSeconds")
+        self._rest_ms = 0
+
+    def add(self, counts: Mapping[str, Mapping[str, int]]) -> None:
+        """Adds what a group or unit counted; what is left of a second counts later."""
+        seconds, self._rest_ms = divmod(self._rest_ms + total(counts, "throttled_ms"), 1000)
+        if seconds:
+            self._counter.inc(seconds)
 
 
 def group_batches(groups: int, size: int) -> list[tuple[int, int]]:

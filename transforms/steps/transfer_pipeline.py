@@ -10,7 +10,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.transforms.util import WaitOn
 
 from transforms.core.units import Unit
-from transforms.steps.pipeline import UnitBatch
+from transforms.steps.pipeline import Throttled, UnitBatch
 from transforms.steps.pool import Crew, at_work, map_ahead
 from transforms.steps.transferring import TransferWorker
 
@@ -38,6 +38,7 @@ class _TransferUnits(beam.DoFn):
         self._run_dir = run_dir
         self._crew = crew
         self._units = Metrics.counter("rollups", "units_recorded")
+        self._throttled = Throttled()
 
     def setup(self) -> None:
         self._worker = TransferWorker(self._run_dir)
@@ -48,4 +49,5 @@ class _TransferUnits(beam.DoFn):
             for record in map_ahead(executor, self._worker.work, ((unit,) for unit in units), self._crew.ahead):
                 if record:
                     self._units.inc()
+                    self._throttled.add(record.counts)
                     yield record.unit

@@ -12,7 +12,6 @@ from functools import cached_property, lru_cache
 import numpy as np
 import pyarrow as pa
 
-from transforms.calls.limits import Limits
 from transforms.core.accounts import UnitRecord
 from transforms.core.canonical import Identity, bucket_ms, canonical, one_chunk, pick, series_runs
 from transforms.core.counts import Counts, add_counts, count
@@ -27,6 +26,7 @@ from transforms.core.transfer import StorePlan
 from transforms.core.undelivered import Undelivered, WriteDeadLetter
 from transforms.core.units import Unit, shard_of
 from transforms.core.versions import Merged
+from transforms.steps.holding import Holding
 from transforms.steps.ledger import Ledger
 from transforms.stores import open_store
 from transforms.stores.protocol import KeptOut, RollupStore
@@ -56,16 +56,16 @@ class TransferWorker:
         return self.plan.selection
 
     @cached_property
-    def _limits(self) -> Limits:
-        return self.ledger.limits()
+    def _holding(self) -> Holding:
+        return Holding(self.ledger)
 
     @cached_property
     def _source(self) -> RollupStore:
-        return open_store(self.plan.request.source, writable=False, settings=self.plan.request.settings, limits=self._limits)
+        return open_store(self.plan.request.source, writable=False, settings=self.plan.request.settings, limits=self._holding.limits)
 
     @cached_property
     def _target(self) -> RollupStore:
-        return open_store(self.plan.request.store, settings=self.plan.request.settings, limits=self._limits)
+        return open_store(self.plan.request.store, settings=self.plan.request.settings, limits=self._holding.limits)
 
     def work(self, unit: Unit) -> UnitRecord | None:
         """The unit's record; unless there is one, what is read of the unit is written to the target and noted as done first.
@@ -74,6 +74,7 @@ class TransferWorker:
         """
         if record := self.ledger.recorded(unit):
             return record
+        self._holding.begin()
         watch = Stopwatch()
         counts: Counts = {}
         with watch.step("fetch"):
@@ -90,6 +91,7 @@ class TransferWorker:
             self.ledger.keep_write_dead_letters(unit, letters)
             return None
         record = joined_records(unit, parts)
+        self._holding.count(counts)
         record = replace(record, counts=add_counts([counts, record.counts]), finished_s=time.time(), steps=watch.steps)
         self.ledger.record(record)
         return record

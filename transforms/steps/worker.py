@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from transforms.archive import Archive, open_archive
 from transforms.archive.reading import Reader
-from transforms.calls.limits import Limits
 from transforms.core.accounts import UnitRecord
 from transforms.core.counts import RECORDS, count
 from transforms.core.errors import IncompleteError, ObjectUnreadable
@@ -34,6 +33,7 @@ from transforms.core.versions import Merged
 from transforms.decode.objects import decode_object, rules_of, unreadable_object
 from transforms.decode.otlp_labels import LabelReader
 from transforms.steps.completion import held_back
+from transforms.steps.holding import Holding
 from transforms.steps.ledger import Ledger
 from transforms.steps.pool import map_ahead
 from transforms.steps.staging import Footer, Slice, read_footer, read_slice, write_staging
@@ -77,12 +77,12 @@ class Worker:
         return self.plan.selection
 
     @cached_property
-    def _limits(self) -> Limits:
-        return self.ledger.limits()
+    def _holding(self) -> Holding:
+        return Holding(self.ledger)
 
     @cached_property
     def _archive(self) -> Archive:
-        return open_archive(self.plan.request.archive, self.plan.request.keys, self._limits)
+        return open_archive(self.plan.request.archive, self.plan.request.keys, self._holding.limits)
 
     @cached_property
     def _reader(self) -> Reader:
@@ -90,7 +90,7 @@ class Worker:
 
     @cached_property
     def _store(self) -> RollupStore:
-        return open_store(self.plan.request.store, settings=self.plan.request.settings, limits=self._limits)
+        return open_store(self.plan.request.store, settings=self.plan.request.settings, limits=self._holding.limits)
 
     @cached_property
     def _membership(self) -> Membership | None:
@@ -118,6 +118,7 @@ class Worker:
         return replace(footer, dead_letters=())
 
     def _staged(self, group: int, path: Path) -> Footer:
+        self._holding.begin()
         request = self.plan.request
         columns = GroupColumns(self._selection, request.reach, self.plan.shard_count, self._membership, self.plan.windows)
         rules, labels = rules_of(request), LabelReader()
@@ -127,6 +128,7 @@ class Worker:
         objects = self._objects[first : first + number]
         bodies = self._bodies(objects)
         for planned in objects:
+            self._holding.hold()
             with watch.step("fetch"):
                 body = next(bodies)
             with watch.step("decode"):
@@ -139,6 +141,7 @@ class Worker:
             del body, decoded
         for reason, times in self._archive.retried().items():
             count(columns.counts, f"retries.{reason}", RECORDS, times)
+        self._holding.count(columns.counts)
         with watch.step("slice"):
             staged = columns.slices()
         return write_staging(path, group, staged, dead_letters, watch.steps)
@@ -166,6 +169,7 @@ class Worker:
         """
         if record := self.ledger.recorded(unit):
             return record
+        self._holding.begin()
         if self._stages:
             self._stages = False
             give_memory_back()
@@ -185,6 +189,7 @@ class Worker:
             with watch.step("read back"):
                 number, different = read_back(tables, merged, self._now(unit, tables, merged))
             record = replace(record, read_back=number, different=different)
+        self._holding.count(record.counts)
         record = replace(record, finished_s=time.time(), steps=watch.steps)
         self.ledger.record(record)
         return record

@@ -92,9 +92,15 @@ class _Gate:
     def __init__(self, pacer: Pacer, units: float) -> None:
         self._pacer, self.units = pacer, units
         self.key_range = False
+        self._since_s: float | None = None
 
     def enter(self) -> None:
-        self._pacer.take(self.units)
+        self._since_s = self._pacer.take(self.units)
+
+    def answered(self) -> None:
+        if self._since_s is not None:
+            self._pacer.answered(self.units, self._since_s)
+        self._since_s = None
 
     def refused(self, reason: str) -> None:  # noqa: ARG002 - the error's reasons say more
         if not self.key_range:

@@ -65,6 +65,9 @@ class _Gate:
     def enter(self) -> None:
         self._calls.pacer.take()
 
+    def answered(self) -> None:
+        """An invocation counts when it begins: how long a function works says nothing of the service."""
+
     def refused(self, reason: str) -> None:  # noqa: ARG002 - the answer's own reason says more
         self._calls.slow_down(is_account_full=self.reason == ACCOUNT)
 

@@ -30,8 +30,12 @@ class _Meter(Pacer):
         super().__init__([Allowance(UNPACED_PER_S)], lambda: 0.0, lambda _: None)
         self.units = 0.0
 
-    def take(self, units: float = 1.0) -> None:
+    def take(self, units: float = 1.0) -> float:
         self.units += units
+        return 0.0
+
+    def answered(self, units: float, taken_s: float) -> None:
+        """What was taken counts, whenever it was answered."""
 
     def settle(self, units: float) -> None:
         self.units += units
