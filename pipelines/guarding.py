@@ -6,11 +6,13 @@ from contextlib import contextmanager
 from typing import Final, Protocol
 
 from configs.guarding import Guarded
-from pipelines.health import Check, checks_of
 from pipelines.watched import services_of
 from transforms.core.headroom import REFRESH_S, Cap, LimitAt, OwnUse, Reading, Reserve, Watched, next_cap, room_of
 
 HEALTH_EVERY_S: Final = 15.0
+
+Check = Callable[[], str]
+"""Why it is red; nothing if it is green."""
 
 
 class Caps(Protocol):
@@ -124,8 +126,10 @@ def guards_of(asked: Guarded, places: Sequence[str], configured: Callable[[], Ma
     guards: list[Guard] = []
     if not asked.unguarded and (watched := services_of(places, asked.s3_metrics_filter).watched):
         guards.append(HeadroomGuard(watched, configured, asked.kept_free, caps, say))
-    if checks := checks_of(asked.guard_url, asked.guard_command):
-        guards.append(HealthGuard(checks, caps, say))
+    if asked.guard_url or asked.guard_command:
+        from pipelines.health import checks_of  # most runs do without an HTTP client
+
+        guards.append(HealthGuard(checks_of(asked.guard_url, asked.guard_command), caps, say))
     return guards
 
 

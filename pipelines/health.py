@@ -12,11 +12,10 @@ from typing import Final
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
+from pipelines.guarding import Check
+
 URL_TIMEOUT_S: Final = 5.0
 COMMAND_TIMEOUT_S: Final = 30.0
-
-Check = Callable[[], str]
-"""Why it is red; nothing if it is green."""
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

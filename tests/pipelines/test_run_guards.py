@@ -145,10 +145,10 @@ def test_a_run_calls_nothing_while_it_is_red_and_goes_on_when_it_is_green(
                     green.set()
             return "" if green.is_set() else "red"
 
-        monkeypatch.setattr("pipelines.guarding.checks_of", lambda _url, _command: [check])
+        monkeypatch.setattr("pipelines.health.checks_of", lambda _url, _command: [check])
         monkeypatch.setattr("pipelines.guarding.HealthGuard.every_s", 0.2)
         monkeypatch.setattr(Holding, "hold", note)
-        assert backfill(archive, tmp_path, "dynamodb://paused", "--unguarded") == 0
+        assert backfill(archive, tmp_path, "dynamodb://paused", "--unguarded", "--guard-command", "check") == 0
         assert red == [seen[0]] * 5
         assert len(proxy.requests) > seen[0]
     said = capsys.readouterr().err.splitlines()
