@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -12,17 +13,24 @@ import pytest
 
 from configs.guarding import Guarded
 from pipelines.cli import main
+from pipelines.guarding import HeadroomGuard
 from pipelines.run_guards import PAUSED_BY, RunCaps, guarded
 from tests.archive.s3_servers import aws_environment
 from tests.calls.cloudwatch_stand_in import StandIn, cloudwatch
 from tests.limits import limits
 from tests.stores.dynamodb_proxy import proxied
 from tests.stores.dynamodb_servers import ministack
+from tests.stores.lambda_endpoint import Reply, endpoint
+from transforms.calls.live_use import LambdaUse
 from transforms.calls.waiting import Waiting
+from transforms.core.headroom import DEFAULT_RESERVE
 from transforms.steps.holding import Holding
 from transforms.steps.ledger import Ledger
-from transforms.stores.dynamodb_place import place_of
+from transforms.stores.dynamodb_place import Place, place_of
 from transforms.stores.dynamodb_table import create_table
+from transforms.stores.files import no_failpoint
+from transforms.stores.lambda_calls import FunctionCalls
+from transforms.stores.lambda_place import Function
 from transforms.stores.url import split_url
 
 TABLE = ("dynamodb-wru-per-s", "dynamodb://rollups")
@@ -81,13 +89,14 @@ def test_a_cap_holds_for_all_processes_of_the_work_dir_until_it_is_lifted(tmp_pa
 
 @pytest.fixture(scope="module")
 def dynamodb() -> Iterator[str]:
-    with aws_environment(), ministack() as url:
+    """Also Lambda, with 6 executions at once."""
+    with aws_environment(LAMBDA_ACCOUNT_CONCURRENCY="6"), ministack() as url:
         yield url
 
 
 @pytest.fixture
 def stand_in(dynamodb: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    with cloudwatch() as found, aws_environment(AWS_ENDPOINT_URL_CLOUDWATCH=found.url, AWS_ENDPOINT_URL_DYNAMODB=dynamodb):
+    with cloudwatch() as found, aws_environment(AWS_ENDPOINT_URL_CLOUDWATCH=found.url, AWS_ENDPOINT_URL_DYNAMODB=dynamodb, AWS_ENDPOINT_URL_LAMBDA=dynamodb):
         yield found
 
 
@@ -121,6 +130,29 @@ def test_a_run_is_slower_while_others_use_the_table(stand_in: StandIn, archive: 
     told = "of 4,000 (writes of the table rollups) others use 3,100 and 300 are reserved"
     assert f"--dynamodb-wru-per-s is 600 of 1,000 for now: {told}" in said
     assert not any("rru" in line for line in said)
+
+
+def test_no_more_is_in_flight_than_others_leave_of_the_account(stand_in: StandIn, tmp_path: Path) -> None:
+    """From the function's side. The account's limit is ministack's, the use by others is of a script."""
+    with endpoint(Place(table="rollups")) as served:
+        served.instead = lambda _batch: served.released.wait(0.1) or Reply(200, {})
+        ours = limits(work_dir=tmp_path, lambda_concurrency=8)
+        function = Function(function="writer", endpoint_url=served.url, region="us-east-1")
+        watched = LambdaUse(place=function.limits_place)
+        caps = RunCaps(Ledger(str(tmp_path / "runs" / "r")), limits(work_dir=tmp_path))
+        guard = HeadroomGuard([watched], lambda: {"lambda-concurrency": 8}, DEFAULT_RESERVE, caps, [].append)
+
+        def most_in_flight(by_others: int) -> int:
+            stand_in.minutes["AWS/Lambda", "ClaimedAccountConcurrency", "Maximum"] = {1_762_000_020: by_others}
+            guard.step(1_762_000_080.0)
+            served.most_in_flight = 0
+            with ThreadPoolExecutor(8) as pool:
+                list(pool.map(lambda _: calls.invoke(b"{}"), range(24)))
+            return served.most_in_flight
+
+        calls = FunctionCalls(function, ours, no_failpoint)
+        seen = [most_in_flight(one) for one in (3, 0)]
+    assert seen[0] <= 2 < seen[1] <= 5
 
 
 def test_a_run_calls_nothing_while_it_is_red_and_goes_on_when_it_is_green(
