@@ -99,8 +99,8 @@ _WHAT: Final = (
         metavar="PART=FIELD,…",
         parse=flat_text,
         mapping=flat_mapping,
-        help="what the fields of flat rows are: time=FIELD,value=FIELD,name=FIELD and perhaps time_unit=s|ms|us|ns, labels=FIELD or labels=FIELD+FIELD, "
-        "entity=FIELD, type=FIELD, org=FIELD; =TEXT instead of FIELD is the same in every row",
+        help="what the fields of flat rows are: time=FIELD,value=FIELD,name=FIELD and perhaps time_unit=s|ms|us|ns, labels=FIELD (an object of labels) or "
+        "labels=FIELD+FIELD (labels=FIELD+ for one), entity=FIELD, type=FIELD, org=FIELD; =TEXT instead of FIELD is the same in every row",
     ),
     Option(
         name="late-s",

@@ -1,7 +1,8 @@
 """What to type next, from what an inspection found: a plan of the whole archive, the options it needs, and what to know before."""
 
+import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -10,17 +11,19 @@ from configs.limit_options import LIMIT_KEYS
 from configs.options import INSPECT_OPTIONS, PLAN_OPTIONS
 from pipelines.outcome import human_duration, human_number
 from pipelines.sampling import Listing
-from transforms.core.flat import FlatMapping, written
+from transforms.core.flat import FlatMapping, settings, written
 from transforms.core.granularity import HOUR_S, Range
 from transforms.core.keys import FIREHOSE, KeyLayout
 from transforms.core.survey import Survey
 from transforms.core.time import format_period
 from transforms.decode.causes import TOO_LARGE, TRUNCATED
+from transforms.decode.flat_guess import Guess
 
 STORE: Final = "parquet:///data/rollups"
 _SHARED: Final = tuple(one for one in INSPECT_OPTIONS if one in PLAN_OPTIONS and one.key not in {"json", "config", "work_dir", *LIMIT_KEYS})
 _US: Final = 1_000_000
 _CLOCKS_APART_S: Final = 300
+_SHOWN_FIELDS: Final = 8
 
 
 class AdvisedOption(NamedTuple):
@@ -64,6 +67,21 @@ def advice(survey: Survey, listing: Listing, archive: str, *, sampled: int, give
     kept = [one for one in given if one.split(" ")[0] not in {other.split(" ")[0] for other in needed}]
     words = ("rollups plan", f"--archive {shlex.quote(archive)}", f"--store {STORE}", f"--period {format_period(period)}", *needed, *kept)
     return Advice(words=words, options=options, notes=tuple(_notes(survey, listing)))
+
+
+def with_mapping(advised: Advice, guess: Guess) -> Advice:
+    """The advice that was given by a guessed mapping, with the mapping and what is to be known of it."""
+    text, others = written(guess.mapping), guess.other_numbers
+    why = f"a guess by the fields' names and values, which reads {human_number(guess.good_rows)} of {human_number(guess.rows)} rows"
+    option = AdvisedOption(f"--flat {shlex.quote(text)}" if text else "--config FILE.yaml", why, needed=True)
+    in_yaml = f"FILE.yaml must say flat: {json.dumps(settings(guess.mapping), ensure_ascii=False)}"
+    other = f"other fields hold numbers, too: {_few(others)}; a mapping takes one of them"
+    notes = (*(() if text else (in_yaml,)), *((other,) if others else ()))
+    return Advice(words=advised.words, options=(option, *advised.options), notes=(*notes, *advised.notes))
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN_FIELDS]) + (f" and {len(names) - _SHOWN_FIELDS} more" if len(names) > _SHOWN_FIELDS else "")
 
 
 def _period(survey: Survey, listing: Listing, *, is_whole: bool) -> Range | None:

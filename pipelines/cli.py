@@ -141,7 +141,7 @@ COMMANDS: Final = (
     ),
     Command(
         name="inspect",
-        help="tell what an archive or one object of it holds, and how to restore it",
+        help="tell what an archive or one object of it holds, and how to restore it (exit 5 if it finds no point)",
         options=table.INSPECT_OPTIONS,
         job=InspectJob,
         arguments=("object",),

@@ -4,13 +4,15 @@ import base64
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pipelines.advice import Advice, advice
+from pipelines.advice import Advice, advice, with_mapping
 from pipelines.sampling import Listing
+from transforms.core.flat import settings
 from transforms.core.granularity import Range
 from transforms.core.keys import FIREHOSE, KeyLayout
 from transforms.core.model import DeadLetter, SeriesKey
 from transforms.core.survey import Span, Survey, quantile
 from transforms.core.time import format_time
+from transforms.decode.flat_guess import Guess
 from transforms.decode.forms import Form
 
 SHOWN_SERIES: Final = 5
@@ -36,6 +38,7 @@ class Inspection:
 
     `keys` is how the user said that keys show times; `listing.layout` is how they do. `sampled` are the keys of the objects that were decoded;
     `unreadable` tells what is wrong with those of the sample that could not be had, by key.
+    `unknown` are rows of no known schema. If a guess of their mapping reads more points, `mapped` is the same inspection by it, from which the advice is taken.
     `firsts` are of those whose records tell their arrival: the first of these (µs), and the seconds that the key shows.
     """
 
@@ -50,11 +53,23 @@ class Inspection:
     unreadable: dict[str, str] = field(default_factory=dict)
     keys: KeyLayout = FIREHOSE
     firsts: list[tuple[int, Range]] = field(default_factory=list)
+    unknown: list[dict[str, Any]] = field(default_factory=list)
+    mapped: "Mapped | None" = None
 
     @property
     def advice(self) -> Advice:
         """What to type next."""
+        if self.mapped:
+            return with_mapping(self.mapped.found.advice, self.mapped.guess)
         return advice(self.survey, self.listing, self.archive, sampled=len(self.sampled), given=self.given, keys=self.keys)
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A guess of what the fields of unknown rows are, and what is found by it."""
+
+    guess: Guess
+    found: Inspection
 
 
 def inspection_data(found: Inspection) -> dict[str, Any]:
@@ -80,6 +95,7 @@ def inspection_data(found: Inspection) -> dict[str, Any]:
         "series": len(survey.series),
         "series_sample": [_series(one) for one in series_sample(survey)],
         "dead_letters": {"total": survey.dead_records + survey.dead_points, "by_cause": [_cause(survey, one) for one in sorted(survey.causes)]},
+        "flat_guess": None if found.mapped is None else _guess(found.mapped),
         "advice": {"command": " ".join(advised.words), "options": [one._asdict() for one in advised.options], "notes": list(advised.notes)},
     }
 
@@ -107,6 +123,12 @@ def series_sample(survey: Survey) -> list[SeriesKey]:
 
 def _form(form: Form, tally: FormTally) -> dict[str, Any]:
     return form._asdict() | {name: getattr(tally, name) for name in FormTally.__slots__} | {"example": _text(tally.example)}
+
+
+def _guess(mapped: Mapped) -> dict[str, Any]:
+    """The keys of the mapping are those of `flat` in a configuration."""
+    guess = mapped.guess
+    return {"flat": settings(guess.mapping), "rows": guess.rows, "good_rows": guess.good_rows, "other_numbers": list(guess.other_numbers)}
 
 
 def _series(key: SeriesKey) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """`rollups inspect OBJECT|PREFIX`: what an unknown archive, or one object of it, holds, and how to restore it."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from configs.jobs import InspectJob
 from pipelines.advice import given_options
-from pipelines.inspected import FormTally, Inspection, inspection_data
+from pipelines.inspected import FormTally, Inspection, Mapped, inspection_data
 from pipelines.inspection_text import inspection_text
 from pipelines.outcome import Outcome, human_number
 from pipelines.runtime import Runtime
@@ -23,6 +23,7 @@ from transforms.core.model import DecodedObject
 from transforms.core.selection import Reach
 from transforms.core.survey import Survey
 from transforms.decode.containers import unpack
+from transforms.decode.flat_guess import Guess, guess, unknown_rows
 from transforms.decode.forms import Form, form_of
 from transforms.decode.objects import DecodeRules, decode_object
 from transforms.decode.unpacked import UnpackLimits
@@ -30,18 +31,34 @@ from transforms.decode.unpacked import UnpackLimits
 SHOWN_EVERY: Final = 1000
 """Objects."""
 
+_SHOWN_CAUSES: Final = 3
+_ENOUGH_ROWS: Final = 5000
+"""After so many rows of no known schema no more of them are looked at."""
+
 
 def run(job: InspectJob, runtime: Runtime) -> Outcome:
     """Decodes an object, or a sample of a folder's or archive's, and shows what it found.
 
-    Exit code 5 if nothing of it could be decoded or there is nothing to decode, 2 if there is no such object or archive; dead letters alone are no failure.
+    Exit code 0 if there are points in it, read as the job says; dead letters beside them are no failure. 5 if there is none, with what is known of it and, for
+    rows of an unknown schema, the mapping by which there would be some; 2 if there is no such object or archive.
     """
     found = _inspect(job, runtime)
     code = 0
-    if not found.survey.decoded_records:
-        runtime.say(f"rollups: nothing of {job.object!r} could be decoded: its form is none of those that are known, or it is damaged")
+    if not sum(found.survey.points.values()):
+        runtime.say(f"rollups: {_pointless(found)}")
         code = RefusedError.exit_code
     return Outcome(exit_code=code, data=inspection_data(found), text=inspection_text(found))
+
+
+def _pointless(found: Inspection) -> str:
+    """Why there is no point."""
+    survey, target = found.survey, found.target
+    if found.mapped:
+        return f"{target!r} holds rows of no known schema; {found.advice.options[0].option} would read them: see the options"
+    if not survey.decoded_records:
+        return f"nothing of {target!r} could be decoded: its form is none of those that are known, or it is damaged"
+    causes = "; ".join(f"{cause}: {human_number(number)}" for cause, number in survey.causes.most_common(_SHOWN_CAUSES))
+    return f"there is no point in {target!r}" + (f", only dead letters ({causes})" if causes else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +78,16 @@ def _inspect(job: InspectJob, runtime: Runtime) -> Inspection:
     found = _decoded(job, target, listing)
     if job.key_time_zone == FIREHOSE.time_zone and (zone := zone_of(found.firsts)):
         found = _decoded(job, target, listing.in_zone(zone))
+    if job.flat is None and (guessed := guess(found.unknown)):
+        return replace(found, mapped=_mapped(job, target, found, guessed))
     return found
+
+
+def _mapped(job: InspectJob, target: _Target, found: Inspection, guessed: Guess) -> Mapped | None:
+    """What there is by the guess; None if that is not more."""
+    by_guess = _decoded(replace(job, flat=guessed.mapping), target, found.listing)
+    before, after = found.survey.points, by_guess.survey.points
+    return Mapped(guessed, by_guess) if not before - after and after != before else None
 
 
 def _target(job: InspectJob, runtime: Runtime) -> _Target:
@@ -151,6 +177,8 @@ def _decoded(job: InspectJob, target: _Target, listing: Listing) -> Inspection:
         told_us = decoded.postings.arrival_us[decoded.postings.arrival_us != arrival_us]
         if span and len(told_us):
             found.firsts.append((int(told_us.min()), span))
+        if len(found.unknown) < _ENOUGH_ROWS:
+            found.unknown.extend(unknown_rows(decoded.dead_letters))
         _count(found.forms.setdefault(form, FormTally(one.key)), len(body), inflated_bytes, decoded)
         found.sampled.append(one.key)
     return found

@@ -11,7 +11,7 @@ from pipelines.runtime import Runtime
 from transforms.core.accounts import BucketChange, UnitRecord
 from transforms.core.model import SERIES_COLUMNS
 from transforms.core.plan import Plan
-from transforms.core.restored import changed_since
+from transforms.core.restored import COMPARED, changed_since
 from transforms.core.time import format_time
 from transforms.core.units import Unit
 from transforms.steps.ledger import Ledger
@@ -57,7 +57,7 @@ def recheck(plan: Plan, ledger: Ledger, units: Sequence[Unit], runtime: Runtime)
 
 def _unit(plan: Plan, ledger: Ledger, store: RollupStore, unit: Unit) -> tuple[int, list[BucketChange]]:
     expected, window = ledger.restored(unit), plan.windows.range_of(unit.window)
-    found = [changed_since(expected, store.read_unit(unit, name), name, plan.generation, window) for name in plan.request.granularities]
+    found = [changed_since(expected, store.read_unit(unit, name, COMPARED), name, plan.generation, window) for name in plan.request.granularities]
     return sum(number for number, _ in found), [one for _, changes in found for one in changes]
 
 

@@ -241,7 +241,7 @@ def postings_of(record: object, org: str) -> Iterator[tuple[Posting | None, obje
         org if record.get("org") is None else text_of(record, "org"),
         text_of(record, "hostId" if metric_type == "host" else "service"),
         roles_of(record) if metric_type == "host" else None,
-        None if record.get("receivedAt") is None else round(time_of(record["receivedAt"]) * 1_000_000),
+        None if record.get("receivedAt") is None else received_us(record["receivedAt"]),
     )
     yield from ((posting, point) for point in record["metrics"])
 
@@ -274,6 +274,15 @@ def time_of(value: object) -> float:
     if not FIRST_TIME_S <= seconds < END_TIME_S:
         raise Broken
     return seconds
+
+
+def received_us(value: object) -> int:
+    """Microseconds since the epoch of a time in seconds, milliseconds or microseconds: in only one of them it is in the years 2000 to 2100."""
+    number = number_of(value)
+    for units_per_s in (1, 1_000, 1_000_000):
+        if FIRST_TIME_S * units_per_s <= number < END_TIME_S * units_per_s:
+            return round(number * (1_000_000 // units_per_s))
+    raise Broken
 
 
 def number_of(value: object) -> float:

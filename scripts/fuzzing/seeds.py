@@ -19,7 +19,7 @@ import zstandard
 from google.protobuf import json_format
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from scripts.encoders.containers import parquet
+from scripts.encoders.containers import orc, parquet
 from scripts.encoders.envelopes import as_lines, error_record, firehose_record
 from scripts.encoders.otlp import SERIES, StatisticSets
 
@@ -192,7 +192,7 @@ def _flat_rows() -> tuple[bytes, ...]:
 
 def _flat_tables() -> tuple[bytes, ...]:
     tables = [pa.Table.from_pylist(rows * 3) for rows in (_flat()[:1], _flat()[1:])]
-    return tuple(map(parquet, tables))
+    return tuple(write(table) for write in (parquet, orc) for table in tables)
 
 
 SEEDS: Final[Mapping[str, Callable[[], tuple[bytes, ...]]]] = {
@@ -203,6 +203,7 @@ SEEDS: Final[Mapping[str, Callable[[], tuple[bytes, ...]]]] = {
     "zip": _zipped,
     "snappy": _snappy,
     "Parquet": lambda: (parquet(_posting_table()),),
+    "ORC": lambda: (orc(_posting_table()),),
     "envelopes": _events,
     "KPL aggregates": _aggregates,
     "OTLP": _requests,

@@ -1,6 +1,5 @@
 """What `s3://` URLs mean, and which are refused."""
 
-import copy
 from urllib.parse import urlsplit
 
 import pytest
@@ -44,9 +43,3 @@ def test_another_url_is_refused_and_no_secret_repeated(url: str, message: str) -
     assert message in str(caught.value)
     assert "abc" not in str(caught.value)
     assert "AKIA" not in str(caught.value)
-
-
-def test_an_archive_travels_as_its_location() -> None:
-    """No client goes along."""
-    travelled = copy.deepcopy(open_archive("s3://archive/m?region=eu-west-1"))  # by what pickling goes by, too
-    assert vars(travelled)["_location"] == S3Location(bucket="archive", prefix="m/", region="eu-west-1")

@@ -15,6 +15,7 @@ from transforms.core.plan import Estimate, Plan, Request, plan_from_json
 from transforms.decode.objects import DecodeRules, decode_object
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "configs" / "schemas").glob("*.yaml"))
+ONE_LABEL = FlatMapping(time="t", value="v", name="n", labels=("a",))
 WHOLE = FlatMapping(time="t", time_unit="ns", value="v", name="=m", labels=("a", "b"), entity="e", type="=host", org="o")
 
 
@@ -26,6 +27,7 @@ def loaded(tmp_path: Path, text: str) -> object:
 
 def test_yaml_and_command_line(tmp_path: Path) -> None:
     assert loaded(tmp_path, "flat: {time: t, time_unit: ns, value: v, name: =m, labels: [a, b], entity: e, type: =host, org: o}") == WHOLE
+    assert flat_text("time=t,value=v,name=n,labels=a+") == ONE_LABEL
     assert flat_text("time=t,time_unit=ns,value=v,name==m,labels=a+b,entity=e,type==host,org=o") == WHOLE
     assert loaded(tmp_path, "flat: time=t,value=v,name=n,labels=tags") == FlatMapping(time="t", value="v", name="n", labels="tags")
 
@@ -50,7 +52,7 @@ def test_mistakes_are_named(tmp_path: Path, written: str, told: str) -> None:
     assert "c.yaml, flat" in str(raised.value)
 
 
-@pytest.mark.parametrize("mapping", [None, WHOLE, FlatMapping(time="t", value="v", name="n", labels="tags")])
+@pytest.mark.parametrize("mapping", [None, WHOLE, FlatMapping(time="t", value="v", name="n", labels="tags"), ONE_LABEL])
 def test_plans_keep_the_mapping(mapping: FlatMapping | None) -> None:
     request = Request(archive="file:///a", store="parquet:///s", periods=("-1h/now",), metric_types=("host",), granularities=("1m",), flat=mapping)
     plan = Plan(

@@ -21,6 +21,7 @@ from tests.contracts.harness import (
 )
 from tests.core.rollup_tables import DAY, DAY_S, row, rows_of, table
 from transforms.core.errors import RollupsError
+from transforms.core.restored import COMPARED
 from transforms.core.units import Unit
 from transforms.core.versions import Verdict
 from transforms.stores.files import Failpoint
@@ -260,6 +261,8 @@ def every_column_comes_back_as_it_was(new_place: NewPlace) -> None:
     place = new_place()
     put(place.open(), rows)
     assert place.open().read_unit(UNIT, "1m").equals(table(rows))
+    assert place.open().read_unit(UNIT, "1m", COMPARED).equals(table(rows).select(COMPARED))
+    assert place.open().read_unit(UNIT, "5m", COMPARED).equals(EMPTY.select(COMPARED))
     assert put(place.open(), rows).verdicts.tolist() == [Verdict.EQUAL] * 4
 
 

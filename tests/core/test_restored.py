@@ -1,12 +1,13 @@
 """Which buckets a run left in the store, and which were changed since, against loops over rows."""
 
+import tracemalloc
 from typing import Any
 
 import pyarrow as pa
 from hypothesis import given, strategies as st
 
 from tests.core.rollup_tables import DAY_S, Row, row, rows_of, table
-from transforms.core.restored import RESTORED, changed_since, read_back, restored
+from transforms.core.restored import COMPARED, RESTORED, changed_since, read_back, restored
 from transforms.core.versions import Merged, merge
 
 WINDOW = (DAY_S, DAY_S + 86_400)
@@ -68,6 +69,18 @@ def test_series_and_granularities_are_told_apart() -> None:
 def test_nothing_restored_has_nothing_to_be_changed() -> None:
     expected = restored({"1m": table([])}, {"1m": merge(table([]), table([]), allow_fewer=False)}, WINDOW)
     assert changed_since(expected, table([row()]), "1m", 1, WINDOW) == (0, [])
+
+
+def test_looking_for_changes_makes_no_object_for_a_row_that_nobody_changed() -> None:
+    ours = table([row(f"h{number:02d}", 60 * minute, generation=10) for number in range(10) for minute in range(1440)])
+    merged = merge(table([]), ours, allow_fewer=False)
+    expected, stored = restored({"1m": ours}, {"1m": merged}, WINDOW), merged.table.select(COMPARED)
+    tracemalloc.start()
+    try:
+        assert changed_since(expected, stored, "1m", 10, WINDOW) == (14_400, [])
+        assert tracemalloc.get_traced_memory()[1] < 55 * 14_400, "six arrays of 8 bytes; an integer alone has 32"
+    finally:
+        tracemalloc.stop()
 
 
 def merging(stored: pa.Table, new: pa.Table) -> dict[str, Merged]:

@@ -62,12 +62,21 @@ def test_forms(body: bytes, expected: tuple[str, str, str]) -> None:
         ('{"resourceMetrics":[]}', "OTLP/JSON metrics"),
         ('{"metric_stream_name":"s","value":{}}', "CloudWatch metric stream JSON"),
         ('{"Records":[]}', "Lambda event"),
-        ('{"attemptsMade":1,"rawData":"eA=="}', "Firehose error output"),
+        ('{"rawData":"e30=","errorCode":"x"}', "Firehose error output of empty object"),
+        ('{"attemptsMade":1,"rawData":"eA=="}', "object of attemptsMade, rawData"),
+        ('{"Records":[{"kinesis":{"data":"e30="}},{"kinesis":{"data":"W10="}}]}', "Lambda event of empty array, empty object"),
+        ('{"Records":[{"kinesis":{"data":"eyJSZWNvcmRzIjpbXX0="}}]}', "Lambda event of Lambda event"),
+        ('{"Records":[{"kinesis":{"data":"!"}}]}', "Lambda event"),
+        ('{"kinesis":{"data":"e30="}}', "Lambda event of empty object"),
+        ('{"records":[{"recordId":"1","data":"e30="}]}', "Firehose records of empty object"),
+        ('[{"type":"host","hostId":"h","metrics":[]},{"type":"labeled","otlp":""}]', "array of host posting, labeled posting"),
+        ('[{"type":"host","hostId":"h","metrics":[]},{"kinesis":{"data":"e30="}}]', "array of Lambda event of empty object, host posting"),
+        ('[[{"hostId":"h"}]]', "array of bare host points"),
         ('{"a":1,"b":2,"c":3,"d":4,"e":5}', "object of a, b, c, d, …"),
         ('{"\\u001b[31m":1}', "object of \\x1b[31m"),
         ('{"type":7}', "object of type"),
         ('{"type":"\\ud800\\u001b"}', "\\ud800\\x1b posting"),
-        ('[{"name":"n","value":1}]', "array of name, value"),
+        ('[{"name":"n","value":1}]', "array of rows of name, value"),
         ("[]", "empty array"),
         ("[1]", "array"),
         ("null", "number or text"),
@@ -82,6 +91,11 @@ def test_every_object_has_a_form_in_short_printable_words(body: bytes) -> None:
     found = form(body)
     assert all(one and one.isprintable() for one in found)
     assert len(found.framing) <= 25
+
+
+def test_a_record_of_any_size_is_looked_at() -> None:
+    array = b"[" + b",".join([HOST] * 40_000) + b"]"
+    assert form(array + array) == ("none", "one JSON value", "array of host posting")
 
 
 def test_only_the_beginning_is_looked_at() -> None:

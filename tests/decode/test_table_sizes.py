@@ -12,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 
 from tests.decode.readings import whole
 from tests.decode.test_tables import ROWS, host, orc, parquet, point, table
-from transforms.decode import tables
+from transforms.decode import orc as orc_files, tables
 from transforms.decode.causes import CORRUPT, EXPANSION, TOO_LARGE
 from transforms.decode.objects import DecodeRules
 from transforms.decode.payloads import Allowance
@@ -48,7 +48,7 @@ WRITERS = [lambda one: parquet(one, compression="zstd"), lambda one: parquet(one
 def test_what_inflates_enormously_is_not_read(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     body = write(bomb(MANY))
     assert len(body) < 500_000
-    monkeypatch.setattr(pyarrow.orc.ORCFile, "read_stripe", refuse)
+    monkeypatch.setattr(orc_files, "_batch", refuse)
     monkeypatch.setattr(pyarrow.parquet.ParquetFile, "iter_batches", refuse)
     assert whole(body, DecodeRules(max_object_bytes=40_000_000, max_expansion=1_000_000)).dead == [(0, TOO_LARGE, b"")]
     assert whole(body, DecodeRules(max_expansion=20)).dead == [(0, EXPANSION, b"")]

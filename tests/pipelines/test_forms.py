@@ -72,3 +72,12 @@ def test_a_value_field_that_no_row_has_is_warned_of(value: str, warned: bool, tm
     assert result.code == 0, result.err
     shown = call(["status", "flat", "--work-dir", str(world.work)]).out
     assert ("warning   none of 40 rows has the field of the value that the mapping names: is `value` in --flat right?" in shown) is warned
+
+
+def test_a_file_that_would_end_the_process_costs_itself_only(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.put(key(NOON_S), orc(table()))
+    world.put(key(NOON_S, "b"), (Path(__file__).parents[1] / "data" / "damaged.orc").read_bytes())
+    result = world.backfill()
+    assert (result.code, result.data["records"]) == (3, {"read": 41, "decoded": 40, "dead_letters": 1})
+    assert result.data["points"]["host"]["stored"] == 80

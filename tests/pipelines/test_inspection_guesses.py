@@ -1,11 +1,14 @@
 """What `rollups inspect` guesses: folders that the key pattern does not know, their time zone, what the fields of flat rows are; and that its command works."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from scripts.encoders.containers import orc, parquet
 from scripts.encoders.envelopes import as_lines, host, lambda_record
 from tests.builders import NOON_S, write_archive
 from tests.pipelines.test_inspection import data, inspect, suggested
@@ -112,3 +115,82 @@ def test_points_that_all_come_late_can_be_restored_if_that_is_accepted(tmp_path:
     assert " --late-s " in found["advice"]["command"]
     assert suggested(found, tmp_path)["points"]["host"]["stored"] == 2
     assert "(if you want): 2 points" not in inspect(archive).out
+
+
+# --- flat rows --------------------------------------------------------------------------------------------------------
+
+MAPPING = "time=ts,value=v,name=metric,time_unit=ms,labels=site+room,entity=device"
+
+
+def flat_rows(number: int = 40) -> list[dict[str, Any]]:
+    """A row a minute of two metrics."""
+    names, rooms = ("cpu", "mem"), ("x", "y")
+    return [
+        {"ts": (NOON_S + 60 * place) * 1000, "v": place + 0.5, "metric": names[place % 2], "device": "d", "site": "s", "room": rooms[place % 2]}
+        for place in range(number)
+    ]
+
+
+FORMS = {
+    "NDJSON": lambda rows: as_lines(*rows),
+    "an array": lambda rows: json.dumps(rows).encode(),
+    "Parquet": lambda rows: parquet(pa.Table.from_pylist(rows)),
+    "ORC": lambda rows: orc(pa.Table.from_pylist(rows)),
+    "Lambda records": lambda rows: as_lines(*(lambda_record(json.dumps(one).encode(), approximateArrivalTimestamp=one["ts"] / 1000 + 1) for one in rows)),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_mapping_of_unknown_rows_is_guessed_and_works(tmp_path: Path, form: str) -> None:
+    archive = write_archive(tmp_path / "a", {f"{folder('%Y/%m/%d/%H', NOON_S)}/x": [FORMS[form](flat_rows())]})
+    result = inspect(archive, code=5)
+    assert result.err == f"rollups: {str(archive)!r} holds rows of no known schema; --flat {MAPPING} would read them: see the options\n"
+    assert f"options     --flat {MAPPING}: a guess by the fields' names and values, which reads 40 of 40 rows" in result.out.splitlines()
+    found = data(archive, code=5)
+    assert found["flat_guess"]["flat"] == {
+        "time": "ts", "time_unit": "ms", "value": "v", "name": "metric", "labels": ["site", "room"], "entity": "device",
+    }  # fmt: skip
+    assert (found["points"], options(found)) == ({}, [f"--flat {MAPPING}", "--default-org NAME"])
+    assert suggested(found, tmp_path)["points"]["labeled"]["stored"] == 40
+    again = data(archive, "--flat", MAPPING, "--default-org", "acme")
+    assert (again["points"], again["flat_guess"]) == ({"labeled": 40}, None)
+
+
+def test_a_mapping_that_only_yaml_can_write_is_shown(tmp_path: Path) -> None:
+    rows = [{"ts,ms": NOON_S * 1000 + place, "value": 1.5, "metric": "cpu"} for place in range(3)]
+    archive = write_archive(tmp_path / "a", {f"{folder('%Y/%m/%d/%H', NOON_S)}/x": [as_lines(*rows)]})
+    found = data(archive, code=5)
+    assert options(found)[0] == "--config FILE.yaml"
+    (note,) = (one for one in found["advice"]["notes"] if one.startswith("FILE.yaml must say "))
+    (tmp_path / "flat.yaml").write_text(note.removeprefix("FILE.yaml must say "))
+    assert data(archive, "--config", str(tmp_path / "flat.yaml"))["points"] == {"labeled": 3}
+
+
+def test_postings_beside_unknown_rows_stay_postings(tmp_path: Path) -> None:
+    archive = write_archive(tmp_path / "a", {f"{folder('%Y/%m/%d/%H', NOON_S)}/x": [gauge("cpu", [1.0], at=5), b"\n", as_lines(*flat_rows(3))]})
+    found = data(archive)
+    assert (found["points"], options(found)[0].split(" ")[0]) == ({"host": 1}, "--flat")
+    report = suggested(found, tmp_path)
+    assert {name: report["points"][name]["stored"] for name in ("host", "labeled")} == {"host": 1, "labeled": 3}
+
+
+def test_no_mapping_is_guessed_that_takes_other_points_away(tmp_path: Path) -> None:
+    """An array of bare host points would be one of flat rows."""
+    hosts = [json.loads(bare(NOON_S + place))[0] for place in range(9)]
+    archive = write_archive(tmp_path / "a", {f"{folder('%Y/%m/%d/%H', NOON_S)}/x": [json.dumps([*hosts, *flat_rows(3)]).encode()]})
+    found = data(archive)
+    assert (found["points"], found["flat_guess"]) == ({"host": 9}, None)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "says"),
+    [
+        (gauge("cpu", [None], at=5), 0, ""),
+        (as_lines({"type": "host", "hostId": "h", "metrics": [{"name": "n", "time": 5, "value": 1}]}), 5, "only dead letters (broken point: time: 1)"),
+        (as_lines({"type": "host", "hostId": "h", "metrics": []}), 5, "there is no point in "),
+        (b"oops\n", 5, "its form is none of those that are known, or it is damaged"),
+    ],
+)
+def test_exit_codes(tmp_path: Path, body: bytes, code: int, says: str) -> None:
+    (tmp_path / "x").write_bytes(body)
+    assert says in inspect(tmp_path / "x", code=code).err

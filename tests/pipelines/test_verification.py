@@ -1,6 +1,6 @@
 """Reading back what was written, and finding what somebody changed since."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 from tests.builders import NOON_S
 from tests.pipelines.worlds import Result, World, gauge, key, service_gauge
 from transforms.core.live import SETTLED_S
+from transforms.core.model import ROLLUP_SCHEMA
 from transforms.stores.backend import Traits
 from transforms.stores.parquet import ParquetFolder
 
@@ -108,6 +109,21 @@ def test_a_recheck_lists_what_is_gone_and_not_what_a_later_run_repaired(world: W
         ("h1", "12:02", 0),
         ("h2", "12:00", 0),
     ]
+
+
+def test_a_recheck_reads_the_columns_that_tell_versions_only(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert world.backfill("--run-id", "r1", "--verify", "none").code == 0
+    reading, asked = ParquetFolder.read, []
+
+    def noting(self: ParquetFolder, unit: Any, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names) -> pa.Table:
+        asked.append((unit.metric_type, granularity, tuple(columns)))
+        return reading(self, unit, granularity, columns)
+
+    monkeypatch.setattr(ParquetFolder, "read", noting)
+    assert world.command("status", "r1", "--recheck").code == 0
+    names = ("org", "entity", "name", "labels", "kind", "bucket_start", "minutes", "avg", "generation")
+    assert sorted({one[2] for one in asked}) == [names]
+    assert sorted(one[:2] for one in asked) == [(metric_type, granularity) for metric_type in ("host", "service") for granularity in ("1h", "1m", "5m")]
 
 
 def test_there_is_nothing_to_recheck_of_a_dry_or_undone_run(world: World) -> None:

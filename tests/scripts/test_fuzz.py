@@ -24,7 +24,7 @@ def test_the_seeds_themselves_are_decoded_without_dead_letters(name: str) -> Non
 
 
 def test_every_form_that_is_read_has_seeds() -> None:
-    expected = {"flat rows", "flat tables", "OTLP/JSON", "CloudWatch OpenTelemetry", "Firehose error output", "arrays of records"}
+    expected = {"ORC", "flat rows", "flat tables", "OTLP/JSON", "CloudWatch OpenTelemetry", "Firehose error output", "arrays of records"}
     assert expected <= SEEDS.keys()
     assert sum("," in name for name in SEEDS) == 0  # --only takes names with commas between them
 

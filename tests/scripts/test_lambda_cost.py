@@ -32,7 +32,7 @@ def test_invocations_of_a_week_are_those_that_are_made(function: Endpoint, tmp_p
 
 
 def test_gb_s_are_those_of_all_that_may_be_in_flight_for_as_long_as_it_takes() -> None:
-    assert gb_s(1_000_000) == 1_000_000 / 500 * 4 * 1.0
+    assert gb_s(1_000_000) == 1_000_000 / 1_000 * 16 * 1.0
 
 
 @pytest.mark.slow

@@ -149,6 +149,33 @@ def test_received_at_is_rounded_to_microseconds(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("received", "arrival_us"),
+    [
+        (T, T * 1_000_000),
+        (T * 1000 + 0.5, T * 1_000_000 + 500),
+        (str(T * 1000 + 7), T * 1_000_000 + 7000),
+        (T * 1_000_000 + 3, T * 1_000_000 + 3),
+        (946_684_799, None),
+        (946_684_800, 946_684_800_000_000),
+        (946_684_800_000, 946_684_800_000_000),
+        (4_133_980_799_999_999, 4_133_980_799_999_999),
+        (4_133_980_800_000_000, None),
+        (4_133_980_800, None),
+        (T * 1_000_000_000, None),
+    ],
+)
+def test_the_unit_of_received_at_is_told_by_its_magnitude(received: Json, arrival_us: int | None) -> None:
+    record = json.loads(host(point(1), receivedAt=received), parse_int=float)
+    if arrival_us is None:
+        with pytest.raises(oracle.Broken):
+            list(oracle.postings_of(record, ""))
+    else:
+        ((posting, _),) = oracle.postings_of(record, "")
+        assert posting is not None
+        assert posting.arrival_us == arrival_us
+
+
+@pytest.mark.parametrize(
     ("fields", "roles"),
     [
         ({"roles": ["b:b", "a:a", "b:b"]}, ["a:a", "b:b"]),

@@ -24,8 +24,8 @@ LETTERS = (
 EVERYTHING = Selection(metric_types=METRIC_TYPES, computed={"1m": ((0, 4_102_444_800),)})
 
 
-def group(points: list[Point], postings: list[Posting]) -> GroupSlices:
-    columns = GroupColumns(EVERYTHING, Reach(), lambda _type, _window: 3)
+def group(points: list[Point], postings: list[Posting], shards: int = 3) -> GroupSlices:
+    columns = GroupColumns(EVERYTHING, Reach(), lambda _type, _window: shards)
     if postings:
         columns.add(decoded(postings, points))
     return columns.slices()
@@ -57,6 +57,23 @@ def test_slices_are_read_as_they_were_written(tmp_path: Path, staged: GroupSlice
         assert batch.schema.equals(SLICE_SCHEMA)
         assert batch.equals(staged.batch.slice(one.first_row, one.rows))
         assert sum(map(len, batch["value"].to_pylist())) == reference.points
+
+
+@pytest.mark.parametrize("others", [0, 3000])
+def test_a_slice_takes_no_more_room_the_more_there_are(tmp_path: Path, others: int) -> None:
+    """Gauges of many units, and service histograms between them: offsets of all rows in every slice would be 48 KB for each."""
+    histogram = {"count": 3, "sum": 1.5, "min": None, "max": None, "bounds": [0.5], "bucket_counts": [2, 1]}
+    gauges = [Point(name=f"n{number}") for number in range(3000)]
+    points = gauges + [Point(1, f"n{number}", kind="histogram", histogram=histogram) for number in range(others)]
+    sizes = {}
+    for shards in (1, 100):
+        path = tmp_path / str(shards)
+        slices = write_staging(path, 0, group(points, [Posting(), Posting("service")], shards), []).slices
+        sizes[len(slices)] = path.stat().st_size
+        assert sum(read_slice(path, one.offset).num_rows for one in slices) == 3000 + others
+    (few, small), (many, large) = sorted(sizes.items())
+    assert many == 100 * few
+    assert large - small < (many - few) * 8_192
 
 
 def test_the_footer_holds_values_not_look_alikes(tmp_path: Path, staged: GroupSlices) -> None:

@@ -66,10 +66,15 @@ def flat_mapping(written: Mapping[object, object]) -> FlatMapping:
     return FlatMapping(**values)  # type: ignore[arg-type]
 
 
+def settings(mapping: FlatMapping) -> dict[str, str | list[str]]:
+    """The mapping as a configuration writes it, without what is the default."""
+    values = {key: getattr(mapping, key) for key in _KEYS}
+    return {key: value if isinstance(value, str) else list(value) for key, value in values.items() if value and (key, value) != ("time_unit", "s")}
+
+
 def written(mapping: FlatMapping) -> str:
-    """The mapping as `flat_text` reads it. Empty if no text is this mapping: a name holds `,` or `=`, or only one label has its field's name."""
-    parts = {key: getattr(mapping, key) for key in _KEYS}
-    texts = {key: value if isinstance(value, str) else "+".join(value) for key, value in parts.items() if value and (key, value) != ("time_unit", "s")}
+    """The mapping as `flat_text` reads it. Empty if no text is this mapping, for a name holds `,` or `=`, or that of a label `+`."""
+    texts = {key: value if isinstance(value, str) else "+".join(value) + "+" * (len(value) == 1) for key, value in settings(mapping).items()}
     text = ",".join(f"{key}={value}" for key, value in texts.items())
     try:
         return text if flat_text(text) == mapping else ""
@@ -78,9 +83,12 @@ def written(mapping: FlatMapping) -> str:
 
 
 def flat_text(text: str) -> FlatMapping:
-    """The mapping of `time=ts,value=v,name==temperature,labels=site+room`, as a command line writes it. Raises UsageError as `flat_mapping` does."""
+    """The mapping of `time=ts,value=v,name==temperature,labels=site+room`, as a command line writes it. Raises UsageError as `flat_mapping` does.
+
+    `labels=site` is the field that holds all labels, `labels=site+` one label.
+    """
     pairs = [part.partition("=") for part in text.split(",")]
     keys = [key for key, _, _ in pairs]
     if twice := [key for key in keys if keys.count(key) > 1]:
         raise UsageError(f"{twice[0]!r} is there twice in {text!r}")
-    return flat_mapping({key: value.split("+") if key == "labels" and "+" in value else value for key, _, value in pairs})
+    return flat_mapping({key: value.removesuffix("+").split("+") if key == "labels" and "+" in value else value for key, _, value in pairs})

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from transforms.core.accounts import BucketChange
 from transforms.core.canonical import Identity, bucket_ms, canonical, one_chunk, pick, series_runs
 from transforms.core.granularity import WIDTH_S, Range
-from transforms.core.model import Bools, Floats, Ints
+from transforms.core.model import ROLLUP_SCHEMA, Bools, Floats, Ints
 from transforms.core.outcome import beside_nothing, beside_stored
 from transforms.core.united import IDENTITY
 from transforms.core.versions import Merged, Verdict
@@ -24,6 +24,9 @@ RESTORED: Final = pa.schema([*(pa.field(name, pa.string()) for name in IDENTITY)
 """A row per series and granularity: bit i of `buckets` (the highest of byte 0 first) stands for the window's i-th bucket."""
 
 _LEFT_THERE: Final = (Verdict.ADDED, Verdict.CHANGED, Verdict.EQUAL)
+
+COMPARED: Final = tuple(name for name in ROLLUP_SCHEMA.names if name in {*IDENTITY, "bucket_start", "minutes", "avg", "generation"})
+"""Columns that tell what somebody changed since."""
 
 Grid = npt.NDArray[np.bool_]
 """Series by buckets of the window."""
@@ -54,7 +57,7 @@ def _grid(rows: pa.Table, series: Ints, number: int, granularity: str, window: R
 def changed_since(expected: pa.Table, stored: pa.Table, granularity: str, generation: int, window: Range) -> tuple[int, list[BucketChange]]:
     """How many buckets of a granularity `expected` (RESTORED) names, and those that are no longer the run's of this generation or a later one's.
 
-    `stored` is what the store has of the unit, canonical and in order.
+    `stored` is what the store has of the unit (at least the columns COMPARED), canonical and in order.
     """
     mine = expected.filter(pc.equal(expected["granularity"], granularity))
     number_of = {key: place for place, key in enumerate(zip(*(mine[name].to_pylist() for name in IDENTITY), strict=True))}
@@ -73,7 +76,8 @@ def _changes(missing: Grid, keys: list[Identity], stored: pa.Table, series: Ints
     """What is stored now of each missing bucket; Python for each of these only."""
     width_s = WIDTH_S[granularity]
     offsets = (bucket_ms(stored) // 1000 - window[0]) // width_s
-    rows = {(int(series[row]), int(offsets[row])): row for row in np.flatnonzero(series >= 0).tolist() if missing[series[row], offsets[row]]}
+    found = np.flatnonzero((series >= 0) & missing[series, offsets]) if len(keys) else np.zeros(0, np.int64)
+    rows = dict(zip(zip(series[found].tolist(), offsets[found].tolist(), strict=True), found.tolist(), strict=True))
     minutes: Ints = stored["minutes"].to_numpy()
     averages: Floats = stored["avg"].to_numpy(zero_copy_only=False) if stored.num_rows else np.zeros(0)
     for place, offset in np.argwhere(missing).tolist():

@@ -24,6 +24,7 @@ from transforms.decode.joining import NOTHING, joined
 from transforms.decode.otlp_labels import dense
 from transforms.decode.scalars import EXACT_BELOW, TIME_FROM_S, TIME_TO_S
 from transforms.decode.strict import Source
+from transforms.decode.table_values import values_of
 
 BATCH_ROWS: Final = 1 << 14
 
@@ -295,7 +296,7 @@ def _by_type(types: npt.NDArray[Any]) -> dict[str, int]:
 
 def _one_by_one(columns: dict[str, pa.Array], are_there: dict[str, Bools], rows: int, first_row: int, mapping: FlatMapping, source: Source) -> DecodedObject:
     """`are_there` are the columns that are fields of others, and which rows have them."""
-    values = {name: column.to_pylist() for name, column in columns.items()}
+    values = {name: values_of(column) for name, column in columns.items()}
     maps = [name for name, column in columns.items() if pa.types.is_map(column.type)]
     collected = Collected()
     for place in range(rows):

@@ -6,8 +6,8 @@ refused here that would be kept there.
 * Parquet: each page's header says how many values it holds, and readers make room for as many. The headers stand in the file between the pages
   (github.com/apache/parquet-format: parquet.thrift, in Thrift's compact protocol), so that the sum is what will be read, whatever the footer says.
 * ORC: the footer's statistics of each column say how many values it has, how many elements its lists and how long its texts are together (orc.apache.org/
-  specification/ORCv1). A footer that says less than there is, or nothing, is found out when a stripe has been read, not before; so are elements of lists that
-  are null, which writers do not count.
+  specification/ORCv1). A footer that says less than there is, or nothing, is found out when a stripe has been read, not before, or when its reader has no
+  memory left (orc_process.py); so are elements of lists that are null, which writers do not count.
 """
 
 import struct

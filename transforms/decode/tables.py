@@ -8,7 +8,8 @@ A table is read in parts that become columns at once; where one is in doubt, eac
 a dead letter is the number of its row, from 0, and `raw` the row as JSON. A part that is damaged ends the reading.
 
 An object that would take more memory than the limits is one dead letter: it is refused by what it says itself before anything is read (table_sizes.py), and by
-what dictionaries would grow to. What was read is measured, too, part by part: an ORC footer may say less than there is.
+what dictionaries would grow to. What was read is measured, too, part by part: an ORC footer may say less than there is. ORC is read in a process of its own
+(orc.py), whose memory and time are limited: a file that ends it is damaged.
 """
 
 import json
@@ -18,12 +19,11 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.orc
 import pyarrow.parquet
 
 from transforms.core.errors import DecodeError
 from transforms.core.model import DecodedObject
-from transforms.decode import columnar
+from transforms.decode import columnar, orc
 from transforms.decode.causes import CORRUPT, TOO_MANY, TRUNCATED, UNSUPPORTED_PAYLOAD
 from transforms.decode.flat_tables import read_rows
 from transforms.decode.framing import frames
@@ -31,6 +31,7 @@ from transforms.decode.joining import dead_record
 from transforms.decode.payloads import Allowance
 from transforms.decode.strict import Columns, Source
 from transforms.decode.table_sizes import orc_bytes, parquet_sizes
+from transforms.decode.table_values import rows_of
 from transforms.decode.unpacked import TooMuch, UnpackLimits
 
 _LARGE_ROWS: Final = 4096
@@ -75,16 +76,19 @@ class _Reader:
 
     def batches(self, body: bytes, container: str) -> Iterator[pa.RecordBatch]:
         """The rows in their order, in parts."""
-        data = pa.BufferReader(body)
         if container == "parquet":
-            yield from self._of_row_groups(body, data)
+            yield from self._of_row_groups(body, pa.BufferReader(body))
             return
-        file = pyarrow.orc.ORCFile(data)
-        self._require_room(max(file.nrows * _NUMBER_BYTES, orc_bytes(file.reader.serialized_file_tail())))
-        for stripe in range(file.nstripes):
-            batch = file.read_stripe(stripe)
-            for start in range(0, batch.num_rows, _LARGE_ROWS):
-                yield batch.slice(start, _LARGE_ROWS)
+        try:
+            for batch in orc.stripes(body, self._room, self._check_orc):
+                for start in range(0, batch.num_rows, _LARGE_ROWS):
+                    yield batch.slice(start, _LARGE_ROWS)
+        except orc.OutOfRoom:
+            raise self._too_much() from None
+
+    def _check_orc(self, rows: int, tail: bytes) -> None:
+        """Raise `TooMuch` if the footer says that the file takes too much memory."""
+        self._require_room(max(rows * _NUMBER_BYTES, orc_bytes(tail)))
 
     def _of_row_groups(self, body: bytes, data: pa.BufferReader) -> Iterator[pa.RecordBatch]:
         """Texts are read as dictionaries, so that those that repeat are measured before they are written out; those in delta encodings can't be."""
@@ -109,8 +113,11 @@ class _Reader:
 
     def _require_room(self, size: int) -> None:
         if size > self._left:
-            error = self._limits.exceeded(self._room)
-            raise TooMuch(error.cause, error.detail)
+            raise self._too_much()
+
+    def _too_much(self) -> TooMuch:
+        error = self._limits.exceeded(self._room)
+        return TooMuch(error.cause, error.detail)
 
     def read(self, batch: pa.RecordBatch) -> Iterator[DecodedObject]:
         """What the rows hold."""
@@ -140,7 +147,7 @@ class _Reader:
 
     def _strict(self, postings: pa.RecordBatch, first_row: int) -> DecodedObject:
         columns = Columns(self._source)
-        for columns.offset, row in enumerate(postings.to_pylist(), first_row):
+        for columns.offset, row in enumerate(rows_of(postings), first_row):
             text = _as_json(row)
             for frame in frames(text, 0, len(text), self._source.max_record_bytes):
                 columns.add_record(frame, text)
@@ -151,7 +158,7 @@ class _Reader:
     def _unsupported(self, batch: pa.RecordBatch) -> Iterator[DecodedObject]:
         plain = pa.RecordBatch.from_arrays([_plain(column) for column in batch.columns], names=batch.schema.names)
         problem = DecodeError(UNSUPPORTED_PAYLOAD, f"a row of {', '.join(batch.schema.names)}")
-        for number, row in enumerate(plain.to_pylist(), self.rows):
+        for number, row in enumerate(rows_of(plain), self.rows):
             self._allowance.letters -= 1
             yield dead_record(self._source.key, number, problem, _as_json(row))
 

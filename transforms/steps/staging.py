@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from transforms.core.arrivals import NO_SHARDS, Arrivals
@@ -58,10 +59,24 @@ def write_staging(path: Path, group: int, staged: GroupSlices, dead_letters: Seq
     def write(temporary: Path) -> None:
         with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, SLICE_SCHEMA, metadata=metadata | {_KEY: _to_json(footer)}) as writer:
             for one in staged.index:
-                writer.write_batch(staged.batch.slice(one.first_row, one.rows))
+                writer.write_batch(_alone(staged.batch.slice(one.first_row, one.rows)))
 
     Files().replace_soon(path, write, name="staging")
     return footer
+
+
+def _alone(part: pa.RecordBatch) -> pa.RecordBatch:
+    """The same rows, written without anything of others.
+
+    Where a slice has no list, Arrow writes with it the offsets of all lists within lists of the batch that it is cut from.
+    """
+    columns = [_no_lists(one) if pa.types.is_list(one.type) and one.null_count == len(one) else one for one in part.columns]
+    return pa.RecordBatch.from_arrays(columns, schema=part.schema)
+
+
+def _no_lists(nulls: pa.ListArray) -> pa.ListArray:
+    offsets, mask = np.zeros(len(nulls) + 1, np.int32), np.ones(len(nulls), bool)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array([], nulls.type.value_type), type=nulls.type, mask=pa.array(mask))
 
 
 def read_footer(path: Path) -> Footer:

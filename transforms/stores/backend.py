@@ -75,8 +75,8 @@ class Backend(Protocol):
         Raises RefusedError if its rollups do not fit any number.
         """
 
-    def read(self, unit: Unit, granularity: str) -> pa.Table:
-        """All stored rows of a unit, canonical and in order."""
+    def read(self, unit: Unit, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names) -> pa.Table:
+        """All stored rows of a unit, canonical and in order; columns of ROLLUP_SCHEMA in its order, those that sort rows among them."""
 
     def update(self, unit: Unit, changes: Mapping[str, Change], run_id: str) -> None:
         """Apply the changes, by granularity, to what is stored at that moment.

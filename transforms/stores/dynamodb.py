@@ -128,14 +128,14 @@ class DynamoTable:
         """As the protocol says: items fit any number of shards."""
         return None
 
-    def read(self, unit: Unit, granularity: str) -> pa.Table:
+    def read(self, unit: Unit, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names) -> pa.Table:
         """As the protocol says, of the series that this software wrote (`dynamodb_images.Roster`)."""
         from_s, to_s = self.traits.windows.range_of(unit.window)
         low, high = item_name(granularity, from_s // SPAN_S[granularity] * SPAN_S[granularity]), item_name(granularity, to_s - 1)
         series = Roster(self.calls, unit).series()
         read = in_threads(lambda one: self.calls.query("item", one.key, low, high + AFTER), series)
         found = [(keyed(item)[1], item.body or b"") for some in read for item in assembled(self.calls, some)]
-        return unpack(found, granularity)
+        return unpack(found, granularity).select(list(columns))
 
     def read_near(self, unit: Unit, granularity: str, near: pa.Table) -> pa.Table:
         """Stored rows, as `read`, all of the items in which these rows lie, whoever wrote them."""

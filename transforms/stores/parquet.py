@@ -89,13 +89,13 @@ class ParquetFolder:
         files = [LocalFile(path) for granularity in GRANULARITIES for path in self.layout.data_files(metric_type, granularity, window)]
         return shards_found(files, metric_type, window, str(self.layout.partition(metric_type, window)))
 
-    def read(self, unit: Unit, granularity: str) -> pa.Table:
+    def read(self, unit: Unit, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names) -> pa.Table:
         """As the protocol says."""
         with self.files.step("shard.read"):
             try:
-                return read_table(self.layout.shard(unit, granularity))
+                return read_table(self.layout.shard(unit, granularity), columns)
             except FileNotFoundError:
-                return ROLLUP_SCHEMA.empty_table()
+                return ROLLUP_SCHEMA.empty_table().select(list(columns))
 
     def update(self, unit: Unit, changes: Mapping[str, Change], run_id: str) -> None:
         """As the protocol says. No rows, no file. Files go to disk in turn, while later ones are made and written; all are there on return."""

@@ -104,10 +104,10 @@ class ParquetObjects:
         known = self.objects.named(str(_KEYS.partition(metric_type, window)))
         return shards_found([ObjectFile(self.objects, key) for key in keys], metric_type, window, known)
 
-    def read(self, unit: Unit, granularity: str) -> pa.Table:
+    def read(self, unit: Unit, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names) -> pa.Table:
         """As the protocol says."""
         key = str(_KEYS.shard(unit, granularity))
-        return self._table(key, self.objects.get(key, "object.read"))
+        return self._table(key, self.objects.get(key, "object.read"), columns)
 
     def update(self, unit: Unit, changes: Mapping[str, Change], run_id: str) -> None:
         """As the protocol says."""

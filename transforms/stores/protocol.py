@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 import pyarrow as pa
 
 from transforms.core.granularity import Range
-from transforms.core.model import METRIC_TYPES
+from transforms.core.model import METRIC_TYPES, ROLLUP_SCHEMA
 from transforms.core.units import Unit
 from transforms.core.versions import Merged
 
@@ -72,8 +72,8 @@ class RollupStore(Protocol):
     def open_partition(self, metric_type: str, window: str, shards: int) -> int:
         """Make the partition with so many shards, unless it exists; its number of shards."""
 
-    def read_unit(self, unit: Unit, granularity: str) -> pa.Table:
-        """Stored buckets of a unit, an empty table if there are none."""
+    def read_unit(self, unit: Unit, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names) -> pa.Table:
+        """Stored buckets of a unit, an empty table if there are none; columns of ROLLUP_SCHEMA in its order, those that sort rows among them."""
 
     def upsert(self, unit: Unit, rollups: Mapping[str, pa.Table], *, run_id: str, allow_fewer: bool, kept_out: KeptOut = NOTHING) -> dict[str, Merged]:
         """Merge tables by granularity into the unit by the rule of `core.versions`, and say what became of each row.

@@ -62,9 +62,9 @@ class Rollups:
         """As the protocol says."""
         return self._partitions.open(metric_type, window, shards)
 
-    def read_unit(self, unit: Unit, granularity: str) -> pa.Table:
+    def read_unit(self, unit: Unit, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names) -> pa.Table:
         """As the protocol says."""
-        return self.backend.read(unit, granularity)
+        return self.backend.read(unit, granularity, columns)
 
     def upsert(self, unit: Unit, rollups: Mapping[str, pa.Table], *, run_id: str, allow_fewer: bool, kept_out: KeptOut = NOTHING) -> dict[str, Merged]:
         """As the protocol says. Where no bucket changes nothing is written."""

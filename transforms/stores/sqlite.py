@@ -119,10 +119,12 @@ class SqliteRollups:
                 raise RefusedError(msg)
         return shards or None
 
-    def read(self, unit: Unit, granularity: str) -> pa.Table:
+    def read(self, unit: Unit, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names) -> pa.Table:
         """As the protocol says."""
         with self.database.reading() as connection:
-            return UnitChanges(connection, unit, self.database.files).stored(granularity) if connection else ROLLUP_SCHEMA.empty_table()
+            if connection is None:
+                return ROLLUP_SCHEMA.empty_table().select(list(columns))
+            return UnitChanges(connection, unit, self.database.files).stored(granularity, columns)
 
     def update(self, unit: Unit, changes: Mapping[str, Change], run_id: str) -> None:
         """As the protocol says: all in one transaction."""

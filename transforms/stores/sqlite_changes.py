@@ -1,6 +1,6 @@
 """Changing the rollups of one unit in a SQLite store: what is there, what differs, and the statements that write just that."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
@@ -47,13 +47,13 @@ class UnitChanges:
     unit: Unit
     files: Files
 
-    def stored(self, granularity: str) -> pa.Table:
-        """The stored rows, canonical and in order."""
+    def stored(self, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names) -> pa.Table:
+        """The stored rows, canonical and in order; columns as `Backend.read` has them."""
         names = ", ".join(IDENTITY)
         with self.files.step("rows.read"):
             series = self.connection.fetch(f"SELECT id, day, {names} FROM series WHERE {OF_UNIT} ORDER BY {names}", self.unit)
-            pieces = list(fetch(self.connection, granularity, series_days(series)))
-        return canonical(pa.concat_tables(pieces)) if pieces else ROLLUP_SCHEMA.empty_table()
+            pieces = list(fetch(self.connection, granularity, series_days(series), columns))
+        return canonical(pa.concat_tables(pieces)) if pieces else ROLLUP_SCHEMA.empty_table().select(list(columns))
 
     def planned(self, changes: Mapping[str, Change], before: Mapping[str, Planned] = MappingProxyType({})) -> dict[str, Planned]:
         """What the changes make of what is stored now; where that is what it was `before`, what was planned then."""

@@ -121,16 +121,16 @@ class ValkeyTier:
         """None: a live writer's items fit any number of shards."""
         return None
 
-    def read(self, unit: Unit, granularity: str) -> pa.Table:
+    def read(self, unit: Unit, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names) -> pa.Table:
         """As the protocol says. All keys of the server are looked at."""
         shards = Partitions(self).shards(unit.metric_type, unit.window)
         items = self._unit(unit, "")
         if granularity != GRANULARITY or shards is None:
-            return items.decode({})
+            return items.decode({}).select(list(columns))
         found: dict[Item, Held] = {}
         for some in self._listing.items(unit.metric_type, [self.traits.windows.range_of(unit.window)]):
             found.update(items.read([item for item in some if _shard_of(item, shards) == unit.shard]))
-        return items.decode(found)
+        return items.decode(found).select(list(columns))
 
     def near(self, unit: Unit, granularity: str, rows: pa.Table) -> pa.Table:
         """The stored rows of the items in which the rows lie."""
