@@ -7,7 +7,7 @@ import pytest
 
 from configs.loader import load_config
 from configs.option import defaults
-from pipelines.cli import COMMANDS, Command
+from pipelines.commands import COMMANDS, Command
 
 FOLDER = Path(__file__).parents[2] / "configs"
 KEY = re.compile(r'^(?P<example># )?"?(?P<key>[a-z][a-z0-9_]+)"?:(?: |$)', re.MULTILINE)

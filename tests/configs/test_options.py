@@ -8,7 +8,7 @@ import pytest
 from configs.guarding import GUARD_OPTIONS
 from configs.limit_options import LIMIT_OPTIONS
 from configs.option import Option, defaults, durations, list_of, nearest, one_of, parse_value, whole_number
-from pipelines.cli import COMMANDS, Command
+from pipelines.commands import COMMANDS, Command
 from transforms.core.errors import UsageError
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.cli import COMMANDS, main
+from pipelines.cli import main
+from pipelines.commands import COMMANDS
 from tests.archive.s3_servers import aws_environment
 from tests.calls.cloudwatch_stand_in import cloudwatch
 from tests.stores.dynamodb_servers import ministack
