@@ -11,6 +11,9 @@ from transforms.core.headroom import REFRESH_S, Cap, LimitAt, OwnUse, Reading, R
 
 HEALTH_EVERY_S: Final = 15.0
 
+ENDING_S: Final = 2.0
+"""So long the end of a run waits for a guard that is just looking; what it finds later changes nothing."""
+
 Check = Callable[[], str]
 """Why it is red; nothing if it is green."""
 
@@ -59,6 +62,7 @@ class HeadroomGuard:
         self._own = OwnUse()
         self._by_reading: dict[tuple[int, LimitAt], Cap] = {}
         self._said: dict[LimitAt, int] = {}
+        self._has_ended = False
 
     def step(self, now_s: float) -> None:
         """Read everything once; where several readings are about one limit, the lowest cap holds."""
@@ -73,6 +77,7 @@ class HeadroomGuard:
 
     def end(self) -> None:
         """Nobody would confirm the caps."""
+        self._has_ended = True
         for limit in self._said:
             self._caps.lift(limit)
 
@@ -83,6 +88,8 @@ class HeadroomGuard:
 
     def _put(self, limit: LimitAt, cap: Cap, configured: int) -> None:
         """Confirms a cap, and tells of another one."""
+        if self._has_ended:
+            return
         self._caps.set(limit, cap.units, cap.reason)
         if cap.units != self._said.get(limit, configured):
             self._say(f"--{limit[0]} is {cap.units:,} of {configured:,} for now: {cap.reason}")
@@ -97,11 +104,13 @@ class HealthGuard:
     def __init__(self, checks: Sequence[Check], caps: Caps, say: Callable[[str], None]) -> None:
         """Asks nothing yet."""
         self._checks, self._caps, self._say = checks, caps, say
-        self._is_paused = False
+        self._is_paused = self._has_ended = False
 
     def step(self, now_s: float) -> None:  # noqa: ARG002 - a check is of now
         """Ask all, until one is red."""
         red = next(filter(None, (check() for check in self._checks)), "")
+        if self._has_ended:
+            return
         if not red:
             self._resume("the health check is green again")
             return
@@ -112,6 +121,7 @@ class HealthGuard:
 
     def end(self) -> None:
         """The pause ends with who asks."""
+        self._has_ended = True
         self._resume("nobody asks the health check any more")
 
     def _resume(self, reason: str) -> None:
@@ -151,7 +161,7 @@ def guarding(guards: Sequence[Guard], clock: Callable[[], float], new_event: Cal
         ended.set()
         for thread in threads:
             if thread.ident is not None:
-                thread.join()
+                thread.join(ENDING_S)
         for one in guards:
             one.end()
     if defects:

@@ -144,6 +144,24 @@ def test_red_pauses_and_green_resumes() -> None:
     ]
 
 
+def test_what_is_found_after_the_end_changes_nothing() -> None:
+    caps, said, ended = Noted(), list[str](), list[HealthGuard | HeadroomGuard]()
+
+    def check() -> str:
+        ended[0].end()
+        return "red"
+
+    class Slow(Table):
+        def read(self, now_s: float) -> Sequence[Reading]:
+            ended[0].end()
+            return super().read(now_s)
+
+    for one in (HealthGuard([check], caps, said.append), guard([Slow(900)], caps, said)):
+        ended[:] = [one]
+        one.step(0.0)
+    assert (caps.asked, said) == ([], [])
+
+
 class Steps:
     """A guard that notes when it looked."""
 
