@@ -5,7 +5,7 @@ from typing import Final
 from configs.guarding import GUARD_OPTIONS
 from configs.limit_options import LIMIT_OPTIONS
 from configs.option import Option, list_of, one_of, share, whole_number
-from configs.store_options import STORE_OPTIONS
+from configs.store_options import STORE_FORMS, STORE_OPTIONS
 from transforms.core.flat import flat_mapping, flat_text
 from transforms.core.granularity import GRANULARITIES
 from transforms.core.hash_slots import check_template, parse_slots
@@ -17,7 +17,7 @@ _SOURCE: Final = (
     Option(
         name="store",
         metavar="URL",
-        help="where the rollups live: parquet:///abs/path, parquet+s3://bucket/prefix, sqlite:///abs/path.db, dynamodb://table",
+        help=f"where the rollups live: {STORE_FORMS}",
         required=True,
     ),
     Option(
@@ -219,7 +219,7 @@ EXPORT_OPTIONS: Final = (
     Option(
         name="store",
         metavar="URL",
-        help="where the rollups live: parquet:///abs/path, parquet+s3://bucket/prefix, sqlite:///abs/path.db, dynamodb://table",
+        help=f"where the rollups live: {STORE_FORMS}",
         required=True,
     ),
     Option(name="period", metavar="FROM/TO", many=True, required=True, help="buckets that overlap it are listed; may be given several times"),

@@ -7,7 +7,7 @@ from configs.guarding import GUARD_OPTIONS
 from configs.limit_options import LIMIT_OPTIONS
 from configs.option import Option, list_of, one_of, whole_number
 from configs.options import BACKFILL_OPTIONS
-from configs.store_options import STORE_OPTIONS
+from configs.store_options import STORE_FORMS, STORE_OPTIONS
 from transforms.core.errors import UsageError
 from transforms.core.granularity import GRANULARITIES, MINUTE_S
 from transforms.core.model import METRIC_TYPES
@@ -36,13 +36,19 @@ _RUN: Final = (
     Option(name="plan", metavar="ID", default="", help="execute exactly the plan that was stored under this id, or go on with it"),
     Option(name="plan-only", flag=True, default=False, help="store and show the plan and end; --plan ID executes it"),
     Option(name="dry-run", flag=True, default=False, help="show what would change, write nothing to the store"),
-    *_as_in_backfill(("include-live", "skip-live", "yes", "max-attempts")),
+    *_as_in_backfill(("include-live", "verify", "skip-live", "yes", "max-attempts")),
     Option(name="allow-empty", flag=True, default=False, help="a source that holds nothing of the period is no error"),
     *_as_in_backfill(("workers", "runner", "work-dir", "json", "config")),
 )
 
 RECALCULATE_OPTIONS: Final = (
-    Option(name="from", metavar="URL", default="", job_field="source", help="the store that holds the finer rollups, if it is another one than --store"),
+    Option(
+        name="from",
+        metavar="URL",
+        default="",
+        job_field="source",
+        help=f"the store that holds the finer rollups, if it is another one than --store: {STORE_FORMS}",
+    ),
     *_as_in_backfill(("store", "period")),
     *_SERIES,
     Option(
@@ -64,8 +70,8 @@ RECALCULATE_OPTIONS: Final = (
 )
 
 COPY_OPTIONS: Final = (
-    Option(name="from", metavar="URL", required=True, job_field="source", help="the store to read"),
-    Option(name="store", metavar="URL", required=True, help="the store to write to"),
+    Option(name="from", metavar="URL", required=True, job_field="source", help=f"the store to read: {STORE_FORMS}"),
+    Option(name="store", metavar="URL", required=True, help=f"the store to write to: {STORE_FORMS}"),
     Option(name="period", metavar="FROM/TO", many=True, help="buckets that overlap it are copied; may be given several times; needed without --follow"),
     *_SERIES,
     Option(

@@ -11,6 +11,7 @@ from transforms.core.errors import UsageError
 from transforms.core.fold import Average
 from transforms.core.granularity import WIDTH_S
 from transforms.core.hash_slots import SlotRange, format_slots
+from transforms.core.plan import Verify
 from transforms.core.recalculating import SOURCES
 from transforms.core.selection import Edge
 from transforms.core.store_settings import StoreSettings, settings_of
@@ -35,6 +36,7 @@ class TransferJob(StoreSettings, ABC):
     plan: str
     plan_only: bool
     include_live: bool
+    verify: Verify
     skip_live: bool
     dry_run: bool
     yes: bool
@@ -73,6 +75,7 @@ class TransferJob(StoreSettings, ABC):
             "hash_slots": format_slots(self.hash_slots),
             "hash_key": self.hash_key,
             "include_live": self.include_live,
+            "verify": self.verify,
             "dry_run": self.dry_run,
             "settings": settings_of(self),
         }

@@ -6,6 +6,10 @@ from configs.option import Option, durations, whole_number
 from transforms.core.granularity import GRANULARITIES
 from transforms.core.item_keys import check_item_template, check_span
 from transforms.core.store_settings import StoreSettings
+from transforms.stores import KINDS
+
+STORE_FORMS: Final = ", ".join(form for _, form in KINDS.values())
+"""How URLs of stores are written."""
 
 _DEFAULT: Final = StoreSettings()
 
@@ -22,6 +26,13 @@ STORE_OPTIONS: Final[tuple[Option, ...]] = (
         default=(),
         metavar="LIST",
         help="when items in DynamoDB expire, counted from the end of their span, such as 1m=15d,5m=90d; what would have expired is refused; without it, never",
+    ),
+    Option(
+        name="dynamodb-undo-days",
+        parse=whole_number(0),
+        default=30,
+        metavar="DAYS",
+        help="before-images in DynamoDB expire so long after a run has begun to write a unit, and with them goes its undo; 0: never (default: 30)",
     ),
     Option(
         name="sqlite-wait-s",

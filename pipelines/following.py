@@ -4,7 +4,7 @@ A step [from, to) copies the buckets that end in (from, to], `lag_s` after its e
 it goes on where it was: a step that had begun keeps its times, and copying a bucket twice changes nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -24,6 +24,8 @@ from transforms.steps.ledger import Ledger
 POLL_S: Final = 1.0
 """How often it is looked whether the next step is due or somebody asked to end."""
 
+VERIFIED: Final = ("buckets", "different", "rechecked", "changed_since")
+
 SHOWN: Final = ("added", "changed", "equal", "newer", "refused", "left")
 
 
@@ -36,6 +38,7 @@ class Followed:
     read: dict[str, dict[str, int]] = field(default_factory=dict)
     buckets: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     imbalances: list[str] = field(default_factory=list)
+    verification: dict[str, int] = field(default_factory=dict)
 
     def add(self, to_s: int, report: dict[str, Any]) -> None:
         """Add the report of a step that ends then."""
@@ -46,6 +49,7 @@ class Followed:
             for granularity, tally in of_type.items():
                 _add(self.buckets.setdefault(name, {}).setdefault(granularity, {}), tally)
         self.imbalances += report["imbalances"]
+        _add(self.verification, {name: report["verification"][name] for name in VERIFIED})
 
 
 def _add(sums: dict[str, int], numbers: dict[str, int]) -> None:
@@ -157,7 +161,9 @@ def _exit_code(job: CopyJob, plan: StorePlan, followed: Followed) -> int:
     if followed.until_s < plan.periods[0][1] < LAST_S:
         return IncompleteError.exit_code
     kept = ("refused",) if job.skip_live else ("refused", "left")
-    return 5 if any(tally.get(name) for of_type in followed.buckets.values() for tally in of_type.values() for name in kept) else 0
+    if any(tally.get(name) for of_type in followed.buckets.values() for tally in of_type.values() for name in kept):
+        return 5
+    return 4 if followed.verification.get("different") or followed.verification.get("changed_since") else 0
 
 
 def _data(plan: StorePlan, followed: Followed, *, state: str) -> dict[str, Any]:
@@ -175,6 +181,7 @@ def _data(plan: StorePlan, followed: Followed, *, state: str) -> dict[str, Any]:
         "read": followed.read,
         "buckets": followed.buckets,
         "imbalances": followed.imbalances,
+        "verification": followed.verification,
     }
 
 
@@ -199,6 +206,13 @@ def _text(data: dict[str, Any]) -> str:
         f"store     {data['store']}",
         "",
         table(("buckets", *SHOWN), rows),
+        *_verified_lines(data["verification"]),
         *(f"SUMS DIFFER  {sentence}" for sentence in data["imbalances"]),
     ]
     return "\n".join(lines)
+
+
+def _verified_lines(sums: dict[str, int]) -> Iterator[str]:
+    if sums.get("buckets"):
+        buckets, different, changed = (human_number(sums[name]) for name in ("buckets", "different", "changed_since"))
+        yield f"verified  {buckets} buckets read back, {different} different, {changed} changed since"

@@ -13,9 +13,9 @@ from pipelines.coverage import coverage_lines, read_coverage_data
 from pipelines.outcome import human_duration, human_number, table
 from pipelines.plan import edge_texts, unmatched_warnings
 from pipelines.runtime import Runtime
-from pipelines.verification import differs, verification, verification_lines
+from pipelines.verification import add_verification, differs, verification, verification_lines
 from transforms.core.accounts import STORED, Account, BucketChange, UnitRecord, account
-from transforms.core.counts import INCOMING, Counts, throttled, throttled_text, total
+from transforms.core.counts import INCOMING, Counts, retries_of, throttled, throttled_text, total
 from transforms.core.lateness import Bin, bins, seems_cut
 from transforms.core.live import left_text
 from transforms.core.model import SERIES_COLUMNS, DeadLetter
@@ -63,8 +63,8 @@ def finish(ledger: Ledger, plan: Plan, runtime: Runtime, *, accepted: Accepted, 
             "duration_s_estimated": round(plan.estimate.duration_s, 1),
             "lateness": _lateness(bins([one.lateness for one in staged], plan.request.reach.late_s)),
             "steps": add_steps([*(one.steps for one in staged), *(one.steps for one in done)]),
-            "verification": verification(plan, ledger, done, runtime),
         }
+        add_verification(report, verification(plan, ledger, done, runtime))
     report["exit_code"] = _exit_code(report, accepted)
     report["state"] = STATES[report["exit_code"]]
     ledger.store_report(report)
@@ -107,7 +107,7 @@ def _report(plan: Plan, ledger: Ledger, sums: Account, done: list[UnitRecord]) -
         "min_coverage": plan.request.min_coverage,
         "warnings": unmatched_warnings(plan, "read", total(counts, "staged"), total(counts, "outside.series")),
         "left_rule": left_text(plan.left),
-        "retries": {term.removeprefix("retries."): total(counts, term) for term in sorted(counts) if term.startswith("retries.")},
+        "retries": retries_of(counts),
         "throttled_s": throttled(counts),
         "records": {"read": total(counts, "records"), "decoded": total(counts, "decoded_records"), "dead_letters": total(counts, "dead_records")},
         "firehose_error_records": total(counts, "error_output"),

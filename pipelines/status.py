@@ -15,7 +15,7 @@ from pipelines.verification import recheck, recheck_lines
 from transforms.core.errors import IncompleteError, UsageError
 from transforms.core.plan import Plan
 from transforms.core.time import format_time
-from transforms.core.transfer import StorePlan, command_of
+from transforms.core.transfer import AnyPlan, StorePlan, command_of
 from transforms.steps.completion import dead_letters, records, undelivered, undelivered_text
 from transforms.steps.ledger import Ledger
 
@@ -29,7 +29,7 @@ def run(job: StatusJob, runtime: Runtime) -> Outcome:
     if job.dead_letters:
         return _dead_letters(ledger, ledger.plan(), runtime)
     if job.recheck:
-        return _recheck(ledger, ledger.plan(), runtime.of_run(ledger, {}))
+        return _recheck(ledger, plan, runtime.of_run(ledger, {}))
     if isinstance(plan, StorePlan) and plan.request.follow:
         return followed_outcome(ledger, plan, state_of(ledger))
     watch = Watch(ledger, plan, ledger.taken_s())
@@ -67,8 +67,11 @@ def _text(data: dict[str, Any], now: Snapshot, go_on: str) -> str:
     return f"{head}\n\n{table(('', 'done', 'planned'), rows)}\n{letters}{closing}"
 
 
-def _recheck(ledger: Ledger, plan: Plan, runtime: Runtime) -> Outcome:
-    """Exit 4 if a bucket that the run restored was changed since by a writer that does not follow the rule."""
+def _recheck(ledger: Ledger, plan: AnyPlan, runtime: Runtime) -> Outcome:
+    """Exit 4 if a bucket that the run wrote was changed since by a writer that does not follow the rule."""
+    if isinstance(plan, StorePlan) and plan.request.follow:
+        msg = f"the run {plan.run_id!r} follows time and keeps no list of what it wrote: `rollups compare` tells whether both stores hold the same"
+        raise UsageError(msg)
     if plan.request.dry_run or ledger.is_undone():
         msg = f"the run {plan.run_id!r} was {'undone' if ledger.is_undone() else 'a dry run'}: nothing of it is in the store to be checked"
         raise UsageError(msg)

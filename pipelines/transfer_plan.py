@@ -69,7 +69,7 @@ def _check_fresh(request: StoreRequest, windows: Windows, target_windows: Window
 
 def _source_shards(request: StoreRequest, source: RollupStore, needed: tuple[Range, ...]) -> Shards:
     windows = source.traits.windows.touched_by(needed)
-    found = {name: {window: source.shard_count(name, window) for window in windows} for name in request.metric_types}
+    found = {name: {window: source.shards_to_read(name, window) for window in windows} for name in request.metric_types}
     return {name: {window: shards for window, shards in of_type.items() if shards} for name, of_type in found.items()}
 
 

@@ -7,8 +7,10 @@ from typing import Any, Final
 from pipelines.outcome import human_duration, human_number, table
 from pipelines.plan import edge_texts
 from pipelines.report import BUCKETS, SHOWN_REFUSED, STATES, change_data, change_lines, largest, refused_lines
+from pipelines.runtime import Runtime
+from pipelines.verification import add_verification, differs, verification, verification_lines
 from transforms.core.accounts import Account, UnitRecord, account
-from transforms.core.counts import throttled, throttled_text, total
+from transforms.core.counts import retries_of, throttled, throttled_text, total
 from transforms.core.live import left_text
 from transforms.core.outcome import LARGEST_CHANGES
 from transforms.core.stopwatch import add_steps
@@ -20,13 +22,14 @@ from transforms.steps.ledger import Ledger
 TERMS: Final = ("points", "stored", "outside.time", "outside.series", "refused", "refused.unusable")
 
 
-def finish_transfer(ledger: Ledger, plan: StorePlan, *, skip_live: bool, duration_s: float) -> dict[str, Any]:
+def finish_transfer(ledger: Ledger, plan: StorePlan, runtime: Runtime, *, skip_live: bool, duration_s: float) -> dict[str, Any]:
     """The report of a run that has nothing left to do; stored, with the refused buckets as a file beside it."""
     report = ledger.report()
     if report is None or report["imbalances"]:
         done = list(records(plan, ledger))
         ledger.write_lines("refused.jsonl", refused_lines(done))
         report = _report(plan, ledger, account([], done), done) | {"duration_s": round(duration_s, 3), "steps": add_steps(one.steps for one in done)}
+        add_verification(report, verification(plan, ledger, done, runtime))
     report["exit_code"] = _exit_code(report, skip_live=skip_live)
     report["state"] = STATES[report["exit_code"]]
     ledger.store_report(report)
@@ -39,7 +42,9 @@ def _exit_code(report: dict[str, Any], *, skip_live: bool) -> int:
         return 1
     kept = ("refused",) if skip_live else ("refused", "left")
     refused = any(tally[name] for of_type in report["buckets"].values() for tally in of_type.values() for name in kept)
-    return 5 if refused or any(of_type.get("refused.unusable") for of_type in report["read"].values()) else 0
+    if refused or any(of_type.get("refused.unusable") for of_type in report["read"].values()):
+        return 5
+    return 4 if differs(report["verification"]) else 0
 
 
 def _report(plan: StorePlan, ledger: Ledger, sums: Account, done: list[UnitRecord]) -> dict[str, Any]:
@@ -56,6 +61,7 @@ def _report(plan: StorePlan, ledger: Ledger, sums: Account, done: list[UnitRecor
         "computed": {name: [format_period(one) for one in ranges] for name, ranges in plan.selection.computed.items()},
         "edges": edge_texts(plan),
         "left_rule": left_text(plan.left),
+        "retries": retries_of(sums.counts),
         "units": len(done),
         "throttled_s": throttled(sums.counts),
         "counted": "rows" if request.command == "copy" else "minutes",
@@ -119,4 +125,7 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
     if left := sum(tally["left"] for of_type in report["buckets"].values() for tally in of_type.values()):
         yield f"left      to the live writer: {human_number(left)} ({report['left_rule']}); --skip-live accepts that, --include-live writes them"
     yield from change_lines("changed", report["largest_changes"])
+    if report["retries"]:
+        yield "retries   " + ", ".join(f"{reason} {human_number(number)}" for reason, number in report["retries"].items())
+    yield from verification_lines(report["verification"])
     yield from (f"SUMS DIFFER  {sentence}" for sentence in report["imbalances"])

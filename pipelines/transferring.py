@@ -55,7 +55,7 @@ def execute(job: TransferJob, runtime: Runtime, ledger: Ledger, plan: StorePlan)
         crew = crew_of(job, runtime)
         with watching(ledger, plan, runtime):
             submit(job, runtime, ledger, plan, lambda pipeline, batch: build(pipeline, plan, str(ledger.path), batch=batch, crew=crew))
-    return finish_transfer(ledger, plan, skip_live=job.skip_live, duration_s=runtime.clock() - started)
+    return finish_transfer(ledger, plan, runtime, skip_live=job.skip_live, duration_s=runtime.clock() - started)
 
 
 def confirm_transfer(job: TransferJob, runtime: Runtime, ledger: Ledger, plan: StorePlan) -> None:

@@ -6,13 +6,18 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final
 
+import pyarrow as pa
+
 from pipelines.outcome import human_number
 from pipelines.runtime import Runtime
 from transforms.core.accounts import BucketChange, UnitRecord
-from transforms.core.model import SERIES_COLUMNS
-from transforms.core.plan import Plan
-from transforms.core.restored import COMPARED, changed_since
+from transforms.core.canonical import bucket_ms, canonical
+from transforms.core.granularity import within
+from transforms.core.model import ROLLUP_SCHEMA, SERIES_COLUMNS
+from transforms.core.placing import chosen_rows, rows_of_unit
+from transforms.core.restored import COMPARED, changed_since, restored_buckets
 from transforms.core.time import format_time
+from transforms.core.transfer import AnyPlan, StorePlan
 from transforms.core.units import Unit
 from transforms.steps.ledger import Ledger
 from transforms.stores.protocol import RollupStore
@@ -24,7 +29,7 @@ LISTED: Final = 1000
 SHOWN: Final = 10
 
 
-def verification(plan: Plan, ledger: Ledger, done: Sequence[UnitRecord], runtime: Runtime) -> dict[str, Any]:
+def verification(plan: AnyPlan, ledger: Ledger, done: Sequence[UnitRecord], runtime: Runtime) -> dict[str, Any]:
     """What reading units back found: just after each was written, and now, when all are."""
     units = [one for one in done if one.read_back is not None]
     different = [(one.unit, change) for one in units for change in one.different]
@@ -40,10 +45,18 @@ def verification(plan: Plan, ledger: Ledger, done: Sequence[UnitRecord], runtime
     }
 
 
-def recheck(plan: Plan, ledger: Ledger, units: Sequence[Unit], runtime: Runtime) -> dict[str, Any]:
+def add_verification(report: dict[str, Any], found: dict[str, Any]) -> None:
+    """Puts it into the report of its run, and calls that were repeated for it with the others."""
+    retries: dict[str, int] = report["retries"]
+    for reason, times in found.pop("retries").items():
+        retries[reason] = retries.get(reason, 0) + times
+    report["verification"] = found
+
+
+def recheck(plan: AnyPlan, ledger: Ledger, units: Sequence[Unit], runtime: Runtime) -> dict[str, Any]:
     """How many restored buckets of these units are in the store, and those that somebody changed since."""
     if not units:
-        return {"rechecked": 0, "changed_since": 0, "changes_since": []}
+        return {"rechecked": 0, "changed_since": 0, "changes_since": [], "retries": {}}
     store = runtime.store(plan.request.store, plan.request.settings, writable=False)
     with ThreadPoolExecutor(READERS) as pool:
         found = list(pool.map(partial(_unit, plan, ledger, store), units))
@@ -52,13 +65,32 @@ def recheck(plan: Plan, ledger: Ledger, units: Sequence[Unit], runtime: Runtime)
         "rechecked": sum(number for number, _ in found),
         "changed_since": sum(len(some) for _, some in found),
         "changes_since": [_data(*one) for one in islice(changes, LISTED)],
+        "retries": dict(store.repeated()),
     }
 
 
-def _unit(plan: Plan, ledger: Ledger, store: RollupStore, unit: Unit) -> tuple[int, list[BucketChange]]:
+def _unit(plan: AnyPlan, ledger: Ledger, store: RollupStore, unit: Unit) -> tuple[int, list[BucketChange]]:
     expected, window = ledger.restored(unit), plan.windows.range_of(unit.window)
-    found = [changed_since(expected, store.read_unit(unit, name, COMPARED), name, plan.generation, window) for name in plan.request.granularities]
+    found = []
+    for name in plan.request.granularities:
+        if store.traits.is_local and not isinstance(plan, StorePlan):
+            stored = store.read_unit(unit, name, COMPARED)
+        else:
+            parts = [store.stored_near(of, name, some) for of, some in _places(plan, unit, restored_buckets(expected, name, window)) if some.num_rows]
+            read = canonical(pa.concat_tables([ROLLUP_SCHEMA.empty_table(), *parts]))
+            stored = chosen_rows(read, within(bucket_ms(read) // 1000, (window,)))
+        found.append(changed_since(expected, stored, name, window))
     return sum(number for number, _ in found), [one for _, changes in found for one in changes]
+
+
+def _places(plan: AnyPlan, unit: Unit, buckets: pa.Table) -> Iterator[tuple[Unit, pa.Table]]:
+    """The units of the store in which buckets of a unit of the run lie."""
+    if not isinstance(plan, StorePlan):
+        yield unit, buckets
+        return
+    for target in plan.targets(unit):
+        shards = plan.target_shards[target.metric_type][target.window]
+        yield target, rows_of_unit(buckets, target, shards, plan.target_windows.range_of(target.window))
 
 
 def _data(unit: Unit, change: BucketChange) -> dict[str, Any]:

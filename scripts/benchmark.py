@@ -7,10 +7,12 @@
 
 What --only names besides the peers: `s3` is ours reading the archive from a bucket of versitygw (built with Go) on the same cores; the server's own CPU time
 and memory do not count. `histograms` is a backfill of as many 1-minute rows of gauges and of histograms. `forms` is decoding alone, of every form of archives.
+`stores` is writing alone, into every kind of store on its real server (Parquet and SQLite files; versitygw; ministack for DynamoDB and Lambda; Valkey) where
+nothing is, again, by a newer run and with other values, beside a loop of unconditional puts by pyarrow, boto3, sqlite3 or valkey-py. Limits are lifted.
 
 Every contestant runs as a process of its own; repeats take turns, so that a busy moment of the machine meets everybody. Archives stay in --cache, what was
 stored is removed.
-Exit code 1: a contestant ended with an error, its rollups differ from ours, or a form lost points.
+Exit code 1: a contestant ended with an error, its rollups differ from ours, a form lost points, or a store did not what a pass asks of it.
 """
 
 import argparse
@@ -34,20 +36,26 @@ from scripts.benchmarking.kinds import GAUGE, HEAD as KINDS_HEAD, KINDS, kind_da
 from scripts.benchmarking.measure import Measurement, measured
 from scripts.benchmarking.readme import readme_tables
 from scripts.benchmarking.report import HEAD, PROFILE_HEAD, Result, Target, archive_data, machine, profile, s3_data, table, targets
+from scripts.benchmarking.store_places import KINDS as STORE_KINDS
+from scripts.benchmarking.stores import HEAD as STORES_HEAD, StoreSpeed, WrongStore, measure_stores
 from scripts.s3_gateway import GatewayUnavailable, built
 
 GROWTH_POINTS: Final = (5_000_000, 40_000_000, 100_000_000)
 NAIVE_SHARE: Final = 1 / 20
 HISTOGRAMS: Final = "histograms"
 FORMS: Final = "forms"
+STORES: Final = "stores"
 MEASURED: Final = Path()
 """Stands for what this run measures."""
 
-PARTS: Final = (*CONTESTANTS, HISTOGRAMS, FORMS)
+PARTS: Final = (*CONTESTANTS, HISTOGRAMS, FORMS, STORES)
 """What --only chooses from."""
 
 STORED_BYTES_PER_POINT: Final = {"race": 500, "growth": 120, "histograms": 1500}
 """What all contestants together, and ours alone, leave on disk at most, work files and the copy in the bucket included; and the archives of histograms."""
+
+STORED_BYTES_PER_SERIES: Final = 1_500_000
+"""What a store of the benchmark holds at most for each of `--store-series`, before-images included."""
 
 
 class ContestantFailed(Exception):
@@ -64,6 +72,7 @@ class Found:
     growth: dict[int, Result] = field(default_factory=dict)
     kinds: dict[str, tuple[Result, Archive]] = field(default_factory=dict)
     forms: list[FormSpeed] = field(default_factory=list)
+    stores: list[StoreSpeed] = field(default_factory=list)
 
     @property
     def targets(self) -> list[Target]:
@@ -83,6 +92,7 @@ class Found:
             "histograms": [kind_data(one, self.kinds[GAUGE][0], archive.summary["bytes"]) for one, archive in self.kinds.values()],
             "targets": [asdict(one) for one in self.targets],
             "forms": [one.data() for one in self.forms],
+            "stores": [one.data() for one in self.stores],
         }
 
 
@@ -100,6 +110,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--kind-rows", type=int, default=1_000_000, metavar="N", help="1-minute rows of gauges and of histograms, in steps of 72,000; default 1 M"
     )
     parser.add_argument("--form-s", type=float, default=0.3, metavar="S", help="CPU seconds for which each form is decoded, three times; default 0.3")
+    parser.add_argument(
+        "--store-series", type=int, default=200, metavar="N", help="series of a unit in the fastest stores, a tenth of it in others; default 200"
+    )
     parser.add_argument("--quick", action="store_true", help="no growth")
     parser.add_argument(
         "--readme", type=Path, nargs="?", const=MEASURED, metavar="FILE", help="print the README's tables, too; with FILE, only those, of an earlier --output"
@@ -218,7 +231,7 @@ def main(argv: Sequence[str]) -> int:
         return 2
     try:
         return benchmark(given, work)
-    except (ContestantFailed, WrongForm) as failed:
+    except (ContestantFailed, WrongForm, WrongStore) as failed:
         say(str(failed))
         return 1
     except GatewayUnavailable as unavailable:
@@ -234,12 +247,13 @@ def lacking_bytes(given: argparse.Namespace) -> int:
     growth = 0 if given.quick or OURS not in given.only else max(given.growth)
     rows = given.kind_rows if HISTOGRAMS in given.only else 0
     points = given.points if set(CONTESTANTS) & set(given.only) else 0
-    needed = max(points * STORED_BYTES_PER_POINT["race"], growth * STORED_BYTES_PER_POINT["growth"]) + rows * STORED_BYTES_PER_POINT["histograms"]
-    return max(0, int(needed) - shutil.disk_usage(given.cache).free)
+    series = given.store_series if STORES in given.only else 0
+    needed = max(points * STORED_BYTES_PER_POINT["race"], growth * STORED_BYTES_PER_POINT["growth"], series * STORED_BYTES_PER_SERIES)
+    return max(0, int(needed + rows * STORED_BYTES_PER_POINT["histograms"]) - shutil.disk_usage(given.cache).free)
 
 
 def benchmark(given: argparse.Namespace, work: Path) -> int:
-    if S3 in given.only:
+    if {S3, STORES} & set(given.only):
         built()
     found = Found()
     if names := [name for name in given.only if name in CONTESTANTS and name != NAIVE]:
@@ -253,6 +267,7 @@ def benchmark(given: argparse.Namespace, work: Path) -> int:
     found.growth = {size: race_on(size, (OURS,), given, work)[1][OURS] for size in sizes}
     found.kinds = measure_kinds(given, work) if HISTOGRAMS in given.only else {}
     found.forms = list(measure_forms(given.form_s)) if FORMS in given.only else []
+    found.stores = list(measure_stores(STORE_KINDS, given.store_series, work)) if STORES in given.only else []
     document = found.document()
     given.output.write_text(json.dumps(document, indent=1) + "\n")
     print("\n\n".join([*shown(found), *([readme_tables(document)] if given.readme else [])]))
@@ -277,6 +292,8 @@ def shown(found: Found) -> Iterator[str]:
         yield table(("target", "wanted", "reached", ""), [(one.name, one.wanted, one.reached, "met" if one.met else "MISSED") for one in judged], left=4)
     if found.forms:
         yield "decoding alone, by form of the archive\n" + table(FORMS_HEAD, [one.row() for one in found.forms])
+    if found.stores:
+        yield "writing alone, by kind of store\n" + table(STORES_HEAD, [one.row() for one in found.stores], left=3)
 
 
 if __name__ == "__main__":

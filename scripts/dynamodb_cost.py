@@ -25,6 +25,9 @@ WEEK_S = 7 * 86_400
 WINDOW_S = 1_761_782_400  # 2025-10-30, where a window begins
 UNIT = Unit("host", "2025-10-30", 0)
 NOW_MS = 1_764_000_000_000
+EXPIRES = {"expires": {"N": str(NOW_MS // 1000)}}
+"""Of before-images."""
+
 DRAWN = "0123456789abcdef"
 
 DOLLARS_PER_MILLION_WRITES = 0.625
@@ -96,7 +99,7 @@ def restoring(rollups: Mapping[str, pa.Table], *, replaced: bool) -> Units:
             noted = set(by_series)
         else:
             place = f"before/run/{UNIT}/{granularity}"
-            absent = (absent_image(place, series, [name for _, _, name in items], NOW_MS) for series, items in by_series.items())
+            absent = (absent_image(place, series, [name for _, _, name in items], NOW_MS) | EXPIRES for series, items in by_series.items())
             writes += sum(write_units(item_bytes(one)) for one in absent)
         reads += sum(_reads(some, replaced=replaced) for some in sizes.values())
         reads += read_units(sum(item_bytes(one) for one in _roster(noted)))
@@ -114,7 +117,7 @@ def _sizes(series: Series, name: str, body: bytes, place: str) -> tuple[int, int
     version = {"version": {"N": str(NOW_MS)}}
     (item,) = cut({"series": {"S": series.key}, "item": {"S": name}, **series.attributes, **version}, body, DRAWN)
     image_name = f"{series.digest}/{name}/{NOW_MS:013d}"
-    (image,) = cut({"series": {"S": place}, "item": {"S": image_name}, "text": {"S": series.text}, **version}, body, DRAWN)
+    (image,) = cut({"series": {"S": place}, "item": {"S": image_name}, "text": {"S": series.text}, **version, **EXPIRES}, body, DRAWN)
     return item_bytes(item), item_bytes(image)
 
 

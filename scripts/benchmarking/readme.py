@@ -13,6 +13,8 @@ _ASKED: Final = (
 )  # fmt: skip
 """The forms that people ask about; `scripts/benchmark` prints all."""
 
+_PASSES: Final = ("fresh", "other values")
+
 Document = Mapping[str, Any]
 
 
@@ -20,7 +22,7 @@ def readme_tables(document: Document) -> str:
     """A paragraph for each thing that was measured; the first one says on what."""
     of = document["machine"]
     head = f"Measured on {of['cores_used']} cores of {of['processor']}, {of['date'][:10]}, Python {of['python']}:"
-    return "\n\n".join([head, *_race(document), *_s3(document), *_histograms(document), *_forms(document)])
+    return "\n\n".join([head, *_race(document), *_s3(document), *_histograms(document), *_forms(document), *_stores(document)])
 
 
 def _race(document: Document) -> Iterator[str]:
@@ -68,6 +70,21 @@ def _forms(document: Document) -> Iterator[str]:
         yield _table(("decoding alone", "bytes/point", "points per CPU s"), rows)
 
 
+def _stores(document: Document) -> Iterator[str]:
+    """Documents of an earlier benchmark have none."""
+    found = [one for one in document.get("stores", ()) if one["processes"] == 1 and one["case"] in _PASSES]
+    if found:
+        head = ("writing alone, one process", "", "rollups/s", "unsafe loop's", "times its time", "calls per 1,000", "unsafe loop's")
+        yield _table(head, map(_store_row, found))
+
+
+def _store_row(speed: Document) -> Sequence[str]:
+    both = (speed["ours"], speed["unsafe"])
+    rates = (_short(one["rollups"] / one["wall_s"]) for one in both)
+    calls = (f"{one['calls'] / one['rollups'] * 1000:.2f}" if one["calls"] else "" for one in both)
+    return speed["store"], speed["case"], *rates, f"{speed['times_unsafe']:.2f}", *calls
+
+
 def _median(result: Document) -> Mapping[str, float]:
     """The run that `report.Result.median` takes."""
     runs: list[Mapping[str, float]] = sorted(result["runs"], key=lambda run: run["wall_s"])
@@ -79,5 +96,5 @@ def _short(number: float) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(row)} |".replace("|  |", "| |") for row in (head, *rows)]
+    lines = [f"| {' | '.join(row)} |".replace("|  ", "| ") for row in (head, *rows)]
     return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])

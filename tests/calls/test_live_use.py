@@ -11,9 +11,9 @@ from typing import Any
 import boto3
 import pytest
 
+from scripts.local_servers import ministack
 from tests.archive.s3_servers import aws_environment
 from tests.calls.cloudwatch_stand_in import StandIn, cloudwatch
-from tests.stores.dynamodb_servers import ministack
 from transforms.calls.live_use import _READS, _WRITES, BucketUse, LambdaUse, TableUse, table_limit
 from transforms.core.headroom import Reading
 

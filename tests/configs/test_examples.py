@@ -8,6 +8,7 @@ import pytest
 from configs.loader import load_config
 from configs.option import defaults
 from pipelines.commands import COMMANDS, Command
+from transforms.stores import KINDS
 
 FOLDER = Path(__file__).parents[2] / "configs"
 KEY = re.compile(r'^(?P<example># )?"?(?P<key>[a-z][a-z0-9_]+)"?:(?: |$)', re.MULTILINE)
@@ -52,6 +53,15 @@ def test_commented_keys_are_valid_when_taken_in(command: Command, tmp_path: Path
     taken_in = tmp_path / "all.yaml"
     taken_in.write_text(KEY.sub(lambda match: match[0].removeprefix("# "), path_of(command).read_text()))
     assert load_config(str(taken_in), command.options).keys() == keys(command)
+
+
+def test_help_and_example_name_every_kind_of_store(command: Command) -> None:
+    for option in command.options:
+        if option.key in ("store", "from") and command.name not in ("store", "headroom"):  # which are for some kinds only
+            (explained,) = re.findall(rf"((?:^#.*\n)+)^(?:# )?{option.key}:", path_of(command).read_text(), re.MULTILINE)
+            for scheme in KINDS:
+                assert re.search(rf"(?<![a-z+]){re.escape(scheme)}://", option.help)
+                assert option.key == "from" or re.search(rf"(?<![a-z+]){re.escape(scheme)}://", explained)
 
 
 def test_there_is_no_example_without_a_command() -> None:

@@ -131,6 +131,7 @@ def overlapped(place: Place, first: Callable[[RollupStore], object], second: Cal
     In the latter case the second goes on when the first has finished, so that it replaces what it has never seen.
     """
     reached, first_done = threading.Event(), threading.Event()
+    unstarted = threading.Lock()
 
     def second_hook(name: str) -> None:
         if name == "before lock" or _has_read(name):
@@ -141,7 +142,7 @@ def overlapped(place: Place, first: Callable[[RollupStore], object], second: Cal
     thread = threading.Thread(target=lambda: second(place.open(second_hook)))
 
     def first_hook(name: str) -> None:
-        if _has_read(name) and not thread.ident:
+        if _has_read(name) and unstarted.acquire(blocking=False):  # never released: several threads of a store may have read at once
             thread.start()
             assert reached.wait(PATIENCE_S)
 

@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from scripts.local_servers import ministack
 from tests.archive.s3_servers import aws_environment
 from tests.contracts.harness import NewPlace
 from tests.contracts.test_store import BEHAVIOURS, CAUGHT, Unconditional
-from tests.stores.dynamodb_servers import ministack, moto, places
+from tests.stores.dynamodb_servers import moto, places
 from transforms.stores.dynamodb import DynamoStore
 
 LONG = {"an_undo_killed_at_any_call_is_repeated_to_the_same_bytes", "an_upsert_killed_at_any_call_is_repeated_to_the_same_bytes"}

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from scripts.local_servers import deploy_writer, ministack
 from tests.archive.s3_servers import aws_environment
 from tests.contracts.harness import NewPlace
 from tests.contracts.test_dynamodb import behaviours
 from tests.contracts.test_store import BEHAVIOURS, CAUGHT, Unconditional
-from tests.stores.dynamodb_servers import ministack
-from tests.stores.lambda_servers import deploy, places
+from tests.stores.lambda_servers import places
 from transforms.stores.lambda_store import LambdaStore
 
 
@@ -20,7 +20,7 @@ class UnconditionalLambda(Unconditional, LambdaStore):
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     with aws_environment(), ministack() as url:
-        deploy(url)
+        deploy_writer(url)
         yield url
 
 

@@ -13,7 +13,7 @@ from tests.core.rollup_tables import DAY_S, Row, row, rows_of, table
 from tests.core.unit_slices import WHOLE_DAY
 from transforms.core.errors import RefusedError, RollupsError
 from transforms.core.granularity import GRANULARITIES, WIDTH_S
-from transforms.core.packed import SPAN_S, ItemKey, pack, slots_of, unpack
+from transforms.core.packed import SPAN_S, ItemKey, item_keys, pack, slots_of, unpack
 from transforms.core.rollup import roll_up
 
 GOLDEN = Path(__file__).parents[1] / "data" / "packed_items.txt"
@@ -43,6 +43,7 @@ def rows_at(granularity: str, where: dict[tuple[str, str, int], int], values: li
 def test_any_rows_come_back_bit_for_bit(granularity: str, where: dict[tuple[str, str, int], int], values: list[Row]) -> None:
     given_table = table(rows_at(granularity, where, values))
     items = pack(given_table, granularity)
+    assert item_keys(given_table.select(["org", "entity", "name", "labels", "kind", "bucket_start"]), granularity) == list(items)
     assert unpack(reversed(items.items()), granularity).equals(given_table)
     for name in FLOATS:
         bits, back = (np.array(one.column(name).to_pylist(), object) for one in (given_table, unpack(items.items(), granularity)))

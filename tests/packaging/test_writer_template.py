@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
+from scripts.local_servers import ministack
 from scripts.package_writer import modules
 from tests.archive.s3_servers import aws_environment
 from tests.core.rollup_tables import DAY, row, table
 from tests.stores.dynamodb_proxy import proxied
-from tests.stores.dynamodb_servers import ministack, new_place
+from tests.stores.dynamodb_servers import new_place
 from transforms.calls.waiting import Waiting
 from transforms.core.packed import pack
 from transforms.stores.lambda_writer import BatchWriter

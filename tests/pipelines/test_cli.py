@@ -165,7 +165,7 @@ def test_an_unknown_runner(world: World) -> None:
         (["frobnicate"], "there is no command 'frobnicate': see rollups --help"),
         (["--jsn"], "there is no command '--jsn'"),
         (["plan", "--store", "parquet:///s", "--period", PERIOD], "--archive is missing: --archive URL, where the archived records are: file:///abs/path"),
-        (["plan", "--archive", "file:///a", "--period", PERIOD], "--store is missing: --store URL, where the rollups live: parquet:///abs/path"),
+        (["plan", "--archive", "file:///a", "--period", PERIOD], "--store is missing: --store URL, where the rollups live: dynamodb://table"),
         (["plan", *ANY], "--period is missing: --period FROM/TO, affected period, TO exclusive"),
         (["plan", *ANY, "--period"], "argument --period: expected one argument"),
         (["plan", "--archive", "", *ANY[2:], "--period", PERIOD], "--archive is missing"),

@@ -27,6 +27,7 @@ from tests.pipelines.test_kinds_runs import archived
 from tests.pipelines.worlds import NOON_HOUR, Result, Row, World, call, gauge, iso, key, period_of, tree
 from transforms.core.transfer import Following
 from transforms.core.windows import Windows
+from transforms.stores.parquet import ParquetFolder
 
 EVERYTHING = "2025-10-31T00:00Z/2025-11-02T00:00Z"
 
@@ -95,7 +96,7 @@ def test_live_rows_without_a_generation_stay_without(left: World) -> None:
 
 
 def test_what_is_newer_or_of_more_minutes_in_the_target_stays(left: World) -> None:
-    right = World(left.root / "right")
+    right = left.beside("right")
     right.put(key(NOON_S), gauge("x", [8.0] * 10), gauge("y", [8.0] * 10))
     done(right.backfill("--run-id", "newer"))
     before = right.stored()
@@ -111,13 +112,18 @@ def test_what_is_newer_or_of_more_minutes_in_the_target_stays(left: World) -> No
     assert [row["minutes"] for row in right.rows("1h")] == [10, 10]
 
 
+def cut(world: World, shards: int, window: str) -> None:
+    """Make the partition of so many shards."""
+    folder = world.store / "_partitions" / "host"
+    folder.mkdir(parents=True)
+    (folder / f"{window}.json").write_text(json.dumps({"format": 1, "shards": shards, "hash": "crc32"}))
+
+
 @pytest.mark.parametrize(("shards", "theirs"), [(1, 4), (4, 1), (4, 6), (6, 4)])
 def test_stores_may_cut_series_differently(left: World, shards: int, theirs: int) -> None:
     source, target = left.beside("source"), left.beside("target")
     for world, number in ((source, shards), (target, theirs)):
-        folder = world.store / "_partitions" / "host"
-        folder.mkdir(parents=True)
-        (folder / "2025-11-01.json").write_text(json.dumps({"format": 1, "shards": number, "hash": "crc32"}))
+        cut(world, number, "2025-11-01")
     done(copy(left, source))
     report = done(copy(source, target))
     assert rows(target) == rows(source) == rows(left)
@@ -150,7 +156,6 @@ def test_windows_may_differ(tmp_path: Path, days: int, theirs: int, monkeypatch:
 
 def of_days(monkeypatch: pytest.MonkeyPatch, widths: dict[Path, int]) -> None:
     from transforms.stores.backend import Traits
-    from transforms.stores.parquet import ParquetFolder
 
     monkeypatch.setattr(ParquetFolder, "traits", property(lambda self: Traits(windows=Windows(widths.get(self.layout.root, 1)))))
 
@@ -164,6 +169,51 @@ def test_narrower_windows_are_not_written_without_conditions(left: World, monkey
     assert f"7 windows of parquet://{left.store} go into one of parquet://{right.store}: leave it out" in result.err
     of_days(monkeypatch, {})
     done(copy(left, right, "--dynamodb-fresh"))
+
+
+VERIFIED = ("units", "buckets", "different", "rechecked", "changed_since")
+
+
+def verified(result: Result) -> list[int]:
+    return [result.data["verification"][name] for name in VERIFIED]
+
+
+@pytest.mark.parametrize(("shards", "days"), [(1, 1), (3, 7)])
+def test_what_was_copied_is_read_back_and_rechecked(left: World, shards: int, days: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = left.beside("right")
+    of_days(monkeypatch, {right.store: days})
+    cut(right, shards, *Windows(days).touched_by([(NOON_S, NOON_S + 1)]))
+    copied = copy(left, right, "--run-id", "c1", "--verify", "full")
+    assert (copied.code, verified(copied)) == (0, [1, 26, 0, 26, 0])
+    checked = right.command("status", "c1", "--recheck")
+    assert (checked.code, checked.data["rechecked"], checked.data["changed_since"]) == (0, 26, 0)
+    path = max(right.store.glob("metric_type=host/granularity=1m/*/*.parquet"), key=lambda one: pq.read_table(one, partitioning=None).num_rows)
+    table = pq.read_table(path, partitioning=None)
+    pq.write_table(table.slice(1), path)
+    lost = table.to_pylist()[0]
+    checked = right.command("status", "c1", "--recheck")
+    (one,) = checked.data["changes_since"]
+    assert (checked.code, checked.data["rechecked"], one["name"], one["stored_minutes"]) == (4, 26, lost["name"], 0)
+    assert one["bucket_start"] == iso(int(lost["bucket_start"].timestamp()))
+    none = copy(left, left.beside("other"), "--run-id", "c2", "--verify", "none")
+    assert (none.code, verified(none)) == (0, [0] * 5)
+
+
+def test_a_target_that_loses_a_row_is_found_out(left: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    replacing = ParquetFolder._written
+
+    def losing(self: ParquetFolder, unit: Any, granularity: str, table: pa.Table, run_id: str) -> Any:
+        return replacing(self, unit, granularity, table.slice(1) if granularity == "1m" else table, run_id)
+
+    monkeypatch.setattr(ParquetFolder, "_written", losing)
+    copied = copy(left, left.beside("right"), "--run-id", "c1")
+    assert (copied.code, copied.data["state"], verified(copied)) == (4, "differences found", [1, 26, 1, 26, 1])
+    assert [one["bucket_start"] for one in copied.data["verification"]["differences"]] == ["2025-11-01T12:00:00Z"]
+    follow = ("--follow", "--start", iso(NOON_S), "--end", iso(NOON_S + 3600), "--run-id", "c3")
+    following = copy(left, left.beside("third"), *follow, period="")
+    assert (following.code, [following.data["verification"][name] for name in VERIFIED[1:]]) == (4, [26, 1, 26, 1])
+    refused = left.beside("third").command("status", "c3", "--recheck")
+    assert (refused.code, "follows time and keeps no list of what it wrote" in refused.err) == (2, True)
 
 
 def test_series_and_granularities_are_selected_and_the_rest_is_outside(left: World) -> None:

@@ -14,9 +14,9 @@ import pytest
 
 from pipelines.cli import main
 from pipelines.commands import COMMANDS
+from scripts.local_servers import ministack
 from tests.archive.s3_servers import aws_environment
 from tests.calls.cloudwatch_stand_in import cloudwatch
-from tests.stores.dynamodb_servers import ministack
 
 README = Path(__file__).parents[2] / "README.md"
 RUN_ID = "20251109T124300-3f9a"

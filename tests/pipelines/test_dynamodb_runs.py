@@ -5,18 +5,19 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from scripts.local_servers import ministack
 from tests.archive.s3_servers import aws_environment
 from tests.builders import NOON_S
 from tests.pipelines.processes import KILLED, Forge
 from tests.pipelines.worlds import GRANULARITIES, Row, World, bits, call, gauge, key, service_gauge
-from tests.stores.dynamodb_proxy import Proxy, proxied
-from tests.stores.dynamodb_servers import ministack, new_place
+from tests.stores.dynamodb_proxy import Answer, Proxy, proxied, throttled
+from tests.stores.dynamodb_servers import items_of, new_place
 
 TYPES = "host,service"
 PERIOD = "2025-11-01T11:00Z/PT3H"
@@ -64,6 +65,26 @@ def remote(server: str, tmp_path: Path) -> Iterator[Remote]:
         yield remote_of(world, ends.enter_context(proxied(server)))
 
 
+def test_repeated_calls_to_the_store_are_in_the_report(remote: Remote) -> None:
+    refusals = {"PutItem": 3, "BatchGetItem": 2}
+
+    def refuse(operation: str, request: dict[str, Any]) -> Answer | None:
+        if not refusals.get(operation) or '"series": {"S": "[' not in json.dumps(request):
+            return None
+        refusals[operation] -= 1
+        return throttled("TableWriteAccountLimitExceeded")
+
+    remote.proxy.instead = refuse
+    result = call(["backfill", "--yes", *remote.asked, "--run-id", "november", "--verify", "none"])
+    assert result.code == 0, result.err
+    reason = f"{remote.store.partition('?')[0]} ProvisionedThroughputExceededException"
+    assert (result.data["retries"], refusals) == ({reason: 5}, {"PutItem": 0, "BatchGetItem": 0})
+    assert f"retries   {reason} 5" in call(["status", "november", "--work-dir", str(remote.world.work)]).out
+    refusals["BatchGetItem"] = 1
+    checked = call(["status", "november", "--recheck", "--work-dir", str(remote.world.work), "--json"])
+    assert (checked.code, checked.data["retries"]) == (0, {reason: 1})
+
+
 def test_a_run_stores_what_it_stores_in_files_and_its_undo_removes_it(remote: Remote) -> None:
     result = call(["backfill", "--yes", *remote.asked, "--run-id", "november"])
     assert result.code == 0, result.err
@@ -86,6 +107,23 @@ def test_a_run_asks_first_and_tells_which_table(remote: Remote) -> None:
     shown = refused.err.splitlines()
     assert {"account     000000000000", "region      us-east-1", f"endpoint    {remote.proxy.url}"} <= set(shown)
     assert remote.rows() == []
+
+
+def test_undo_says_of_which_units_before_images_are_gone(remote: Remote) -> None:
+    assert call(["backfill", "--yes", *remote.asked, "--run-id", "november"]).code == 0
+    place = new_place(remote.proxy.url)
+    place = replace(place, table=remote.store.removeprefix("dynamodb://").partition("?")[0])
+    for item in items_of(place):
+        if "expires" in item and "host" in item["series"]["S"] + item["item"]["S"] and "1m" in item["series"]["S"] + item["item"]["S"]:
+            place.client().delete_item(TableName=place.table, Key={name: item[name] for name in ("series", "item")})
+    again = ["undo", "november", "--yes", "--work-dir", str(remote.world.work)]
+    undone = call([*again, "--json"])
+    (unit,) = undone.data["gone"]
+    assert (undone.code, unit) == (5, "host-2025-10-30-0000 1m")
+    assert undone.data["removed"] == {"1m": 6, "5m": 114, "1h": 12}
+    assert {(row["metric_type"], row["minutes"]) for row in remote.rows()} == {("host", 1)}
+    told = call(again).out
+    assert "gone      before-images of 1 units have expired or were deleted: host-2025-10-30-0000 1m" in told
 
 
 def test_undo_of_the_only_run_leaves_no_rollup(remote: Remote) -> None:

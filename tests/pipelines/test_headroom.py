@@ -9,9 +9,9 @@ import pytest
 
 from pipelines.cli import main
 from pipelines.watched import is_aws, services_of
+from scripts.local_servers import ministack
 from tests.archive.s3_servers import aws_environment
 from tests.calls.cloudwatch_stand_in import StandIn, cloudwatch
-from tests.stores.dynamodb_servers import ministack
 from transforms.core.time import format_time
 
 NOW = 1_762_000_050.0

@@ -11,14 +11,14 @@ from urllib.parse import quote
 
 import pytest
 
+from scripts.local_servers import WRITER, deploy_writer, ministack
 from tests.archive.s3_servers import aws_environment
 from tests.builders import NOON_S
 from tests.pipelines.processes import KILLED, Forge
 from tests.pipelines.test_dynamodb_runs import FAST, PERIOD, TYPES
 from tests.pipelines.worlds import GRANULARITIES, Row, World, bits, call, gauge, key, service_gauge
-from tests.stores.dynamodb_servers import ministack, new_place
+from tests.stores.dynamodb_servers import new_place
 from tests.stores.lambda_endpoint import Endpoint, Reply, endpoint, function_error
-from tests.stores.lambda_servers import WRITER, deploy
 from transforms.stores.dynamodb_place import Place
 
 BUCKETS = {"1m": 546, "5m": 114, "1h": 12}
@@ -27,7 +27,7 @@ BUCKETS = {"1m": 546, "5m": 114, "1h": 12}
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     with aws_environment(), ministack() as url:
-        deploy(url)
+        deploy_writer(url)
         yield url
 
 

@@ -239,6 +239,20 @@ def test_a_stored_minute_without_a_value_keeps_its_buckets_and_is_told(world: Wo
     assert len(world.rows("1h")) == 2
 
 
+def test_what_was_made_is_read_back_and_a_recheck_lists_what_was_overwritten(world: World) -> None:
+    made = recalculate(world, "--run-id", "r", "--verify", "full")
+    numbers = {name: made.data["verification"][name] for name in ("buckets", "different", "rechecked", "changed_since")}
+    buckets = len(world.rows("5m")) + len(world.rows("1h"))
+    assert (made.code, numbers) == (0, {"buckets": buckets, "different": 0, "rechecked": buckets, "changed_since": 0})
+    (path,) = world.store.glob("metric_type=host/granularity=1h/*/*.parquet")
+    table = pq.read_table(path, partitioning=None)
+    at = table.schema.get_field_index("generation")
+    pq.write_table(table.set_column(at, table.schema.field(at), pa.nulls(table.num_rows, pa.int64())), path)  # as a live writer leaves them
+    checked = world.command("status", "r", "--recheck")
+    assert (checked.code, checked.data["rechecked"], checked.data["changed_since"]) == (4, buckets, table.num_rows)
+    assert {one["granularity"] for one in checked.data["changes_since"]} == {"1h"}
+
+
 def test_undo_brings_back_what_was_there(world: World) -> None:
     done(world.backfill("--run-id", "flat", "--average", "flat"))
     before = bits(world.all_rows())

@@ -15,11 +15,11 @@ from configs.guarding import Guarded
 from pipelines.cli import main
 from pipelines.guarding import HeadroomGuard
 from pipelines.run_guards import PAUSED_BY, RunCaps, guarded
+from scripts.local_servers import ministack
 from tests.archive.s3_servers import aws_environment
 from tests.calls.cloudwatch_stand_in import StandIn, cloudwatch
 from tests.limits import limits
 from tests.stores.dynamodb_proxy import proxied
-from tests.stores.dynamodb_servers import ministack
 from tests.stores.lambda_endpoint import Reply, endpoint
 from transforms.calls.live_use import LambdaUse
 from transforms.calls.waiting import Waiting

@@ -94,6 +94,31 @@ def test_lost_points_are_back_and_the_live_writer_rolls_up_what_the_oracle_does(
     assert dict(tier.live.five_minutes("h1", "cpu", NOON_S))[NOON_S + 300]["max"] >= 8.5
 
 
+def commands(client: Any) -> dict[str, int]:
+    """How often each command was called since CONFIG RESETSTAT."""
+    return {name.removeprefix("cmdstat_"): told["calls"] for name, told in client.info("commandstats").items()}
+
+
+@pytest.mark.parametrize("tier", ["valkey"], indirect=True)
+def test_reading_back_and_rechecking_look_only_at_what_was_restored(tier: Tier) -> None:
+    for number in range(50):
+        tier.live.post(f"other{number}", "cpu", NOON_S, 1.0)
+    posted(tier)
+    tier.client.delete(tier.live.key("h2", "cpu", NOON_S))
+    assert tier.backfill("--run-id", "reseed", "--verify", "full").code == 0
+    assert "scan" not in commands(tier.client)
+    tier.client.config_resetstat()
+    checked = tier.world.command("status", "reseed", "--recheck")
+    assert (checked.code, checked.data["rechecked"], checked.data["changed_since"]) == (0, sum(map(len, VALUES.values())), 0)
+    called = commands(tier.client)
+    assert (called["hgetall"], "scan" in called) == (4, False), "two items and what lies beside each"
+    tier.live.post("h2", "cpu", NOON_S, -5.0)
+    tier.client.hdel(tier.live.key("h1", "cpu", NOON_S), NOON_S + 60)
+    changed = tier.world.command("status", "reseed", "--recheck")
+    told = [(one["entity"], one["bucket_start"][11:16], one["stored_avg"]) for one in changed.data["changes_since"]]
+    assert (changed.code, told) == (4, [("h1", "12:01", None), ("h2", "12:00", -5.0)])
+
+
 def test_what_the_archive_lacks_stays_and_undo_takes_back_only_what_was_lost(tier: Tier) -> None:
     posted(tier)
     assert 840 not in VALUES["h1"]

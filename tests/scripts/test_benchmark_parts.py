@@ -4,6 +4,8 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,8 +21,13 @@ from scripts.benchmarking.contestants import CONTESTANTS
 from scripts.benchmarking.forms import FORMS, Form, WrongForm, measure_forms
 from scripts.benchmarking.kinds import KINDS, kind_targets, stored_rows
 from scripts.benchmarking.report import Target
+from scripts.benchmarking.store_loads import PASSES, load, load_rows
+from scripts.benchmarking.store_places import KINDS as KINDS_OF_STORES
+from scripts.benchmarking.stores import StoreSpeed, Taken, measure_stores
 from tests.scripts.benchmark_runs import MB, replaced_by_copiers, result, run
+from transforms.core.units import Unit
 from transforms.decode.objects import decode_object
+from transforms.stores import open_store
 
 POSTING_FORMS = (
     "postings, plain", "postings, gzip", "postings, Parquet", "postings, ORC", "bare host arrays", "KPL aggregates in Lambda events", "Firehose error output"
@@ -171,6 +178,78 @@ def test_ours_reads_the_bucket_and_stores_the_same(tmp_path: Path, monkeypatch: 
     assert not list((tmp_path / "cache").glob("run-*"))
 
 
+# --- stores -------------------------------------------------------------------------------------------------------------
+
+OURS, UNSAFE = Taken(rollups=1000, wall_s=2.0, cpu_s=1.5, calls=2), Taken(rollups=3000, wall_s=1.5, cpu_s=1.0, calls=0)
+
+
+def test_a_rate_and_calls_are_those_of_as_many_rollups() -> None:
+    speed = StoreSpeed(store="valkey", processes=1, case="fresh", ours=OURS, unsafe=UNSAFE)
+    assert speed.row() == ("valkey", "1", "fresh", "1,000", "500", "2,000", "4.00", "1500.00", "2.00", "")
+    assert json.loads(json.dumps(speed.data())) == {
+        "store": "valkey",
+        "processes": 1,
+        "case": "fresh",
+        "ours": {"rollups": 1000, "wall_s": 2.0, "cpu_s": 1.5, "calls": 2},
+        "unsafe": {"rollups": 3000, "wall_s": 1.5, "cpu_s": 1.0, "calls": 0},
+        "times_unsafe": 4.0,
+    }
+
+
+def test_a_load_s_passes_differ_as_they_say() -> None:
+    fresh, again, newer, other = (load(0, 2, one, ["1m", "1h"]) for one in PASSES.values())
+    assert {name: table.num_rows for name, table in fresh.items()} == {"1m": 2880, "1h": 48}
+    assert load_rows(2, ["1m", "1h"]) == 2928
+    assert fresh == again
+    for name, table in fresh.items():
+        assert table.drop_columns("generation").equals(newer[name].drop_columns("generation"))
+        assert np.all(table["avg"].to_numpy() != other[name]["avg"].to_numpy())
+    assert [set(one["1m"]["generation"].to_pylist()) for one in (fresh, newer, other)] == [{1}, {2}, {3}]
+
+
+def test_every_pass_of_every_local_store_is_measured(tmp_path: Path) -> None:
+    speeds = list(measure_stores(["parquet", "sqlite"], 1, tmp_path / "work"))
+    expected = [(name, processes, one) for name in ("parquet", "sqlite") for processes in (1, 2) for one in PASSES]
+    assert [(one.store, one.processes, one.case) for one in speeds] == expected
+    assert {taken.rollups for one in speeds for taken in (one.ours, one.unsafe)} == {4 * 1752}
+    assert all(taken.wall_s > 0 and taken.cpu_s > 0 and taken.calls == 0 for one in speeds for taken in (one.ours, one.unsafe))
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_calls_are_counted_of_every_store_with_a_server(tmp_path: Path) -> None:
+    speeds = {(one.store, one.case): one for one in measure_stores(["parquet+s3", "valkey", "dynamodb", "lambda"], 1, tmp_path / "work")}
+    hours, units = 24 * 4, 4
+    assert {one: speeds["valkey", one].unsafe.calls for one in PASSES} == dict.fromkeys(PASSES, 2 * hours)  # HSET and EXPIRE
+    assert speeds["valkey", "again"].ours.calls >= 2 * hours  # HGETALL of an item and of what lies beside it
+    assert speeds["valkey", "fresh"].ours.calls >= 3 * hours
+    assert {one: speeds["parquet+s3", one].unsafe.calls for one in PASSES} == dict.fromkeys(PASSES, 3 * units)
+    assert {one: speeds["dynamodb", one].unsafe.calls for one in PASSES} == dict.fromkeys(PASSES, units)  # 8 items of a unit are one BatchWriteItem
+    assert speeds["dynamodb", "fresh"].ours.calls >= 8 * units
+    assert {one: speeds["lambda", one].unsafe.calls for one in PASSES} == dict.fromkeys(PASSES, units)
+
+
+def test_a_store_that_does_something_else_is_exit_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(benchmark.os, "sched_setaffinity", lambda *_: None, raising=False)
+    monkeypatch.setattr(benchmark, "built", lambda: None)
+    monkeypatch.setattr(benchmark, "STORE_KINDS", ["parquet"])
+    monkeypatch.setitem(KINDS_OF_STORES, "parquet", replace(KINDS_OF_STORES["parquet"], place=_filled))
+    assert run(tmp_path, "--only", "stores", "--store-series", "1") == 1
+    told = capfd.readouterr().err
+    assert "1440 of 1440 1m rollups were not ADDED (fresh)" in told
+    assert "a process ended before its time" in told
+    assert not list((tmp_path / "cache").glob("run-*"))
+
+
+def _filled(folder: Path) -> Iterator[str]:
+    """A store that holds what the benchmark is about to write."""
+    url = f"parquet://{folder}/rollups"
+    store = open_store(url)
+    store.open_partition("host", "2025-11-01", 5)
+    store.upsert(Unit("host", "2025-11-01", 0), load(0, 1, PASSES["fresh"], ["1m"]), run_id="before", allow_fewer=False)
+    yield url
+
+
 # --- the README's tables ------------------------------------------------------------------------------------------------
 
 
@@ -183,6 +262,7 @@ def test_the_readme_s_tables_of_an_earlier_run(tmp_path: Path, capsys: pytest.Ca
         "s3": {"points": 20 * MB, "times_of_files": {"cpu_s": 1.25}},
         "histograms": [one | {"name": "gauge", "steps_cpu_s": 8.0, "share_of_gauge_rate": 1.0}],
         "forms": [{"name": name, "stored_bytes": 500, "points": 100, "points_per_cpu_s": 31_400.0} for name in FORMS],
+        "stores": [StoreSpeed(store="valkey", processes=one, case="fresh", ours=OURS, unsafe=UNSAFE).data() for one in (1, 2)],
     }
     (tmp_path / "earlier.json").write_text(json.dumps(document))
     assert benchmark.main(["--readme", str(tmp_path / "earlier.json")]) == 0
@@ -197,4 +277,5 @@ def test_the_readme_s_tables_of_an_earlier_run(tmp_path: Path, capsys: pytest.Ca
     assert "| DuckDB | 5.0 | 3.0 | 1,000 | 4.00 M | NO |" in lines
     assert "| gauge | 20.00 M | 5.0 | 3.0 | 1,000 | 2.50 M | 1.00 |" in lines
     assert "| OTLP/JSON, gauges | 5.0 | 31 k |" in lines
+    assert [line for line in lines if line.startswith("| valkey")] == ["| valkey | fresh | 500 | 2,000 | 4.00 | 2.00 | |"]
     assert any("20.0 M points): 5.0 s instead of 5.0 s from files in the same run, 1.25 times the CPU time" in line for line in lines)

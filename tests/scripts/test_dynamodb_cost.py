@@ -7,10 +7,11 @@ import pyarrow as pa
 import pytest
 
 from scripts.dynamodb_cost import FIXED_WRITES, UNIT, lines, restoring, week_of
+from scripts.local_servers import ministack
 from tests.archive.s3_servers import aws_environment
 from tests.limits import limits
 from tests.stores.dynamodb_proxy import Proxy, proxied
-from tests.stores.dynamodb_servers import ministack, new_place
+from tests.stores.dynamodb_servers import new_place
 from transforms.stores.dynamodb import DynamoStore
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "stores" / "dynamodb.md"

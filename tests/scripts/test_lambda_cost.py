@@ -7,8 +7,9 @@ import pytest
 
 from scripts.dynamodb_cost import UNIT, week_of
 from scripts.lambda_cost import gb_s, invocations, lines
+from scripts.local_servers import ministack
 from tests.archive.s3_servers import aws_environment
-from tests.stores.dynamodb_servers import ministack, new_place
+from tests.stores.dynamodb_servers import new_place
 from tests.stores.lambda_endpoint import Endpoint, endpoint
 from tests.stores.test_lambda import store_of
 

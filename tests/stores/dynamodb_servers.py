@@ -2,8 +2,6 @@
 
 import itertools
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -12,7 +10,6 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from scripts.s3_gateway import free_port, wait_for
 from tests.contracts.harness import NewPlace, Place as StorePlace
 from tests.limits import limits
 from transforms.core.granularity import GRANULARITIES
@@ -22,20 +19,6 @@ from transforms.stores.dynamodb_table import create_table
 from transforms.stores.files import Failpoint, no_failpoint
 
 TABLES = itertools.count()
-
-
-@contextmanager
-def ministack() -> Iterator[str]:
-    """A running server's URL."""
-    port = free_port()
-    environment = os.environ | {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "LOG_LEVEL": "ERROR"}
-    process = subprocess.Popen([sys.executable, "-m", "ministack"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_for(port)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 @contextmanager

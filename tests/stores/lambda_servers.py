@@ -2,14 +2,12 @@
 
 import os
 from functools import lru_cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import boto3
 from botocore.config import Config
 
-from scripts.package_writer import package
+from scripts.local_servers import WRITER
 from tests.contracts.harness import NewPlace, Place as StorePlace
 from tests.limits import limits
 from tests.stores.dynamodb_servers import DynamoPlace, items_of, new_place
@@ -18,29 +16,6 @@ from transforms.stores.dynamodb_place import Place
 from transforms.stores.files import Failpoint, no_failpoint
 from transforms.stores.lambda_place import Function
 from transforms.stores.lambda_store import LambdaStore
-
-WRITER = "rollups-writer"
-
-
-def client_of(url: str) -> Any:
-    return boto3.session.Session().client("lambda", endpoint_url=url, region_name="us-east-1", config=Config(retries={"total_max_attempts": 1}))
-
-
-def deploy(url: str) -> None:
-    """Make the function of the reference writer's zip file."""
-    with TemporaryDirectory() as folder:
-        zipped = Path(folder) / "writer.zip"
-        package(zipped)
-        client_of(url).create_function(
-            FunctionName=WRITER,
-            Runtime="python3.11",
-            Handler="pipelines.writer_function.handler",
-            Role="arn:aws:iam::000000000000:role/writer",
-            Code={"ZipFile": zipped.read_bytes()},
-            Timeout=30,
-            MemorySize=256,
-            Environment={"Variables": {"ROLLUPS_TABLES": "rollups-*", "PYTHONPATH": ""}},
-        )
 
 
 class QuickFunction(Function):

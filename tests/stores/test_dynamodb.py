@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from scripts.local_servers import ministack
 from tests.archive.s3_servers import aws_environment
 from tests.contracts.harness import UNIT, overlapped, put, read
 from tests.core.rollup_tables import DAY_S, Row, row, rows_of, table
 from tests.limits import limits
 from tests.stores.dynamodb_proxy import Proxy, proxied, throttled
-from tests.stores.dynamodb_servers import DynamoPlace, items_of, ministack, new_place
+from tests.stores.dynamodb_servers import DynamoPlace, items_of, new_place
 from transforms.calls.waiting import Waiting
 from transforms.core.backoff import Backoff
 from transforms.core.capacity import ITEM_LIMIT_BYTES, item_bytes
@@ -185,6 +186,7 @@ class TestThrottling:
         assert series[-3:] == [hot] * 3
         assert pauses(slept) == [0.1, 0.2]
         assert store.backend.calls.pace.writes.refusals == 0  # type: ignore[attr-defined]
+        assert (store.repeated(), store.repeated()) == ({f"{place.name} KeyRangeThroughputExceeded": 3}, {})
         assert len(read(store)) == 4
 
     def test_a_key_that_stays_hot_ends_the_unit_and_nothing_is_lost(self, proxy: Proxy) -> None:
@@ -214,15 +216,17 @@ class TestThrottling:
         assert store.backend.calls.pace.writes.refusals == 2  # type: ignore[attr-defined]
         assert store.backend.calls.pace.reads.refusals == 0  # type: ignore[attr-defined]
         assert pauses(slept) == [0.1, 0.2]
+        assert store.repeated() == {f"{place.name} ProvisionedThroughputExceededException": 2}
         assert read(store) == {("h1", 0): (1, 1.0, 1)}
 
 
 class TestBatches:
     def test_what_a_batch_leaves_is_written_again(self, proxy: Proxy) -> None:
-        place, store = new_place(proxy.url), store_of(new_place(proxy.url))
-        proxy.keep_back = lambda requests: requests[1:]
+        place = new_place(proxy.url)
         store = store_of(place)
+        proxy.keep_back = lambda requests: requests[1:]
         put(store, many_rows(2))
+        assert store.repeated() == {f"{place.name} UnprocessedItems": 2}  # roster and before-images of two series, one taken at a time
         put(store, many_rows(2, value=7.0, generation=2), run_id="second")
         proxy.keep_back = lambda _: []
         assert store.undo("second", generation=2, now_generation=3).restored == {"1m": 2 * 1440}
@@ -230,7 +234,7 @@ class TestBatches:
     def test_a_service_that_takes_nothing_ends_the_unit(self, proxy: Proxy) -> None:
         place = new_place(proxy.url)
         proxy.keep_back = lambda requests: requests
-        with pytest.raises(ServiceUnavailable, match=r"writing 2 items into dynamodb://.*: the service put them back 4 times in a row"):
+        with pytest.raises(ServiceUnavailable, match=r"writing 1 items into dynamodb://.*: the service put them back 4 times in a row"):
             put(store_of(place), [row()])
         assert rollups_of(place) == {}
 
@@ -266,7 +270,7 @@ class TestWritesThatMayHaveHappened:
         proxy.drop = drop_first
         store = store_of(place)
         put(store, [row("h1", 0), row("h1", 5 * 3600)])
-        assert len(dropped) == 3  # the partition's text and two items
+        assert len(dropped) == 4  # the partition's text, the mark of before-images and two items
         assert read(store) == {("h1", 0): (1, 1.0, 1), ("h1", 5 * 3600): (1, 1.0, 1)}
         proxy.drop = lambda *_: False
         assert store.undo("run", generation=1, now_generation=3).removed == {"1m": 2}
@@ -399,6 +403,50 @@ class TestExpiry:
             place.client().put_item(TableName=place.table, Item=item | {"expires": {"N": expires}})
             put(store_of(place, clock_s=clock_s), [row("h1", 60)])
             assert [one.get("expires") for one in rollups_of(place).values()] == [wanted]
+
+
+class TestBeforeImages:
+    NOW_S = DAY_S + 86_400
+
+    def marks(self, place: Place) -> dict[str, str | None]:
+        """When everything that is kept of the run `run` expires, by where it lies."""
+        kept = [one for one in items_of(place) if one["series"]["S"].startswith("before/run") or one["series"]["S"] == "runs"]
+        return {f"{one['series']['S']} {one['item']['S']}": one.get("expires", {}).get("N") for one in kept}
+
+    def test_they_and_what_tells_of_them_live_for_thirty_days(self, server: str) -> None:
+        place = new_place(server)
+        put(store_of(place), [row("h1", 0)], run_id="first")
+        put(store_of(place), [row("h1", 0, value=2.0, generation=2), row("h2", 0, generation=2)])
+        marks = self.marks(place)
+        assert [one.split("/")[0].split()[0] for one in sorted(marks)] == ["before"] * 3 + ["runs"] * 2
+        assert set(marks.values()) == {str(self.NOW_S + 30 * 86_400)}
+        assert all("expires" not in one for one in rollups_of(place).values())
+
+    def test_or_for_as_long_as_asked_for(self, server: str) -> None:
+        for days, wanted in ((1, str(self.NOW_S + 86_400)), (0, None)):
+            place = new_place(server)
+            put(store_of(place, dynamodb_undo_days=days), [row()])
+            assert set(self.marks(place).values()) == {wanted}
+
+    def test_the_parts_of_a_large_one_expire_as_well(self, server: str) -> None:
+        place = new_place(server)
+        put(store_of(place), histograms(1, 1), run_id="first")
+        put(store_of(place), histograms(2, 2, 500))
+        parts = [one for one in items_of(place) if one["series"]["S"].startswith("before/run/") and one["item"]["S"].count("#") > 1]
+        assert len(parts) > 0
+        assert {one["expires"]["N"] for one in parts} == {str(self.NOW_S + 30 * 86_400)}
+
+    def test_a_unit_can_be_undone_until_its_first_images_expire_whole_or_not_at_all(self, server: str) -> None:
+        place, days = new_place(server), 86_400
+        put(store_of(place), [row("h1", 0)])
+        put(store_of(place, clock_s=self.NOW_S + 20 * days), [row("h2", 0)])
+        last_s = self.NOW_S + 30 * days
+        assert self.marks(place)[f"before/run {UNIT}/1m"] == str(last_s)
+        assert self.marks(place)["runs run"] == str(last_s + 20 * days)
+        late = store_of(place, clock_s=last_s).undo("run", generation=1, now_generation=2)
+        assert (late, late.units, len(read(store_of(place)))) == (UndoCounts(), frozenset(), 2)
+        undone = store_of(place, clock_s=last_s - 1).undo("run", generation=1, now_generation=3)
+        assert (undone.removed, undone.units, read(store_of(place))) == ({"1m": 2}, {(UNIT, "1m")}, {})
 
 
 class TestOtherWriters:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from scripts.local_servers import ministack
 from tests.archive.s3_servers import aws_environment
 from tests.stores.dynamodb_proxy import proxied
-from tests.stores.dynamodb_servers import ministack
 from transforms.core.errors import RefusedError, UsageError
 from transforms.stores import open_store
 from transforms.stores.creating import create_store, store_template

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from scripts.dynamodb_cost import UNIT as WEEK_UNIT, week_of
+from scripts.local_servers import ministack
 from tests.archive.s3_servers import aws_environment
 from tests.contracts.harness import UNIT, put, read
 from tests.core.rollup_tables import DAY_S, Row, row
 from tests.limits import limits
 from tests.stores.dynamodb_proxy import proxied
-from tests.stores.dynamodb_servers import DynamoPlace, ministack, new_place
+from tests.stores.dynamodb_servers import DynamoPlace, new_place
 from tests.stores.lambda_endpoint import DENIED, NO_ANSWER, Endpoint, Reply, endpoint, function_error, too_large, too_many
 from tests.stores.lambda_servers import QuickFunction
 from transforms.calls.waiting import Waiting
@@ -193,6 +194,7 @@ class TestFailures:
         assert caught.value.exit_code == 3
         assert stored(function) == undisturbed(server, [one for one in ROWS if one["entity"] != "h05"])
         assert function.sizes.count(1) == 3 + 1  # three tries, and its neighbour
+        assert store.repeated() == {f"{store.backend.name} items not taken": len(function.sizes) - 1}
         function.instead = lambda _: None
         put(store, ROWS)
         assert stored(function) == undisturbed(server, ROWS)
@@ -248,6 +250,7 @@ class TestLimits:
         put(store, ROWS)
         assert function.sizes == [16] * 31
         assert [one for one in time.slept if one >= 0.05][:4] == [0.1, 0.2, 0.4, 0.4]
+        assert store.repeated() == {f"{store.backend.name} {RESERVED}": 30}
         assert store.backend.function.pacer.refusals == 0  # type: ignore[attr-defined]
 
     def test_it_does_not_wait_for_ever(self, function: Endpoint, tmp_path: Path) -> None:

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
+from scripts.local_servers import WRITER, client_of, deploy_writer, ministack
 from scripts.package_writer import main, modules, package
 from tests.archive.s3_servers import aws_environment
 from tests.contracts.harness import UNIT, calls_of, killed, put, read
 from tests.core.rollup_tables import DAY, Row, row, table
 from tests.limits import limits
-from tests.stores.dynamodb_servers import DynamoPlace, ministack, new_place
-from tests.stores.lambda_servers import WRITER, client_of, deploy
+from tests.stores.dynamodb_servers import DynamoPlace, new_place
 from transforms.calls.waiting import Waiting
 from transforms.core.packed import pack
 from transforms.stores.dynamodb import DynamoStore
@@ -114,6 +114,7 @@ class TestAnswers:
             ({"items": None}, "this is no batch of rollups"),
             ({"unit": ["host", 3]}, "its unit is ['host', 3]"),
             ({"run_id": ""}, "run_id, granularity, table and key of the batch are ['', '1m'"),
+            ({"undo_s": "30d"}, "undo_s of the batch is '30d', not a number of seconds"),
             ({"table": "orders"}, "it writes into rollups-* and not into the table 'orders'"),
         ],
     )
@@ -192,8 +193,10 @@ print(handler({{}}, None)["cause"])
         assert main([]) == 2
 
     def test_it_answers_in_lambda_and_logs_key_and_outcomes(self, place: Place) -> None:
-        deploy(place.endpoint_url)
-        invoked = client_of(place.endpoint_url).invoke(FunctionName=WRITER, Payload=json.dumps(batch(place, item(body_of(row("h1", 0))))), LogType="Tail")
+        deploy_writer(place.endpoint_url)
+        invoked = client_of(place.endpoint_url, "lambda").invoke(
+            FunctionName=WRITER, Payload=json.dumps(batch(place, item(body_of(row("h1", 0))))), LogType="Tail"
+        )
         answer = json.loads(invoked["Payload"].read())
         assert answer["items"] == [WRITTEN]
         assert json.dumps({"key": "k", "cause": "", "written": 1}) in base64.b64decode(invoked["LogResult"]).decode()

@@ -151,7 +151,7 @@ def test_a_write_whose_answer_got_lost_counts_as_written(place: S3Place, recorde
     assert lost
     assert merged.verdicts.tolist() == [0]
     assert read(place.open()) == {("h1", 0): (1, 1.0, 1)}
-    assert place.server.calls.retried() == {"SlowDown": 1}
+    assert place.open().repeated() == {f"parquet+s3://{BUCKET}/{place.prefix} SlowDown": 1}
 
 
 def test_writes_are_paced_and_slowed_by_refusals(place: S3Place, recorder: Recorder) -> None:

@@ -292,6 +292,7 @@ class TestCalls:
         ):
             put(store, [row()])
         assert sleeps == [0.2, 0.4]
+        assert (store.repeated(), store.repeated()) == ({f"{store.backend.name} ConnectionError": 2}, {})
 
     def test_a_server_that_comes_back_is_gone_on_with(self, place: ValkeyPlace, client: Valkey) -> None:
         sleeps: list[float] = []

@@ -73,7 +73,7 @@ class S3Archive:
 
     def retried(self) -> Mapping[str, int]:
         """Repeated calls by S3's code or what else went wrong."""
-        return self._calls.retried()
+        return self._calls.repeats.taken()
 
     def _page(self, request: PageRequest) -> Page:
         prefix = self._location.prefix

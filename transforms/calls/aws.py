@@ -3,7 +3,6 @@
 import logging
 import os
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol, TypeVar
 
@@ -25,6 +24,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
+from transforms.calls.repeats import Repeats
 from transforms.calls.waiting import Waiting
 from transforms.core.errors import CredentialsExpired, ServiceUnavailable, UsageError
 
@@ -78,7 +78,7 @@ class AwsCalls:
         self._lock = threading.Lock()
         self._client: Any = None
         self._pid = 0
-        self._retried: Counter[str] = Counter()
+        self.repeats = Repeats()
         self._expired_since: float | None = None
         self._has_answered = False
         self._said_at: float | None = None
@@ -110,12 +110,6 @@ class AwsCalls:
                 if gate:
                     gate.answered()
 
-    def retried(self) -> Mapping[str, int]:
-        """How many calls were repeated since this was last asked, by reason."""
-        with self._lock:
-            counted, self._retried = self._retried, Counter()
-        return counted
-
     def _pause(self, doing: str, error: ClientError | BotoCoreError, failed: int, gate: Gate | None) -> None:
         """Waits before the call is repeated; raises if it shall not be."""
         reason = retry_reason(error)
@@ -128,8 +122,8 @@ class AwsCalls:
         delay_s = self._waiting.backoff.delay_s(failed, self._waiting.random())
         if delay_s is None:
             raise ServiceUnavailable(f"{doing}: {failed} attempts, the last one ended with {reason} ({error})") from error
+        self.repeats.add(reason)
         with self._lock:
-            self._retried[reason] += 1
             is_told = self._is_worth_telling(failed)
         if is_told:
             self._waiting.say(f"{doing}: {failed} attempts of {self._waiting.backoff.attempts} ended with {reason} ({error}); trying again")
@@ -164,7 +158,7 @@ class AwsCalls:
                 msg = f"{doing}: {_said(error)}, and nobody renewed the credentials for {RENEWAL_WAIT_S:.0f} s: renew them and repeat the command to go on"
                 raise CredentialsExpired(msg) from error
             waiting.sleep(RENEWAL_CHECK_S)
-            self._retried[_said(error)] += 1
+            self.repeats.add(_said(error))
             self._client = self._new_client()
 
     def _current(self) -> Any:  # noqa: ANN401 - botocore makes its classes at run time

@@ -34,6 +34,7 @@ from valkey.exceptions import (
     ValkeyError,
 )
 
+from transforms.calls.repeats import Repeats
 from transforms.calls.waiting import Waiting
 from transforms.core.errors import RefusedError, RollupsError, ServiceUnavailable, StoreFull, UsageError
 from transforms.core.throttle import Pacer
@@ -160,6 +161,7 @@ class ValkeyCalls:
         self.server = server
         self._pacer = pacer
         self._waiting = waiting or Waiting()
+        self.repeats = Repeats()
         self._lock = threading.Lock()
         self._clients: _Clients | None = None
 
@@ -221,6 +223,8 @@ class ValkeyCalls:
         if delay_s is None:
             msg = f"{doing} at {self.server}: {failed} attempts, the last one ended with {type(problems[0]).__name__} ({problems[0]})"
             raise ServiceUnavailable(msg) from problems[0]
+        for problem in problems:
+            self.repeats.add(type(problem).__name__)
         self._waiting.sleep(delay_s)
 
     def _final(self, doing: str, problem: Exception) -> RollupsError:

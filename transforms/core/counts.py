@@ -14,12 +14,25 @@ INCOMING: Final = ("points", "role_copies", "lead_in_copies")
 RECORDS: Final = "records"
 """The pseudo type under which records are counted: they have no metric type before they are decoded."""
 
+_RETRIES: Final = "retries."
+
 
 def count(counts: Counts, term: str, metric_type: str, number: int) -> None:
     """Adds to one term in place; zeros leave no trace."""
     if number:
         of_term = counts.setdefault(term, {})
         of_term[metric_type] = of_term.get(metric_type, 0) + int(number)
+
+
+def count_retries(counts: Counts, repeated: Mapping[str, int]) -> None:
+    """Adds how many calls were repeated, by reason, in place; `retries_of` tells."""
+    for reason, times in repeated.items():
+        count(counts, f"{_RETRIES}{reason}", RECORDS, times)
+
+
+def retries_of(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """How many calls were repeated, by reason; those to a store begin with its name."""
+    return {term.removeprefix(_RETRIES): sum(of_term.values()) for term, of_term in sorted(counts.items()) if term.startswith(_RETRIES)}
 
 
 def add_counts(parts: Iterable[Mapping[str, Mapping[str, int]]]) -> Counts:

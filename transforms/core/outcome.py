@@ -217,4 +217,6 @@ def joined_records(unit: Unit, parts: Sequence[UnitRecord]) -> UnitRecord:
         tallies=tallies,
         changes=tuple(one for part in parts for one in part.changes),
         refused=tuple(one for part in parts for one in part.refused),
+        read_back=sum(read) if (read := [part.read_back for part in parts if part.read_back is not None]) else None,
+        different=tuple(one for part in parts for one in part.different),
     )

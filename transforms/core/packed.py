@@ -105,6 +105,19 @@ def pack(table: pa.Table, granularity: str) -> dict[ItemKey, bytes]:
     return {key: bytes((FORMAT, len(blocks))) + b"".join(blocks) for key, blocks in items.items()}
 
 
+def item_keys(table: pa.Table, granularity: str) -> list[ItemKey]:
+    """The items in which buckets lie: those of a table in order that has the identity and bucket_start at least."""
+    runs, span_s = series_runs(table), SPAN_S[granularity]
+    at_s = bucket_ms(table) // 1000 // span_s * span_s
+    series = np.repeat(np.arange(len(runs.keys)), runs.lengths())
+    first = starts_of(series, at_s)
+    found: dict[ItemKey, None] = {}
+    for whose, at in zip(series[first].tolist(), at_s[first].tolist(), strict=True):
+        org, entity, name, labels, _ = runs.keys[whose]
+        found[ItemKey(org, entity, name, labels, at)] = None
+    return list(found)
+
+
 def _presence(block: Ints, slot: Ints, blocks: int, slots: int) -> list[bytes]:
     bits = np.zeros((blocks, slots), np.uint8)
     bits[block, slot] = 1

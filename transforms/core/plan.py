@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -27,6 +28,12 @@ Average = Literal["cascade", "flat"]
 
 Verify = Literal["none", "sample", "full"]
 """Units read back after they were written: none, one in a hundred and the first of each type, all."""
+
+
+def sampled(verify: Verify, units: Iterable[Sequence[Unit]]) -> frozenset[Unit]:
+    """Those of the units, type by type, that are read back."""
+    every = {"none": 0, "sample": SAMPLED_UNITS, "full": 1}[verify]
+    return frozenset(unit for of_type in units for unit in of_type[::every]) if every else frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,10 +162,7 @@ class Plan:
 
     def verified_units(self) -> frozenset[Unit]:
         """The units that are read back."""
-        every = {"none": 0, "sample": SAMPLED_UNITS, "full": 1}[self.request.verify]
-        if not every or self.request.dry_run:
-            return frozenset()
-        return frozenset(unit for metric_type in self.request.metric_types for unit in self.units(metric_type)[::every])
+        return sampled("none" if self.request.dry_run else self.request.verify, map(self.units, self.request.metric_types))
 
     def all_units(self) -> tuple[Unit, ...]:
         """Units of all types in the order in which they are restored."""

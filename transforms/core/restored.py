@@ -1,7 +1,8 @@
 """Which buckets a unit's run left in the store, as bits, and which of them somebody changed since.
 
-A bucket that the run wrote, or found equal, carries the run's generation; a later run's carries a larger one. One with a smaller generation or none, or none at
-all, was changed by a writer that does not follow the rule of `core.versions`, such as a live writer.
+A bucket that the run wrote, or found equal, carries the run's generation, or if it was copied that of the source; a later run's carries a larger one. One with
+a smaller generation or none, or none at all, was changed by a writer that does not follow the rule of `core.versions`, such as a live writer. Of a bucket that
+was copied without a generation nothing tells who wrote it since: it is only looked whether it is there.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,8 +21,10 @@ from transforms.core.outcome import beside_nothing, beside_stored
 from transforms.core.united import IDENTITY
 from transforms.core.versions import Merged, Verdict
 
-RESTORED: Final = pa.schema([*(pa.field(name, pa.string()) for name in IDENTITY), ("granularity", pa.string()), ("buckets", pa.binary())])
-"""A row per series and granularity: bit i of `buckets` (the highest of byte 0 first) stands for the window's i-th bucket."""
+RESTORED: Final = pa.schema(
+    [*(pa.field(name, pa.string()) for name in IDENTITY), ("granularity", pa.string()), ("buckets", pa.binary()), ("generation", pa.int64())]
+)
+"""A row per series, granularity and generation (0: none): bit i of `buckets` (the highest of byte 0 first) stands for the window's i-th bucket."""
 
 _LEFT_THERE: Final = (Verdict.ADDED, Verdict.CHANGED, Verdict.EQUAL)
 
@@ -35,16 +38,24 @@ Grid = npt.NDArray[np.bool_]
 def restored(tables: Mapping[str, pa.Table], merged: Mapping[str, Merged], window: Range) -> pa.Table:
     """The buckets of these tables, in order, that are in the store as they are here."""
     parts = [_restored(name, table, np.isin(merged[name].verdicts, _LEFT_THERE), window) for name, table in tables.items()]
-    return pa.concat_tables([RESTORED.empty_table(), *parts])
+    return pa.concat_tables([RESTORED.empty_table(), *(one for some in parts for one in some)])
 
 
-def _restored(granularity: str, table: pa.Table, is_there: Bools, window: Range) -> pa.Table:
-    rows = pick(canonical(table), np.flatnonzero(is_there))
-    runs = series_runs(rows)
-    grid = _grid(rows, np.repeat(np.arange(len(runs.keys)), runs.lengths()), len(runs.keys), granularity, window)
-    bits = np.packbits(grid, axis=1)
-    columns = [list(values) for values in zip(*runs.keys, strict=True)] or [[] for _ in IDENTITY]
-    return pa.table([*columns, [granularity] * len(runs.keys), pa.array([one.tobytes() for one in bits], pa.binary())], schema=RESTORED)
+def _restored(granularity: str, table: pa.Table, is_there: Bools, window: Range) -> Iterator[pa.Table]:
+    """By generation: a run that computes has one."""
+    generations = _generations(table)
+    for generation in np.unique(generations[is_there]).tolist():
+        rows = pick(canonical(table), np.flatnonzero(is_there & (generations == generation)))
+        runs = series_runs(rows)
+        grid = _grid(rows, np.repeat(np.arange(len(runs.keys)), runs.lengths()), len(runs.keys), granularity, window)
+        columns = [list(values) for values in zip(*runs.keys, strict=True)]
+        bits = pa.array([one.tobytes() for one in np.packbits(grid, axis=1)], pa.binary())
+        yield pa.table([*columns, [granularity] * len(runs.keys), bits, [generation] * len(runs.keys)], schema=RESTORED)
+
+
+def _generations(table: pa.Table) -> Ints:
+    generations: Ints = pc.fill_null(one_chunk(table.column("generation")), 0).to_numpy()
+    return generations
 
 
 def _grid(rows: pa.Table, series: Ints, number: int, granularity: str, window: Range) -> Grid:
@@ -54,22 +65,43 @@ def _grid(rows: pa.Table, series: Ints, number: int, granularity: str, window: R
     return grid
 
 
-def changed_since(expected: pa.Table, stored: pa.Table, granularity: str, generation: int, window: Range) -> tuple[int, list[BucketChange]]:
-    """How many buckets of a granularity `expected` (RESTORED) names, and those that are no longer the run's of this generation or a later one's.
+def restored_buckets(expected: pa.Table, granularity: str, window: Range) -> pa.Table:
+    """Identity and bucket_start of the buckets of a granularity that `expected` (RESTORED) names, canonical and in order."""
+    keys, wanted = _wanted(expected, granularity, window)
+    series, offsets = np.nonzero(wanted >= 0)
+    columns = [pa.array([key[place] for key in keys], pa.string()).dictionary_encode().take(pa.array(series)) for place in range(len(IDENTITY))]
+    starts = pa.array((window[0] + offsets * WIDTH_S[granularity]) * 1000).view(ROLLUP_SCHEMA.field("bucket_start").type)
+    return canonical(pa.table([*columns, starts], schema=pa.schema([ROLLUP_SCHEMA.field(name) for name in (*IDENTITY, "bucket_start")])))
 
-    `stored` is what the store has of the unit (at least the columns COMPARED), canonical and in order.
-    """
+
+def _wanted(expected: pa.Table, granularity: str, window: Range) -> tuple[list[Identity], npt.NDArray[np.int64]]:
+    """The series of a granularity, sorted, and of each the generation that each of the window's buckets had, -1 for those that are not named."""
     mine = expected.filter(pc.equal(expected["granularity"], granularity))
-    number_of = {key: place for place, key in enumerate(zip(*(mine[name].to_pylist() for name in IDENTITY), strict=True))}
+    owners: list[Identity] = list(zip(*(mine[name].to_pylist() for name in IDENTITY), strict=True))
+    number_of = {key: place for place, key in enumerate(sorted(set(owners)))}
     buckets = (window[1] - window[0]) // WIDTH_S[granularity]
-    grids = [np.unpackbits(np.frombuffer(bits, np.uint8), count=buckets) for bits in mine["buckets"].to_pylist()]
-    wanted: Grid = np.array(grids, bool).reshape(len(grids), buckets)
+    wanted = np.full((len(number_of), buckets), -1, np.int64)
+    for key, bits, generation in zip(owners, mine["buckets"].to_pylist(), mine["generation"].to_pylist(), strict=True):
+        is_named = np.unpackbits(np.frombuffer(bits, np.uint8), count=buckets).astype(bool)
+        wanted[number_of[key], is_named] = generation
+    return list(number_of), wanted
+
+
+def changed_since(expected: pa.Table, stored: pa.Table, granularity: str, window: Range) -> tuple[int, list[BucketChange]]:
+    """How many buckets of a granularity `expected` (RESTORED) names, and those that are no longer of the generation named there or a later one.
+
+    `stored` is what the store has of these buckets (at least the columns COMPARED), canonical and in order, and perhaps others of the window.
+    """
+    keys, wanted = _wanted(expected, granularity, window)
+    number_of = {key: place for place, key in enumerate(keys)}
     runs = series_runs(stored)
     series = np.repeat(np.array([number_of.get(key, -1) for key in runs.keys], np.int64), runs.lengths())
-    generations = pc.fill_null(one_chunk(stored.column("generation")), 0).to_numpy()
-    intact = np.flatnonzero((series >= 0) & (generations >= generation))
-    missing = wanted & ~_grid(pick(stored, intact), series[intact], len(grids), granularity, window)
-    return int(wanted.sum()), list(_changes(missing, list(number_of), stored, series, granularity, window))
+    known = np.flatnonzero(series >= 0)
+    offsets = (bucket_ms(stored)[known] // 1000 - window[0]) // WIDTH_S[granularity]
+    found = np.full_like(wanted, -1)
+    found[series[known], offsets] = _generations(stored)[known]
+    missing = found < wanted
+    return int((wanted >= 0).sum()), list(_changes(missing, keys, stored, series, granularity, window))
 
 
 def _changes(missing: Grid, keys: list[Identity], stored: pa.Table, series: Ints, granularity: str, window: Range) -> Iterator[BucketChange]:

@@ -16,6 +16,7 @@ class StoreSettings:
 
     dynamodb_fresh: bool = False
     dynamodb_ttl: tuple[tuple[str, int], ...] = ()
+    dynamodb_undo_days: int = 30
     sqlite_wait_s: int = 60
     valkey_expire_s: int = 25 * 3600
     valkey_key: str = DEFAULT_TEMPLATE

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from transforms.core.errors import UsageError
 from transforms.core.fold import Average
 from transforms.core.granularity import WIDTH_S, Range
-from transforms.core.plan import Plan
+from transforms.core.plan import Plan, Verify, sampled
 from transforms.core.selection import Edge, Selection, Series, computed_for, edge_buckets
 from transforms.core.store_settings import StoreSettings, settings_from_json
 from transforms.core.units import Unit
@@ -64,6 +64,7 @@ class StoreRequest:
     allow_fewer: bool = False
     follow: Following | None = None
     include_live: bool = False
+    verify: Verify = field(default="sample", compare=False)
     dry_run: bool = False
     settings: StoreSettings = field(default_factory=StoreSettings)
 
@@ -139,6 +140,10 @@ class StorePlan:
     def all_units(self) -> tuple[Unit, ...]:
         """Units of all types in the order in which they are worked on."""
         return tuple(unit for metric_type in self.request.metric_types for unit in self.units(metric_type))
+
+    def verified_units(self) -> frozenset[Unit]:
+        """The source's units of which what was written is read back."""
+        return sampled("none" if self.request.dry_run else self.request.verify, map(self.units, self.request.metric_types))
 
     def targets(self, unit: Unit) -> Iterator[Unit]:
         """The target's units that may hold series of this unit in its window: shards are the same hash by different numbers."""

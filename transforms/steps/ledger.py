@@ -69,7 +69,8 @@ class Ledger:
 
     def create_from_store(self, plan: StorePlan) -> None:
         """Stores the plan of a run that reads no archive."""
-        (self.path / "units").mkdir(parents=True, exist_ok=True)
+        for folder in ("units", "restored"):
+            (self.path / folder).mkdir(parents=True, exist_ok=True)
         self.update(plan)
 
     def update(self, plan: AnyPlan) -> None:

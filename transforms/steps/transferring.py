@@ -5,29 +5,34 @@ units may meet in one of the target: the merge is atomic and a maximum, so that 
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from transforms.core.accounts import UnitRecord
-from transforms.core.canonical import Identity, bucket_ms, canonical, one_chunk, pick, series_runs
-from transforms.core.counts import Counts, add_counts, count
+from transforms.core.canonical import bucket_ms, canonical, one_chunk, series_runs
+from transforms.core.counts import Counts, add_counts, count, count_retries
 from transforms.core.granularity import within
-from transforms.core.model import Bools, SeriesKey, labels_pairs
+from transforms.core.model import Bools
 from transforms.core.outcome import copied_record, joined_records, unit_record
+from transforms.core.placing import chosen_rows, rows_of_unit
 from transforms.core.recalculating import recalculate_in_passes
+from transforms.core.restored import RESTORED, restored
+from transforms.core.rollup import UnitRollups
 from transforms.core.rows import joined
 from transforms.core.selection import Selection
 from transforms.core.stopwatch import Stopwatch
 from transforms.core.transfer import StorePlan
 from transforms.core.undelivered import Undelivered, WriteDeadLetter
-from transforms.core.units import Unit, shard_of
+from transforms.core.units import Unit
 from transforms.core.versions import Merged
 from transforms.steps.holding import Holding
 from transforms.steps.ledger import Ledger
+from transforms.steps.reading_back import read_again
 from transforms.stores import open_store
 from transforms.stores.protocol import KeptOut, RollupStore
 
@@ -67,6 +72,14 @@ class TransferWorker:
     def _target(self) -> RollupStore:
         return open_store(self.plan.request.store, settings=self.plan.request.settings, limits=self._holding.limits)
 
+    @cached_property
+    def _kept_out(self) -> KeptOut:
+        return KeptOut(left=self.plan.left)
+
+    @cached_property
+    def _verified(self) -> frozenset[Unit]:
+        return self.plan.verified_units()
+
     def work(self, unit: Unit) -> UnitRecord | None:
         """The unit's record; unless there is one, what is read of the unit is written to the target and noted as done first.
 
@@ -79,29 +92,32 @@ class TransferWorker:
         counts: Counts = {}
         with watch.step("fetch"):
             tables = {name: self._asked(unit, name, counts) for name in self.plan.request.read()}
-        transfer = self._copied if self.plan.request.command == "copy" else self._recalculated
-        parts: list[UnitRecord] = []
+        parts: list[tuple[UnitRecord, pa.Table]] = []
         letters: list[WriteDeadLetter] = []
         for target, part in self._spread(unit, tables):
             try:
-                parts.append(transfer(unit, target, part, counts, watch))
+                parts.append(self._transferred(unit, target, self._made(unit, part, counts, watch), watch))
             except Undelivered as problem:
                 letters += problem.letters
         if letters:
             self.ledger.keep_write_dead_letters(unit, letters)
             return None
-        record = joined_records(unit, parts)
+        if not self.plan.request.dry_run:
+            self.ledger.keep_restored(unit, pa.concat_tables([RESTORED.empty_table(), *(one for _, one in parts)]))
+        record = joined_records(unit, [one for one, _ in parts])
         self._holding.count(counts)
         record = replace(record, counts=add_counts([counts, record.counts]), finished_s=time.time(), steps=watch.steps)
+        for store in (self._source, self._target):
+            count_retries(record.counts, store.repeated())
         self.ledger.record(record)
         return record
 
     def _asked(self, unit: Unit, granularity: str, counts: Counts) -> pa.Table:
         """The stored rows of the times and series that are asked for; others are counted as outside."""
-        table = self._source.read_unit(unit, granularity)
+        table = self._source.read_unit(unit, granularity, shards=self.plan.shards[unit.metric_type][unit.window])
         times = self._selection.needed() if self.plan.request.finer else self._selection.computed[granularity]
-        in_time = _rows(table, within(bucket_ms(table) // 1000, times))
-        asked = in_time if self._selection.is_of_all_series else _rows(in_time, self._selected(unit.metric_type, in_time))
+        in_time = chosen_rows(table, within(bucket_ms(table) // 1000, times))
+        asked = in_time if self._selection.is_of_all_series else chosen_rows(in_time, self._selected(unit.metric_type, in_time))
         sizes = [self._size(one) for one in (table, in_time, asked)]
         count(counts, "points", unit.metric_type, sizes[0])
         count(counts, "outside.time", unit.metric_type, sizes[0] - sizes[1])
@@ -125,55 +141,59 @@ class TransferWorker:
             yield target, tables if whole else {name: self._part(target, table) for name, table in tables.items()}
 
     def _part(self, target: Unit, table: pa.Table) -> pa.Table:
-        return _rows(table, self._lies_in(target, table, self.plan.target_shards, self.plan.target_windows.range_of(target.window)))
+        shards = self.plan.target_shards[target.metric_type][target.window]
+        return rows_of_unit(table, target, shards, self.plan.target_windows.range_of(target.window))
 
-    def _lies_in(self, unit: Unit, table: pa.Table, shards: Mapping[str, Mapping[str, int]], window: tuple[int, int]) -> Bools:
-        """Which rows a unit of this window in a store of so many shards holds."""
-        runs = series_runs(table)
-        number = shards[unit.metric_type][unit.window]
-        held = np.array([shard_of(_series_key(unit.metric_type, key), number) == unit.shard for key in runs.keys], bool)
-        return np.repeat(held, runs.lengths()) & within(bucket_ms(table) // 1000, (window,))
-
-    def _recalculated(self, unit: Unit, target: Unit, tables: Tables, counts: Counts, watch: Stopwatch) -> UnitRecord:
+    def _made(self, unit: Unit, tables: Tables, counts: Counts, watch: Stopwatch) -> "_Made":
+        """What is written of these stored rows: they themselves, or what they are rolled up to."""
         request = self.plan.request
+        if request.command == "copy":
+            return _Made(tables, ())
         with watch.step("roll up"):
             passes = list(
                 recalculate_in_passes(
                     tables[request.finer], request.finer, computed=self._selection.computed, average=request.average, generation=self.plan.generation
                 )
             )
-        count(counts, "refused.unusable", unit.metric_type, sum(one.unusable for one in passes))
-        rollups = [one.rollups for one in passes]
-        with watch.step("upsert"):
-            made = {name: joined([one.tables[name] for one in rollups]) for name in self._selection.computed}
-            return unit_record(target, rollups, made, self._merge(unit, target, made), self._selection)
+            count(counts, "refused.unusable", unit.metric_type, sum(one.unusable for one in passes))
+            rollups = [one.rollups for one in passes]
+            return _Made({name: joined([one.tables[name] for one in rollups]) for name in self._selection.computed}, rollups)
 
-    def _copied(self, unit: Unit, target: Unit, tables: Tables, _counts: Counts, watch: Stopwatch) -> UnitRecord:
+    def _transferred(self, unit: Unit, target: Unit, made: "_Made", watch: Stopwatch) -> tuple[UnitRecord, pa.Table]:
+        """The record of what a target's unit got, and the buckets (RESTORED) that it then had."""
         with watch.step("upsert"):
-            return copied_record(target, tables, self._merge(unit, target, tables), self._selection)
+            merged = self._merge(unit, target, made.tables)
+        if self.plan.request.command == "copy":
+            record = copied_record(target, made.tables, merged, self._selection)
+        else:
+            record = unit_record(target, made.rollups, made.tables, merged, self._selection)
+        if unit in self._verified:
+            with watch.step("read back"):
+                number, different = read_again(self._target, target, made.tables, merged, partial(self._preview, target))
+            record = replace(record, read_back=number, different=different)
+        return record, restored(made.tables, merged, self.plan.windows.range_of(unit.window))
 
     def _merge(self, unit: Unit, target: Unit, tables: Tables) -> Mapping[str, Merged]:
-        request, kept_out = self.plan.request, KeptOut(left=self.plan.left)
+        request = self.plan.request
         if request.dry_run:
-            merged = self._target.preview(target, tables, allow_fewer=request.allow_fewer, kept_out=kept_out)
+            merged = self._preview(target, tables)
         else:
-            merged = self._target.upsert(target, tables, run_id=self.plan.run_id, allow_fewer=request.allow_fewer, kept_out=kept_out)
+            merged = self._target.upsert(target, tables, run_id=self.plan.run_id, allow_fewer=request.allow_fewer, kept_out=self._kept_out)
         return {name: replace(one, alone=self._own(unit, one.alone)) for name, one in merged.items()}
+
+    def _preview(self, target: Unit, tables: Mapping[str, pa.Table]) -> dict[str, Merged]:
+        return self._target.preview(target, tables, allow_fewer=self.plan.request.allow_fewer, kept_out=self._kept_out)
 
     def _own(self, unit: Unit, alone: pa.Table) -> pa.Table:
         """Of the target's rows those that this unit of the source would hold: the others are met by other units."""
-        table = canonical(alone)
-        return _rows(table, self._lies_in(unit, table, self.plan.shards, self.plan.windows.range_of(unit.window)))
+        return rows_of_unit(canonical(alone), unit, self.plan.shards[unit.metric_type][unit.window], self.plan.windows.range_of(unit.window))
 
 
-def _rows(table: pa.Table, chosen: Bools) -> pa.Table:
-    """The chosen rows of a canonical table, canonical."""
-    return canonical(pick(table, np.flatnonzero(chosen)))
+class _Made(NamedTuple):
+    """Tables by granularity to be written, and the rollups that they are joined of, none for rows that are copied."""
 
-
-def _series_key(metric_type: str, identity: Identity) -> bytes:
-    org, entity, name, labels, _ = identity
-    return SeriesKey(metric_type, org, entity, name, labels_pairs(labels)).encode()
+    tables: Tables
+    rollups: Sequence[UnitRollups]
 
 
 @lru_cache(maxsize=1)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -14,13 +14,13 @@ import pyarrow as pa
 from transforms.archive import Archive, open_archive
 from transforms.archive.reading import Reader
 from transforms.core.accounts import UnitRecord
-from transforms.core.counts import RECORDS, count
+from transforms.core.counts import count_retries
 from transforms.core.errors import IncompleteError, ObjectUnreadable
 from transforms.core.manifest import ArchiveObject
 from transforms.core.model import DeadLetter
 from transforms.core.outcome import unit_record
 from transforms.core.plan import Plan
-from transforms.core.restored import read_back, restored
+from transforms.core.restored import restored
 from transforms.core.roles import Membership
 from transforms.core.rollup import UnitRollups, roll_up_in_passes
 from transforms.core.rows import joined
@@ -36,6 +36,7 @@ from transforms.steps.completion import held_back
 from transforms.steps.holding import Holding
 from transforms.steps.ledger import Ledger
 from transforms.steps.pool import map_ahead
+from transforms.steps.reading_back import read_again
 from transforms.steps.staging import Footer, Slice, read_footer, read_slice, write_staging
 from transforms.stores import open_store
 from transforms.stores.protocol import KeptOut, RollupStore
@@ -139,8 +140,7 @@ class Worker:
             with watch.step("select"):
                 dead_letters.extend(columns.add(decoded))
             del body, decoded
-        for reason, times in self._archive.retried().items():
-            count(columns.counts, f"retries.{reason}", RECORDS, times)
+        count_retries(columns.counts, self._archive.retried())
         self._holding.count(columns.counts)
         with watch.step("slice"):
             staged = columns.slices()
@@ -187,18 +187,13 @@ class Worker:
             self.ledger.keep_restored(unit, restored(tables, merged, self.plan.windows.range_of(unit.window)))
         if unit in self._verified:
             with watch.step("read back"):
-                number, different = read_back(tables, merged, self._now(unit, tables, merged))
+                number, different = read_again(self._store, unit, tables, merged, partial(self._preview, unit))
             record = replace(record, read_back=number, different=different)
         self._holding.count(record.counts)
         record = replace(record, finished_s=time.time(), steps=watch.steps)
+        count_retries(record.counts, self._store.repeated())
         self.ledger.record(record)
         return record
-
-    def _now(self, unit: Unit, tables: Mapping[str, pa.Table], merged: Mapping[str, Merged]) -> Mapping[str, Merged]:
-        """What merging the tables once more would find; without those whose unit, read from a local store, is the very table that was written."""
-        is_local = self._store.traits.is_local
-        left = {name: one for name, one in tables.items() if not is_local or not self._store.read_unit(unit, name).equals(merged[name].table)}
-        return self._preview(unit, left)
 
     def _rolled_up(self, unit: Unit, slices: Iterable[Slice], watch: Stopwatch) -> list[UnitRollups]:
         """The rollups of each pass; the slices' memory is free again on return."""

@@ -60,6 +60,9 @@ class Backend(Protocol):
     def facts(self) -> tuple[tuple[str, str], ...]:
         """What a run shows of it before it writes, as (name, value), such as account, region and table; may call the service."""
 
+    def repeated(self) -> Mapping[str, int]:
+        """As `RollupStore.repeated`."""
+
     def text(self, key: str) -> str | None:
         """A small text, None if there is none."""
 

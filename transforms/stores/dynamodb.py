@@ -13,9 +13,10 @@ import pyarrow as pa
 
 from transforms.calls.aws import AwsCalls
 from transforms.calls.limits import Limits
-from transforms.core.granularity import Range
+from transforms.calls.repeats import at
+from transforms.core.granularity import DAY_S, Range
 from transforms.core.model import ROLLUP_SCHEMA
-from transforms.core.packed import SPAN_S, ItemKey, unpack
+from transforms.core.packed import SPAN_S, ItemKey, item_keys, unpack
 from transforms.core.store_settings import StoreSettings
 from transforms.core.units import Unit
 from transforms.core.windows import Windows
@@ -47,9 +48,9 @@ class TableStore(Rollups):
         self._table = table
         super().__init__(table)
 
-    def stored_near(self, unit: Unit, granularity: str, rows: pa.Table) -> pa.Table:
-        """As the class above says: of a series that another writer wrote, too."""
-        return self._table.read_near(unit, granularity, rows)
+    def stored_near(self, unit: Unit, granularity: str, buckets: pa.Table) -> pa.Table:
+        """As the protocol says: of a series that another writer wrote, too."""
+        return self._table.read_near(unit, granularity, buckets)
 
     def lapsed(self, granularity: str) -> Sequence[Range]:
         """As the class above says."""
@@ -88,7 +89,13 @@ class DynamoTable:
         """Touches nothing."""
         self.place = place
         self.calls = TableCalls(place, AwsCalls(place.client, limits.waiting), Pace.of(limits, place.name), failpoint, limits.waiting)
-        self._rules = Rules(dict(settings.dynamodb_ttl), settings.dynamodb_fresh, lambda: round(clock() * 1000), lambda: secrets.token_hex(8))
+        self._rules = Rules(
+            dict(settings.dynamodb_ttl),
+            settings.dynamodb_fresh,
+            settings.dynamodb_undo_days * DAY_S,
+            lambda: round(clock() * 1000),
+            lambda: secrets.token_hex(8),
+        )
 
     @property
     def traits(self) -> Traits:
@@ -103,6 +110,10 @@ class DynamoTable:
     def facts(self) -> tuple[tuple[str, str], ...]:
         """As the protocol says."""
         return table_facts(self.place)
+
+    def repeated(self) -> Mapping[str, int]:
+        """As the protocol says."""
+        return at(self.place.name, self.calls.repeats.taken())
 
     def text(self, key: str) -> str | None:
         """As the protocol says."""
@@ -138,9 +149,9 @@ class DynamoTable:
         return unpack(found, granularity).select(list(columns))
 
     def read_near(self, unit: Unit, granularity: str, near: pa.Table) -> pa.Table:
-        """Stored rows, as `read`, all of the items in which these rows lie, whoever wrote them."""
+        """Stored rows, as `read`, all of the items in which these buckets lie, whoever wrote them."""
         items = self._items(unit, granularity, self.writer(unit, granularity, ""))
-        return items.decode(items.read(items.encode(near).keys()))
+        return items.decode(items.read(item_keys(near, granularity)))
 
     def update(self, unit: Unit, changes: Mapping[str, Change], run_id: str) -> None:
         """As the protocol says."""
@@ -180,7 +191,7 @@ class DynamoTable:
 
     def imaged(self, run_id: str) -> Iterator[tuple[Unit, str]]:
         """As the protocol says."""
-        return imaged(self.calls, run_id)
+        return imaged(self.calls, run_id, self._rules.now_ms())
 
     def imaging_runs(self) -> list[str]:
         """As the protocol says."""

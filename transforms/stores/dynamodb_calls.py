@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from transforms.calls.aws import AwsCalls, error_code, is_throttled
 from transforms.calls.limits import Limits
+from transforms.calls.repeats import Repeats
 from transforms.calls.waiting import Waiting
 from transforms.core.capacity import DOUBLING_S, NEW_TABLE_READS, NEW_TABLE_WRITES, Attributes, first_share, item_bytes, item_read_units, write_units
 from transforms.core.errors import RefusedError, ServiceUnavailable, UsageError
@@ -51,6 +52,8 @@ class Condition(NamedTuple):
 ABSENT: Final = Condition("attribute_not_exists(series)")
 
 HOT: Final = "hot"
+KEY_RANGE: Final = "KeyRangeThroughputExceeded"
+"""Why writes that are hot are repeated."""
 
 
 class Lost(NamedTuple):
@@ -118,6 +121,11 @@ class TableCalls:
         self.place, self.pace = place, pace
         self._calls, self._failpoint, self._waiting = calls, failpoint, waiting
 
+    @property
+    def repeats(self) -> Repeats:
+        """Calls that were repeated, and those for what the service put back."""
+        return self._calls.repeats
+
     def get(self, name: str, at: ItemAt) -> Attributes | None:
         """An item as it is now."""
         return self.get_many(name, [at]).get(at)
@@ -130,7 +138,7 @@ class TableCalls:
             batch, pending = pending[:BATCH_GET], pending[BATCH_GET:]
             answer = self._get_batch(name, batch)
             found |= {at_of(one): one for one in answer["Responses"].get(self.place.table, [])}
-            left = answer.get("UnprocessedKeys", {}).get(self.place.table, {}).get("Keys", [])
+            left = self._left(answer, "UnprocessedKeys", lambda told: told["Keys"])
             tries = self._pause(f"reading {len(left)} items of {self.place.name}", tries) if len(left) == len(batch) else 0
             pending += left
         return found
@@ -206,8 +214,15 @@ class TableCalls:
         request = {self.place.table: [one for one, _ in batch]}
         gate = _Gate(self.pace.writes, sum(write_units(size) for _, size in batch))
         answer = self._call(f"{name}.write", gate, lambda client: client.batch_write_item(RequestItems=request, ReturnConsumedCapacity="TOTAL"))
-        unprocessed = [_requested(one) for one in answer.get("UnprocessedItems", {}).get(self.place.table, [])]
+        unprocessed = [_requested(one) for one in self._left(answer, "UnprocessedItems", lambda told: told)]
         return [(one, size) for one, size in batch if _requested(one) in unprocessed]
+
+    def _left(self, answer: Mapping[str, Any], name: str, listed: Callable[[Any], list[Any]]) -> list[Any]:
+        """What of a batch the service put back, which another call asks for once more."""
+        told = answer.get(name, {}).get(self.place.table)
+        if told:
+            self.repeats.add(name)
+        return listed(told) if told else []
 
     def _pause(self, doing: str, tries: int) -> int:
         """Waits because the service took nothing; how often that was in a row. Raises ServiceUnavailable when it has been often enough."""
@@ -218,7 +233,7 @@ class TableCalls:
         return tries + 1
 
     def put_back(self, tries: int) -> int:
-        """As `_pause`, where writes are hot."""
+        """As `_pause`, where all writes that are left are hot."""
         return self._pause(f"writing into {self.place.name}, too much for a part of the table", tries)
 
     def _call(self, step: str, gate: _Gate, use: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - JSON

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from transforms.core.errors import RefusedError
 from transforms.core.units import Unit
-from transforms.stores.dynamodb_calls import TableCalls, at_of
+from transforms.stores.dynamodb_calls import Condition, TableCalls, at_of
 from transforms.stores.dynamodb_layout import AFTER, RUNS, Found, Series, absent_image, cut, found, series_of
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class Images:
         """Touches nothing."""
         self._calls, self._run_id, self._unit, self._granularity, self._rules = calls, run_id, unit, granularity, rules
         self._where = f"{unit}/{granularity}"
+        self._expires = _expires(rules)
         self._place = f"before/{run_id}/{self._where}"
         self._announced = False
 
@@ -45,7 +46,7 @@ class Images:
                 absent.setdefault(series, []).append(name)
             else:
                 images.append(self._image(series, name, item, now_ms))
-        images += [[absent_image(self._place, series, names, now_ms)] for series, names in absent.items()]
+        images += [[absent_image(self._place, series, names, now_ms) | self._expires] for series, names in absent.items()]
         self._calls.put_cut("image", images)
 
     def _image(self, series: Series, name: str, item: Found, now_ms: int) -> list[dict[str, Any]]:
@@ -55,6 +56,7 @@ class Images:
             "item": {"S": f"{series.digest}/{name}/{number:013d}"},
             "text": {"S": series.text},
             "version": {"N": str(number)},
+            **self._expires,
         }
         return cut(image, item.body or b"", self._rules.token())
 
@@ -62,8 +64,10 @@ class Images:
         """Before the first image: that the run has some, and of what."""
         if self._announced:
             return
-        index = [{"series": {"S": RUNS}, "item": {"S": self._run_id}}, {"series": {"S": f"before/{self._run_id}"}, "item": {"S": self._where}}]
-        self._calls.put_all("index", index)
+        self._calls.put_all("index", [{"series": {"S": RUNS}, "item": {"S": self._run_id}} | self._expires])
+        index = {"series": {"S": f"before/{self._run_id}"}, "item": {"S": self._where}} | self._expires
+        now = {":now": {"N": str(self._rules.now_ms() // 1000)}}
+        self._calls.put("index", index, Condition("attribute_not_exists(series) OR expires <= :now", now))  # the first images are gone first
         self._announced = True
 
     def all(self) -> Iterator[Image]:
@@ -83,9 +87,16 @@ class Images:
             yield Image(text, of, int(number), whole.body)
 
 
-def imaged(calls: TableCalls, run_id: str) -> Iterator[tuple[Unit, str]]:
-    """Units and granularities of which the run has before-images, sorted."""
+def _expires(rules: "Rules") -> dict[str, Any]:
+    """The attribute of what a run begins to keep now."""
+    return {"expires": {"N": str(rules.now_ms() // 1000 + rules.undo_s)}} if rules.undo_s else {}
+
+
+def imaged(calls: TableCalls, run_id: str, now_ms: int) -> Iterator[tuple[Unit, str]]:
+    """Units and granularities of which the run has before-images, none of which has expired, sorted."""
     for item in calls.query("index", f"before/{run_id}", " ", AFTER):
+        if "expires" in item and int(item["expires"]["N"]) * 1000 <= now_ms:
+            continue
         name, granularity = item["item"]["S"].split("/")
         metric_type, _, place = name.partition("-")
         window, _, shard = place.rpartition("-")

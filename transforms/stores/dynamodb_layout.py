@@ -14,7 +14,8 @@
 hexadecimal SHA-256 of its text, and the text is an attribute. `version` grows whenever the item is written: milliseconds since the epoch, or one more than the
 version before. A body that is too long is cut: the first bytes are the item's body; `parts` (`TOKEN#3`) tells under which token, drawn for this write, and how
 many further ones there are. They are written first and never changed, so that an item is always whole. NUMBER is the version of the item that the before-image
-shows, or the time where it had none, so that images of an item sort by age.
+shows, or the time where it had none, so that images of an item sort by age. They, and what tells that there are some, have `expires` (N), unless by rule they
+stay; the mark of a unit and granularity keeps that of its first images: without it they count as gone.
 
 No NumPy and no Arrow here nor in what is imported: the writer function (`lambda_writer`) does without them.
 """

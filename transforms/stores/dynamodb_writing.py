@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from transforms.core.capacity import item_bytes
-from transforms.stores.dynamodb_calls import ABSENT, HOT, Condition, ItemAt, Lost, TableCalls, Written, at_of
+from transforms.stores.dynamodb_calls import ABSENT, HOT, KEY_RANGE, Condition, ItemAt, Lost, TableCalls, Written, at_of
 from transforms.stores.dynamodb_images import Images
 from transforms.stores.dynamodb_layout import Found, Series, cut, found, part_names
 from transforms.stores.dynamodb_reading import in_threads, whole
@@ -17,10 +17,14 @@ from transforms.stores.dynamodb_reading import in_threads, whole
 
 @dataclass(frozen=True)
 class Rules:
-    """How items are written: `ttl_s` by granularity; into a `fresh` table without conditions. `now_ms` is the clock, `token` gives another text each time."""
+    """How items are written: `ttl_s` by granularity; into a `fresh` table without conditions. Before-images live for `undo_s`, for ever if that is 0.
+
+    `now_ms` is the clock, `token` gives another text each time.
+    """
 
     ttl_s: Mapping[str, int]
     fresh: bool
+    undo_s: int
     now_ms: Callable[[], int]
     token: Callable[[], str]
 
@@ -74,6 +78,7 @@ class DirectWriter:
             answers = list(zip(pending, in_threads(self._replace, pending), strict=True))
             lost |= {change.at: whole(self._calls, found(one.item)) if one.item else None for change, one in answers if isinstance(one, Lost)}
             hot = [change for change, one in answers if one == HOT]
+            self._calls.repeats.add(KEY_RANGE, len(hot))
             tries = self._calls.put_back(tries) if hot and len(hot) == len(pending) else 0
             pending = hot
         return lost

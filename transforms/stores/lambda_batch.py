@@ -1,6 +1,7 @@
 """What travels to a writer function and back, as JSON. No NumPy and no Arrow here: the writer function does without them.
 
     batch    {"format": 1, "key": "…", "run_id": "nov-1", "unit": ["host", "2025-10-30", 3], "granularity": "1m", "table": "rollups", "items": […]}
+             perhaps with "undo_s": before-images expire after so many seconds
     item     {"series": SeriesKey as text, "item": "1m#2025-11-01T04:00", "seen": …, "body": base64 of the packed item or null, "expires": seconds or null}
              seen: null, the item was not there; {"version": 7}; or, where its writer does not count versions, {"sha256": "…"} of its body
              body null: the item shall be removed
@@ -38,16 +39,18 @@ OUTCOMES: Final = ("written", "equal", "refused", "rejected")
 
 
 class Head(NamedTuple):
-    """For whom the items of a batch are written, and where."""
+    """For whom the items of a batch are written, and where; before-images live for so many seconds, for ever if that is 0."""
 
     run_id: str
     unit: Unit
     granularity: str
     table: str
+    undo_s: int = 0
 
     def data(self) -> dict[str, Any]:
         """As a batch has it."""
-        return {"run_id": self.run_id, "unit": list(self.unit), "granularity": self.granularity, "table": self.table}
+        named = {"run_id": self.run_id, "unit": list(self.unit), "granularity": self.granularity, "table": self.table}
+        return named | ({"undo_s": self.undo_s} if self.undo_s else {})
 
 
 class Answer(NamedTuple):
@@ -114,7 +117,10 @@ def head_of(batch: object) -> Head:
     unit = batch.get("unit")
     if not all(isinstance(one, str) and one for one in names) or not isinstance(unit, list) or list(map(type, unit)) != [str, str, int]:
         raise UsageError(f"run_id, granularity, table and key of the batch are {names!r:.300}, its unit is {unit!r:.100}")
-    return Head(batch["run_id"], Unit(*unit), batch["granularity"], batch["table"])
+    undo_s = batch.get("undo_s", 0)
+    if type(undo_s) is not int or undo_s < 0:
+        raise UsageError(f"undo_s of the batch is {undo_s!r:.100}, not a number of seconds")
+    return Head(batch["run_id"], Unit(*unit), batch["granularity"], batch["table"], undo_s)
 
 
 def asked_of(item: object, granularity: str) -> Asked:

@@ -83,6 +83,7 @@ class FunctionCalls:
         self._limits, self._failpoint, self._waiting = limits, failpoint, limits.waiting
         self._asking = AwsCalls(function.client, limits.waiting)
         self._invoking = AwsCalls(lambda: function.client(self.timeout_s() + MARGIN_S), limits.waiting)
+        self.repeats = self._asking.repeats = self._invoking.repeats
         self._failures, self._lock = 0, threading.Lock()
 
     def invoke(self, payload: bytes) -> bytes | Failed:
@@ -126,6 +127,7 @@ class FunctionCalls:
             waited_s, tries = self._waiting.clock() - since, tries + 1
             if waited_s >= RESERVED_WAIT_S:
                 raise ServiceUnavailable(f"invoking {self.function.name}: all that is reserved for it was in use for {waited_s:.0f} s ({answer.message})")
+            self.repeats.add(RESERVED)
             self._waiting.sleep(self._waiting.backoff.delay_s(min(tries, self._waiting.backoff.attempts - 1), self._waiting.random()) or 0.0)
 
     def _once(self, payload: bytes) -> bytes | Failed | _Busy:

@@ -21,6 +21,9 @@ BATCH_ITEMS: Final = 1_000
 TRIES_OF_ONE: Final = 3
 """How often an item is sent alone before it is a dead letter."""
 
+REJECTED: Final = "items not taken"
+"""Why invocations are repeated with fewer items, or with the one that is left."""
+
 ITEM_REST_BYTES: Final = 150
 """About what an item has beside its body and its series."""
 
@@ -69,8 +72,10 @@ class FunctionWriter:
             self.dead += [Dead(one.change, answer.cause) for one, answer in failed if not answer.again]
             left = [one for one, answer in failed if answer.again]
             if len(left) > 1:
+                self._function.repeats.add(REJECTED, 2)
                 pending += [(left[len(left) // 2 :], 1), (left[: len(left) // 2], 1)]
             elif left and tries < TRIES_OF_ONE:
+                self._function.repeats.add(REJECTED)
                 self._waiting.sleep(self._waiting.backoff.delay_s(tries, self._waiting.random()) or 0.0)
                 pending.append((left, tries + 1 if len(items) == 1 else 1))
             elif left:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from transforms.calls.limits import Limits
+from transforms.calls.repeats import at
 from transforms.core.errors import UsageError
 from transforms.core.store_settings import StoreSettings
 from transforms.core.undelivered import Undelivered, WriteDeadLetter
@@ -77,16 +78,23 @@ class LambdaTable(DynamoTable):
         """As the protocol says."""
         return ("function", self.function.function.function), *super().facts()
 
+    def repeated(self) -> Mapping[str, int]:
+        """As the protocol says: invocations, and reads of the table. What the function repeats it does not tell."""
+        return {**super().repeated(), **at(self.name, self.function.repeats.taken())}
+
     def update(self, unit: Unit, changes: Mapping[str, Change], run_id: str) -> None:
         """As the protocol says. Raises Undelivered, after all the rest is written, for what the function did not take."""
         letters: list[WriteDeadLetter] = []
         for granularity, change in changes.items():
-            letters += self._through(Head(run_id, unit, granularity, self.place.table), change)
+            letters += self._through(self._head(run_id, unit, granularity), change)
         self._check(unit, letters)
 
     def restore(self, unit: Unit, granularity: str, change: Change, *, of_run: str, run_id: str) -> None:
         """As the protocol says. Raises Undelivered as `update`."""
-        self._check(unit, self._through(Head(run_id, unit, granularity, self.place.table), change, of_run))
+        self._check(unit, self._through(self._head(run_id, unit, granularity), change, of_run))
+
+    def _head(self, run_id: str, unit: Unit, granularity: str) -> Head:
+        return Head(run_id, unit, granularity, self.place.table, self._rules.undo_s)
 
     def _through(self, head: Head, change: Change, of_run: str = "") -> list[WriteDeadLetter]:
         writer = FunctionWriter(self.function, self.calls, head, self._waiting)

@@ -79,7 +79,7 @@ class BatchWriter:
 
     def _written(self, head: Head, calls: TableCalls, asked: Mapping[ItemAt, Asked]) -> dict[ItemAt, Answer]:
         """What became of each item. What stops the writing is the answer to all of them, although some may have been written: sent again, they are equal."""
-        rules = Rules({}, fresh=False, now_ms=lambda: round(self._clock() * 1000), token=lambda: secrets.token_hex(8))
+        rules = Rules({}, fresh=False, undo_s=head.undo_s, now_ms=lambda: round(self._clock() * 1000), token=lambda: secrets.token_hex(8))
         writer = DirectWriter(calls, rules, Images(calls, head.run_id, head.unit, head.granularity, rules))
         try:
             read = read_items(calls, asked.keys())

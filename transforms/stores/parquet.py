@@ -66,6 +66,10 @@ class ParquetFolder:
         """As the protocol says."""
         return (("folder", str(self.layout.root)),)
 
+    def repeated(self) -> Mapping[str, int]:
+        """As the protocol says: nothing is called."""
+        return {}
+
     def text(self, key: str) -> str | None:
         """As the protocol says."""
         path = self.layout.text(key)

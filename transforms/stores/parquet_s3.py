@@ -14,6 +14,7 @@ from typing import Final
 import pyarrow as pa
 
 from transforms.calls.limits import Limits
+from transforms.calls.repeats import at
 from transforms.calls.s3_folder import S3Location, prefix_of
 from transforms.core.errors import UsageError
 from transforms.core.granularity import GRANULARITIES, WIDTH_S, Range
@@ -77,6 +78,10 @@ class ParquetObjects:
         doing = f"opening {self.name}"
         region, endpoint = self.objects.calls.call(doing, lambda client: (str(client.meta.region_name), str(client.meta.endpoint_url)))
         return ("s3 bucket", place.bucket), ("prefix", place.prefix), ("region", region), ("endpoint", endpoint)
+
+    def repeated(self) -> Mapping[str, int]:
+        """As the protocol says."""
+        return at(self.name, self.objects.calls.repeats.taken())
 
     def text(self, key: str) -> str | None:
         """As the protocol says."""

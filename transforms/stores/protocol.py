@@ -38,13 +38,14 @@ class UndoCounts:
     """Buckets that one call of `undo` restored to the version before the run, removed because there was none, and left alone because they were changed since.
 
     By granularity. `generation` is the one that restored buckets have (that of an earlier call, if this one went on where that was killed), 0 if the run had
-    replaced nothing.
+    replaced nothing. `units` are those, with the granularity, of which before-images of the run were there.
     """
 
     restored: dict[str, int] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)
     left_alone: dict[str, int] = field(default_factory=dict)
     generation: int = field(default=0, compare=False)
+    units: frozenset[tuple[Unit, str]] = field(default=frozenset(), compare=False)
 
 
 class RollupStore(Protocol):
@@ -60,6 +61,9 @@ class RollupStore(Protocol):
     def warnings(self) -> list[str]:
         """Sentences about what should be known before writing into this one; what can't be found out is one of them."""
 
+    def repeated(self) -> Mapping[str, int]:
+        """How many calls were repeated since this was last asked in this process, by place and reason: `dynamodb://rollups ThrottlingException`."""
+
     def last_generation(self) -> int:
         """The last generation this store issued, 0 if none."""
 
@@ -69,11 +73,20 @@ class RollupStore(Protocol):
     def shard_count(self, metric_type: str, window: str) -> int | None:
         """Shards of a partition, None if it does not exist."""
 
+    def shards_to_read(self, metric_type: str, window: str) -> int | None:
+        """Into how many units the partition is cut for one who only reads it, None if there is nothing: its shards, or as many as suit what another wrote."""
+
     def open_partition(self, metric_type: str, window: str, shards: int) -> int:
         """Make the partition with so many shards, unless it exists; its number of shards."""
 
-    def read_unit(self, unit: Unit, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names) -> pa.Table:
-        """Stored buckets of a unit, an empty table if there are none; columns of ROLLUP_SCHEMA in its order, those that sort rows among them."""
+    def read_unit(self, unit: Unit, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names, *, shards: int | None = None) -> pa.Table:
+        """Stored buckets of a unit, an empty table if there are none; columns of ROLLUP_SCHEMA in its order, those that sort rows among them.
+
+        `shards`: what `shards_to_read` answered, if that was asked.
+        """
+
+    def stored_near(self, unit: Unit, granularity: str, buckets: pa.Table) -> pa.Table:
+        """As `read_unit`, at least those stored buckets that are among these: a table in order with the identity and bucket_start of each, or more."""
 
     def upsert(self, unit: Unit, rollups: Mapping[str, pa.Table], *, run_id: str, allow_fewer: bool, kept_out: KeptOut = NOTHING) -> dict[str, Merged]:
         """Merge tables by granularity into the unit by the rule of `core.versions`, and say what became of each row.

@@ -42,6 +42,10 @@ class Rollups:
         """As the protocol says."""
         return []
 
+    def repeated(self) -> Mapping[str, int]:
+        """As the protocol says."""
+        return self.backend.repeated()
+
     def lapsed(self, granularity: str) -> Sequence[Range]:  # noqa: ARG002 - for those whose rollups expire
         """Times of which the service would remove rollups as soon as they are written: they are refused."""
         return ()
@@ -58,11 +62,22 @@ class Rollups:
         """As the protocol says; rollups of another writer may count as a partition."""
         return self._partitions.shards(metric_type, window)
 
+    def shards_to_read(self, metric_type: str, window: str) -> int | None:
+        """As the protocol says."""
+        return self.shard_count(metric_type, window)
+
     def open_partition(self, metric_type: str, window: str, shards: int) -> int:
         """As the protocol says."""
         return self._partitions.open(metric_type, window, shards)
 
-    def read_unit(self, unit: Unit, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names) -> pa.Table:
+    def read_unit(
+        self,
+        unit: Unit,
+        granularity: str,
+        columns: Sequence[str] = ROLLUP_SCHEMA.names,
+        *,
+        shards: int | None = None,  # noqa: ARG002 - for those whose partitions may be without any
+    ) -> pa.Table:
         """As the protocol says."""
         return self.backend.read(unit, granularity, columns)
 
@@ -83,8 +98,8 @@ class Rollups:
             one.make(self.stored_near(unit, name, one.new))
         return {name: one.merged for name, one in merging.items()}
 
-    def stored_near(self, unit: Unit, granularity: str, rows: pa.Table) -> pa.Table:  # noqa: ARG002 - for those that need not read all
-        """What is stored of a unit, at least near these rows."""
+    def stored_near(self, unit: Unit, granularity: str, buckets: pa.Table) -> pa.Table:  # noqa: ARG002 - for those that need not read all
+        """As the protocol says."""
         return self.backend.read(unit, granularity)
 
     def scan(

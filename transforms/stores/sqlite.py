@@ -82,6 +82,10 @@ class SqliteRollups:
         """As the protocol says."""
         return (("file", str(self.database.path)),)
 
+    def repeated(self) -> Mapping[str, int]:
+        """As the protocol says: nothing is called."""
+        return {}
+
     def text(self, key: str) -> str | None:
         """As the protocol says."""
         with self.database.reading() as connection:

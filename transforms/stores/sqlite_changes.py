@@ -78,9 +78,7 @@ class UnitChanges:
             table, here = shape.table(granularity), new_shapes == number
             self._many(f"DELETE FROM {table} WHERE id = ?", pa.table({"id": old_ids[differences.gone & (old_shapes == number)]}))
             rows = np.flatnonzero(differences.changed & here)
-            written = parameters(new, new_ids, rows, shape)
-            verb = "INSERT OR REPLACE" if stored.num_rows else "INSERT"  # quicker by a tenth
-            self._many(f"{verb} INTO {table} VALUES ({', '.join('?' * written.num_columns)})", written)
+            self._insert(table, parameters(new, new_ids, rows, shape), shape.or_update if stored.num_rows else "")
             rows = np.flatnonzero(differences.newer & here)
             self._many(
                 f"UPDATE {table} SET generation = ? WHERE id BETWEEN ? AND ?", _stretches(new_ids[rows], pick(new.select(["generation"]), rows).column(0))
@@ -109,8 +107,13 @@ class UnitChanges:
         texts = [pa.array(column, pa.string()) for column in zip(*new, strict=True)]
         unit = [pa.array([value] * len(new)) for value in self.unit]
         rows = pa.table([pa.array(list(added.values())), *unit, *texts], names=["id", *Unit._fields, *IDENTITY])
-        self._many(f"INSERT INTO series VALUES ({', '.join('?' * rows.num_columns)})", rows)
+        self._insert("series", rows)
         return known | added
+
+    def _insert(self, table: str, rows: pa.Table, rest: str = "") -> None:
+        if rows.num_rows:
+            with self.files.step("rows.write"):
+                self.connection.insert(table, rows, rest)
 
     def _many(self, sql: str, rows: pa.Table) -> None:
         if rows.num_rows:

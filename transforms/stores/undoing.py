@@ -56,7 +56,7 @@ class Undoing:
             for name, number in zip(counts, self._undo_unit(unit, granularity, undone), strict=True):
                 counts[name][granularity] += number
         self.backend.change_text(UNDO_KEYS + run_id, lambda _: Record(undone, finished=True).text())
-        return UndoCounts(**{name: dict(by_granularity) for name, by_granularity in counts.items()}, generation=undone.issued[-1])
+        return UndoCounts(**{name: dict(by_granularity) for name, by_granularity in counts.items()}, generation=undone.issued[-1], units=frozenset(imaged))
 
     def _begin(self, run_id: str, generation: int, now_generation: int) -> Undone:
         """Note that the undo begins, or goes on."""

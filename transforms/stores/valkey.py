@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from transforms.calls.limits import Limits
+from transforms.calls.repeats import at
 from transforms.calls.valkey import Server, ValkeyCalls
 from transforms.core.errors import UsageError
 from transforms.core.granularity import Range
@@ -47,15 +48,26 @@ TLS: Final = ("rediss", "valkeys")
 
 GRANULARITY: Final = "1m"
 
+READ_SERIES: Final = 600
+"""About so many series a unit is read where a live writer's items are in no partition."""
+
 
 class ValkeyStore(Rollups):
     """A `RollupStore` of 1m values."""
 
     backend: "ValkeyTier"
 
-    def stored_near(self, unit: Unit, granularity: str, rows: pa.Table) -> pa.Table:
-        """Only the items in which the rows lie: to find all of a unit, all keys of the server would have to be looked at."""
-        return self.backend.near(unit, granularity, rows)
+    def shards_to_read(self, metric_type: str, window: str) -> int | None:
+        """As the protocol says: what only a live writer wrote has none, and fits any number."""
+        return self.shard_count(metric_type, window) or self.backend.shards_to_read(metric_type, window)
+
+    def read_unit(self, unit: Unit, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names, *, shards: int | None = None) -> pa.Table:
+        """As the protocol says."""
+        return self.backend.read(unit, granularity, columns, shards=shards)
+
+    def stored_near(self, unit: Unit, granularity: str, buckets: pa.Table) -> pa.Table:
+        """As the protocol says. Only the items in which the buckets lie: to find all of a unit, all keys of the server would have to be looked at."""
+        return self.backend.near(unit, granularity, buckets)
 
 
 def open_url(url: StoreUrl, settings: StoreSettings, limits: Limits, *, writable: bool) -> ValkeyStore:  # noqa: ARG001 - a hot tier that is empty is there all the same
@@ -105,6 +117,10 @@ class ValkeyTier:
         """As the protocol says: each server with the memory it has left."""
         return tuple(("server", told) for told in memory_texts(self.calls))
 
+    def repeated(self) -> Mapping[str, int]:
+        """As the protocol says."""
+        return at(self.name, self.calls.repeats.taken())
+
     def text(self, key: str) -> str | None:
         """As the protocol says."""
         return self._texts.read(key)
@@ -121,9 +137,14 @@ class ValkeyTier:
         """None: a live writer's items fit any number of shards."""
         return None
 
-    def read(self, unit: Unit, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names) -> pa.Table:
+    def shards_to_read(self, metric_type: str, window: str) -> int | None:
+        """As many as suit the series that have items in the window, None if there are none. All keys of the server are looked at."""
+        listed = self._listing.items(metric_type, [self.traits.windows.range_of(window)])
+        return -(-len({item.series for some in listed for item in some}) // READ_SERIES) or None
+
+    def read(self, unit: Unit, granularity: str, columns: Sequence[str] = ROLLUP_SCHEMA.names, *, shards: int | None = None) -> pa.Table:
         """As the protocol says. All keys of the server are looked at."""
-        shards = Partitions(self).shards(unit.metric_type, unit.window)
+        shards = shards or Partitions(self).shards(unit.metric_type, unit.window)
         items = self._unit(unit, "")
         if granularity != GRANULARITY or shards is None:
             return items.decode({}).select(list(columns))
@@ -132,11 +153,11 @@ class ValkeyTier:
             found.update(items.read([item for item in some if _shard_of(item, shards) == unit.shard]))
         return items.decode(found).select(list(columns))
 
-    def near(self, unit: Unit, granularity: str, rows: pa.Table) -> pa.Table:
-        """The stored rows of the items in which the rows lie."""
+    def near(self, unit: Unit, granularity: str, buckets: pa.Table) -> pa.Table:
+        """The stored rows of the items in which the buckets lie."""
         self._check(granularity)
         items = self._unit(unit, "")
-        return items.decode(items.read(items.encode(rows)))
+        return items.decode(items.read(items.form.near(buckets)))
 
     def update(self, unit: Unit, changes: Mapping[str, Change], run_id: str) -> None:
         """As the protocol says. Raises StoreFull before a server has no room left."""

@@ -79,6 +79,10 @@ class ItemForm:
             body.update(new)
         return items
 
+    def near(self, buckets: pa.Table) -> set[Item]:
+        """The items in which buckets lie: those of a table in order that has the identity and bucket_start at least."""
+        return {item for item, _, _ in self._stretches(buckets)}
+
     def decode(self, held: Mapping[Item, Body]) -> pa.Table:
         """The rows of items, canonical and in order. Raises RefusedError for what can't be read as rollups of the item's span."""
         filled = [(item, body) for item, body in held.items() if body]
