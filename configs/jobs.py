@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
+from configs.guarding import Guarded
 from transforms.core.errors import UsageError
 from transforms.core.flat import FlatMapping
 from transforms.core.granularity import WIDTH_S
@@ -113,6 +114,7 @@ class BackfillJob(PlanJob):
     max_dead_letters: int
     max_attempts: int
     runner: str
+    guarded: Guarded = field(default_factory=Guarded)
     beam_options: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
+from configs.headroom import HEADROOM_OPTIONS
 from configs.option import Option, nearest, parse_value
 from configs.options import EVERY_OPTION
 from configs.store_command_options import STORE_COMMAND_OPTIONS
@@ -18,7 +19,7 @@ def load_config(path: str, options: Iterable[Option]) -> dict[str, object]:
     Raises UsageError naming the file and the key for anything else.
     """
     own = {one.key: one for one in options if one.key != "config"}
-    known = {*own, *(one.key for one in (*EVERY_OPTION, *STORE_COMMAND_OPTIONS) if one.key != "config")}
+    known = {*own, *(one.key for one in (*EVERY_OPTION, *STORE_COMMAND_OPTIONS, *HEADROOM_OPTIONS) if one.key != "config")}
     values = {}
     for key, value in read_mapping(path).items():
         if key not in known:

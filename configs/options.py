@@ -3,6 +3,7 @@
 from typing import Final
 
 from configs.budget_options import BUDGET_OPTIONS
+from configs.guarding import GUARD_OPTIONS
 from configs.limit_options import LIMIT_OPTIONS
 from configs.option import Option, list_of, one_of, share, whole_number
 from configs.store_options import STORE_FORMS, STORE_OPTIONS
@@ -193,6 +194,7 @@ BACKFILL_OPTIONS: Final = (
     *STORE_OPTIONS,
     *LIMIT_OPTIONS,
     *BUDGET_OPTIONS,
+    *GUARD_OPTIONS,
     _RUN_ID,
     Option(name="plan", metavar="ID", default="", help="execute exactly the plan that `rollups plan` stored under this id"),
     Option(

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from configs.budget_options import BUDGET_OPTIONS
+from configs.guarding import GUARD_OPTIONS
 from configs.limit_options import LIMIT_OPTIONS
 from configs.option import Option, list_of, one_of, whole_number
 from configs.options import BACKFILL_OPTIONS
@@ -32,6 +33,7 @@ _RUN: Final = (
     *STORE_OPTIONS,
     *LIMIT_OPTIONS,
     *BUDGET_OPTIONS,
+    *GUARD_OPTIONS,
     *_as_in_backfill(("run-id",)),
     Option(name="plan", metavar="ID", default="", help="execute exactly the plan that was stored under this id, or go on with it"),
     Option(name="plan-only", flag=True, default=False, help="store and show the plan and end; --plan ID executes it"),

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from configs.guarding import Guarded
 from configs.jobs import check_hash_slots, check_run_id
 from transforms.core.errors import UsageError
 from transforms.core.fold import Average
@@ -47,6 +48,7 @@ class TransferJob(StoreSettings, ABC):
     json: bool
     rates: Mapping[str, int] = field(default_factory=dict)
     budget: Mapping[str, Any] = field(default_factory=dict)
+    guarded: Guarded = field(default_factory=Guarded)
     beam_options: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

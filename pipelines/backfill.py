@@ -11,6 +11,7 @@ from pipelines.planning import make_plan, resolve
 from pipelines.progress import watching
 from pipelines.replaying import narrowed
 from pipelines.report import Accepted, finish, report_text
+from pipelines.run_guards import guarded
 from pipelines.runtime import Runtime
 from pipelines.submit import check_runner, crew_of, get_ready, staging_begun, start_workers, submit
 from transforms.core.errors import UsageError
@@ -51,15 +52,20 @@ def _run(job: BackfillJob, runtime: Runtime) -> Outcome:
         runtime.say(run_id)
         if not ledger.recorded_units():
             confirm(plan, runtime.store(plan.request.store, plan.request.settings), runtime, yes=job.yes)
-        started = runtime.clock()
-        if ledger.report() is None:
-            with watching(ledger, plan, runtime):
-                crew = crew_of(job, runtime, plan.object_bytes)
-                fill = partial(_fill, plan, str(ledger.path), crew)
-                submit(job, runtime, ledger, plan, fill, staging_begun(ledger, plan, crew))
-        accepted = Accepted(job.max_dead_letters, job.skip_live)
-        report = finish(ledger, plan, runtime, accepted=accepted, duration_s=runtime.clock() - started)
+        with guarded(job.guarded, (plan.request.archive, plan.request.store), ledger, runtime):
+            report = _execute(job, runtime, ledger, plan)
     return Outcome(exit_code=report["exit_code"], data=report, text=report_text(report))
+
+
+def _execute(job: BackfillJob, runtime: Runtime, ledger: Ledger, plan: Plan) -> dict[str, Any]:
+    """Does what is missing of a stored plan. The report."""
+    started = runtime.clock()
+    if ledger.report() is None:
+        with watching(ledger, plan, runtime):
+            crew = crew_of(job, runtime, plan.object_bytes)
+            fill = partial(_fill, plan, str(ledger.path), crew)
+            submit(job, runtime, ledger, plan, fill, staging_begun(ledger, plan, crew))
+    return finish(ledger, plan, runtime, accepted=Accepted(job.max_dead_letters, job.skip_live), duration_s=runtime.clock() - started)
 
 
 def _fill(plan: Plan, run_dir: str, crew: "Crew", pipeline: "beam.Pipeline", batch: int) -> None:

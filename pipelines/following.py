@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from configs.store_jobs import CopyJob
 from pipelines.outcome import Outcome, human_number, table
+from pipelines.run_guards import guarded
 from pipelines.runtime import Runtime, asked_to_end
 from pipelines.submit import check_runner
 from pipelines.transfer_plan import make_transfer_plan, resolve
@@ -71,7 +72,7 @@ def follow(job: CopyJob, runtime: Runtime) -> Outcome:
         runtime.say(run_id)
         if not ledger.followed():
             confirm_transfer(job, runtime, ledger, plan)
-        with asked_to_end() as asked:
+        with guarded(job.guarded, (plan.request.source, plan.request.store), ledger, runtime), asked_to_end() as asked:
             followed = _follow(job, runtime, ledger, plan, asked)
         is_over = followed.until_s >= plan.periods[0][1]
         report = _data(plan, followed, state="done" if is_over else "stopped")

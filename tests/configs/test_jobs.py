@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from configs.budget_options import BUDGET_KEYS
+from configs.guarding import GUARD_KEYS
 from configs.jobs import BackfillJob, PlanJob, StatusJob, UndoJob, check_run_id
 from configs.limit_options import LIMIT_KEYS
 from configs.option import Option, defaults
@@ -17,7 +18,8 @@ GIVEN = {"archive": "file:///a", "store": "parquet:///s", "period": ("2025-11-01
 
 
 def values(options: Iterable[Option], given: dict[str, object]) -> dict[str, Any]:
-    return {key: value for key, value in defaults(options).items() if key != "config" and key not in LIMIT_KEYS | BUDGET_KEYS} | GIVEN | given
+    grouped = LIMIT_KEYS | BUDGET_KEYS | GUARD_KEYS
+    return {key: value for key, value in defaults(options).items() if key != "config" and key not in grouped} | GIVEN | given
 
 
 def backfill(**given: object) -> BackfillJob:

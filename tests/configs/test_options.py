@@ -6,9 +6,10 @@ from collections.abc import Callable
 import pytest
 
 from configs.budget_options import BUDGET_OPTIONS
+from configs.guarding import GUARD_OPTIONS
 from configs.limit_options import LIMIT_OPTIONS
 from configs.option import Option, defaults, durations, list_of, nearest, one_of, parse_value, whole_number
-from pipelines.cli import COMMANDS, Command
+from pipelines.commands import COMMANDS, Command
 from transforms.core.errors import UsageError
 
 
@@ -102,7 +103,12 @@ class TestTable:
 
     def test_every_option_is_a_field_of_the_job(self, command: Command) -> None:
         fields = {*inspect.signature(command.job).parameters}
-        named = {"rates" if one in LIMIT_OPTIONS else "budget" if one in BUDGET_OPTIONS else one.field for one in command.options}
+        given = {
+            **dict.fromkeys(LIMIT_OPTIONS, "rates"),
+            **dict.fromkeys(BUDGET_OPTIONS, "budget"),
+            **(dict.fromkeys(GUARD_OPTIONS, "guarded") if command.beam else {}),
+        }
+        named = {given.get(one, one.field) for one in command.options}
         assert named - {"config"} == fields - {*command.arguments, "beam_options"}
 
     def test_defaults_told_in_the_help_are_the_defaults(self, command: Command) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.cli import COMMANDS, main
+from pipelines.cli import main
+from pipelines.commands import COMMANDS
 from tests.builders import NOON_S
 from tests.pipelines.worlds import Result, World, call, gauge, key, tree
 

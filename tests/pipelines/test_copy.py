@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from configs.guarding import GUARD_KEYS
 from configs.option import defaults
 from configs.store_command_options import COPY_OPTIONS
 from configs.store_jobs import CopyJob
@@ -311,7 +312,8 @@ def runtime_of(clock: Clock, said: list[str]) -> Runtime:
 
 
 def job_of(left: World, right: World, **given: Any) -> CopyJob:
-    values = {option.field: value for option in COPY_OPTIONS if (value := defaults(COPY_OPTIONS)[option.key]) is not None and option.key != "config"}
+    options = [option for option in COPY_OPTIONS if option.key not in GUARD_KEYS | {"config"}]
+    values = {option.field: value for option in options if (value := defaults(COPY_OPTIONS)[option.key]) is not None}
     known = {"source": f"parquet://{left.store}", "store": f"parquet://{right.store}", "work_dir": str(right.work), "metric_types": ("host",), "follow": True}
     return CopyJob(**{"hash_slots": ()} | values | known | given)
 

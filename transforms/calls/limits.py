@@ -87,7 +87,9 @@ class Limits:
         """The slots of a limit in flight at a place."""
         with self._lock:
             if (name, place) not in self._slots:
-                self._slots[name, place] = Slots(self._path(name, place, "slots"), partial(self._number, name, place), self.waiting)
+                self._slots[name, place] = Slots(
+                    self._path(name, place, "slots"), partial(self._number, name, place), self.waiting, partial(self._note_held, name, place)
+                )
             return self._slots[name, place]
 
     def refused(self, name: str, place: str, pause_s: float = 0.0) -> None:
@@ -108,6 +110,11 @@ class Limits:
         """From now on no more than so many units of a limit are used, by all who share it; to be confirmed every minute or two."""
         with self._cell(name, place).held() as state:
             state.cap_per_s, state.cap_at_s = units, self.waiting.clock()
+
+    def taken(self, name: str, place: str) -> float:
+        """Units of a limit that were used in all by those who share it; of one in flight the seconds for which slots were held, until they were given back."""
+        with self._cell(name, place).held() as state:
+            return state.taken
 
     def waits(self) -> Mapping[tuple[str, str], float]:
         """Seconds that threads waited since this was last asked, by service and cause."""
@@ -149,6 +156,10 @@ class Limits:
         limit = getattr(rates, _KEYS[name])
         return Allowance(limit, self._cell(name, place), _ramp(limit, rates))
 
+    def _note_held(self, name: str, place: str, held_s: float) -> None:
+        with self._cell(name, place).held() as state:
+            state.taken += held_s
+
     def _cell(self, name: str, place: str) -> Cell:
         key = f"{name} {place}"
         if key not in self._cells:
@@ -167,13 +178,18 @@ def _ramp(limit: int, rates: Rates) -> Ramp:
     return Ramp(first=beginning(limit), double_s=float(rates.ramp_double_s))
 
 
+def s3_place(location: S3Location) -> str:
+    """What the limits of an S3 are kept under."""
+    return location.endpoint_url or "aws"
+
+
 class S3Gates:
     """The gates of calls to one S3: its limits hold over all buckets together, and for each folder of a bucket."""
 
     def __init__(self, limits: Limits, location: S3Location) -> None:
         """Touches nothing."""
         self._limits, self._bucket = limits, location.bucket
-        self._place = location.endpoint_url or "aws"
+        self._place = s3_place(location)
 
     def get(self, key: str, size_bytes: int = 0) -> PacedGate:
         """Of GetObject; with a size its bytes are paced too, if they are limited."""

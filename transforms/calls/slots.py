@@ -25,9 +25,11 @@ def temporary_folder() -> Path:
 class Slots:
     """So many slots as `number` says when asked. Each is a locked file: a process that ends in any way gives its slots back."""
 
-    def __init__(self, folder: Path, number: Callable[[], tuple[int, str]], waiting: Waiting) -> None:
-        """Makes nothing yet. `number` says with how many slots there are now why there are no more."""
-        self._folder, self._number, self._waiting = folder, number, waiting
+    def __init__(
+        self, folder: Path, number: Callable[[], tuple[int, str]], waiting: Waiting, note_held: Callable[[float], None] = lambda _held_s: None
+    ) -> None:
+        """Makes nothing yet. `number` says with how many slots there are now why there are no more; `note_held` is told for how long one was held."""
+        self._folder, self._number, self._waiting, self._note_held = folder, number, waiting, note_held
         self._lock = threading.Lock()
         self._waited = dict[str, float]()
 
@@ -40,11 +42,12 @@ class Slots:
     @contextmanager
     def one(self) -> Iterator[None]:
         """Holds a slot, waiting for one if all are taken."""
-        descriptor = self._taken()
+        descriptor, began_s = self._taken(), self._waiting.clock()
         try:
             yield
         finally:
             os.close(descriptor)
+            self._note_held(self._waiting.clock() - began_s)
 
     def _taken(self) -> int:
         self._make_folder()

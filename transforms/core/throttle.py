@@ -61,7 +61,7 @@ class Ramp:
 
 @dataclass
 class PaceState:
-    """What all who share a limit know of it; times in seconds of one clock, NaN for never."""
+    """What all who share a limit know of it; times in seconds of one clock, NaN for never. `taken` are the units used in all, in flight the seconds held."""
 
     free_at_s: float = -math.inf
     share: float = math.nan
@@ -73,6 +73,7 @@ class PaceState:
     pause_until_s: float = -math.inf
     least_per_s: float = math.inf
     least_at_s: float = math.nan
+    taken: float = 0.0
     lately_s: float = 0.0
     lately: list[float] = field(default_factory=lambda: [0.0] * _PARTS)
 
@@ -102,7 +103,7 @@ def state_of(values: Sequence[float]) -> PaceState:
     return PaceState(**dict(zip(names, values[:-_PARTS], strict=True)), lately=list(values[-_PARTS:]))
 
 
-VALUES: Final = 11 + 52
+VALUES: Final = 12 + 52
 """How many values a state has."""
 
 
@@ -169,6 +170,7 @@ class Allowance:
         """Note that a call begins now: its units go out evenly after it."""
         state.free_at_s = max(state.free_at_s, now_s - CATCH_UP_S) + units / self.rate_per_s(state, now_s)
         state.lately[-1] += units
+        state.taken += units
 
     def refuse(self, state: PaceState, now_s: float) -> None:
         """Halve the rate, unless that has just been done."""
@@ -279,6 +281,7 @@ class Pacer:
         for one in self.allowances:
             with one.cell.held() as state:
                 state.free_at_s += units / one.rate_per_s(state, self._clock())
+                state.taken += units
 
     def pause(self, seconds: float) -> None:
         """From now on nobody takes anything for so long."""

@@ -78,7 +78,7 @@ class FunctionCalls:
 
     def __init__(self, function: Function, limits: Limits, failpoint: Failpoint) -> None:
         """Opens nothing. `failpoint` is called around every call."""
-        self.function, self._place = function, f"{function.name} {function.region} {function.endpoint_url}"
+        self.function, self._place = function, function.limits_place
         self.pacer = limits.pacer("lambda-invoke-per-s", self._place)
         self._slots = limits.slots("lambda-concurrency", self._place)
         self._limits, self._failpoint, self._waiting = limits, failpoint, limits.waiting

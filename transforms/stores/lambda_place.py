@@ -35,6 +35,11 @@ class Function:
         """As messages call it."""
         return f"lambda://{self.function}"
 
+    @property
+    def limits_place(self) -> str:
+        """What its limits are kept under."""
+        return f"{self.name} {self.region} {self.endpoint_url}"
+
     def client(self, read_timeout_s: float = READ_TIMEOUT_S) -> Any:  # noqa: ANN401 - botocore makes its classes at run time
         """A client of a session of its own, that makes one attempt at each call and waits so long for an answer.
 
