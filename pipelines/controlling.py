@@ -25,8 +25,8 @@ def tell(job: ControlJob, runtime: Runtime, told: str, change: Callable[[Wishes,
     state = state_of(ledger)
     if ledger.report():
         return Outcome(exit_code=0, data={"run_id": job.run_id, "state": state}, text=f"run {job.run_id} has ended: {state}")
-    who = f"{getpass.getuser()}@{socket.gethostname()} at {format_time(runtime.now_s())}"
-    wishes = ledger.wish(lambda wishes: change(wishes, who))
-    ledger.log(runtime.now_s(), f"{told} by {who}")
+    now_s, who = runtime.now_s(), f"{getpass.getuser()}@{socket.gethostname()}"
+    wishes = ledger.wish(lambda wishes: change(wishes, f"{who} at {format_time(now_s)}"))
+    ledger.log(now_s, f"{told} by {who}")
     data = {"run_id": job.run_id, "state": state, "pauses": dict(wishes.pauses), "limits": wishes.rates.named()}
     return Outcome(exit_code=0, data=data, text=text(wishes, state))
