@@ -53,6 +53,9 @@ class CountingPacer(Pacer):
         self.taken.append(units)
         return 0.0
 
+    def sent(self, _units: float, taken_s: float) -> float:
+        return taken_s
+
     def answered(self, units: float, taken_s: float) -> None:
         pass
 

@@ -63,6 +63,9 @@ class Gate(Protocol):
     def enter(self) -> None:
         """Return when the attempt may be made."""
 
+    def sent(self) -> None:
+        """The attempt goes out on the wire as soon as this returns."""
+
     def answered(self) -> None:
         """The service has got the attempt. May be said more than once."""
 
@@ -75,7 +78,8 @@ class AwsCalls:
 
     def __init__(self, new_client: Callable[[], Any], waiting: Waiting | None = None, meter: Meter | None = None) -> None:
         """Remember how a client is made, in a session of its own and for one attempt a call, and who counts its calls; nothing is opened."""
-        self._new_client = partial(_metered, new_client, meter) if meter else new_client
+        self._new_client = partial(self._hooked, new_client, meter)
+        self._calling = threading.local()
         self._waiting = waiting or Waiting()
         self._lock = threading.Lock()
         self._client: Any = None
@@ -97,7 +101,7 @@ class AwsCalls:
             if gate:
                 gate.enter()
             try:
-                answer = use(client)
+                answer = self._attempt(use, client, gate)
             except (ClientError, BotoCoreError) as error:
                 if is_expired(error):
                     self._check_once_valid(doing, error)
@@ -108,9 +112,27 @@ class AwsCalls:
             else:
                 self._expired_since, self._has_answered = None, True
                 return answer
-            finally:
-                if gate:
-                    gate.answered()
+
+    def _attempt(self, use: Callable[[Any], T], client: Any, gate: Gate | None) -> T:  # noqa: ANN401 - botocore makes its classes at run time
+        self._calling.gate = gate
+        try:
+            return use(client)
+        finally:
+            self._calling.gate = None
+            if gate:
+                gate.answered()
+
+    def _hooked(self, new_client: Callable[[], Any], meter: Meter | None) -> Any:  # noqa: ANN401 - botocore makes its classes at run time
+        """A client whose calls are counted by the meter and tell their gate when they go out."""
+        client = new_client()
+        if meter:
+            meter.attach(client)
+        client.meta.events.register_first("before-send", self._sending)
+        return client
+
+    def _sending(self, **_: object) -> None:
+        if gate := getattr(self._calling, "gate", None):
+            gate.sent()
 
     def _pause(self, doing: str, error: ClientError | BotoCoreError, failed: int, gate: Gate | None) -> None:
         """Waits before the call is repeated; raises if it shall not be."""
@@ -168,12 +190,6 @@ class AwsCalls:
             if self._client is None or self._pid != os.getpid():
                 self._client, self._pid = self._new_client(), os.getpid()
             return self._client
-
-
-def _metered(new_client: Callable[[], Any], meter: Meter) -> Any:  # noqa: ANN401 - botocore makes its classes at run time
-    client = new_client()
-    meter.attach(client)
-    return client
 
 
 def is_expired(error: Exception) -> bool:

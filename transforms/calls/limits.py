@@ -37,6 +37,10 @@ class PacedGate:
         """As the protocol says."""
         self._since = [pacer.take(units) for pacer, units in self._taken]
 
+    def sent(self) -> None:
+        """As the protocol says."""
+        self._since = [pacer.sent(units, since_s) for (pacer, units), since_s in zip(self._taken, self._since, strict=False)]
+
     def answered(self) -> None:
         """As the protocol says."""
         for (pacer, units), since_s in zip(self._taken, self._since, strict=False):

@@ -35,12 +35,17 @@ STALE_S: Final = 180.0
 LIMIT, RAMP, REFUSED, CAP, PAUSED = "limit", "ramp", "refused", "headroom", "paused"
 """Causes of a wait: the limit itself, its slow beginning, answers of the service, what others need, somebody's wish."""
 
+LATE_S: Final = 0.04
+"""A call that goes out later than this after it was let pass is looked at again."""
+
 LEAST_S: Final = 2.0
 """So long after its last look a smaller limit of somebody else counts."""
 
 _PART_S: Final = 0.02
-_PARTS: Final = 52
-"""Parts of a second in which used units are remembered: the one that goes on, those of a second, and one more."""
+_LATER: Final = 50
+_PARTS: Final = 2 * _LATER + 2
+"""Parts of a second in which used units are remembered: the one that goes on, those of two seconds, and one more. A call that is answered counts for one second
+after that, so that it is moved as many parts back; one that is not, as of a process that was killed, for two after it was let pass."""
 
 _ROUNDING_S: Final = 1e-6
 
@@ -82,19 +87,23 @@ class PaceState:
         return (*(getattr(self, one.name) for one in fields(self) if one.name != "lately"), *self.lately)
 
     def advance(self, now_s: float) -> None:
-        """Forget which units were used more than a second ago: `lately` has them by part of a second, the newest last."""
+        """Forget which units do not count any more: `lately` has them by part of a second, the newest last."""
         now = math.floor(now_s / _PART_S)
         if (passed := int(min(max(0.0, now - self.lately_s), _PARTS))) > 0:
             self.lately[:] = [*self.lately[passed:], *[0.0] * passed]
             self.lately_s = now
 
-    def answered(self, units: float, taken_s: float, now_s: float) -> None:
-        """The server has got a call that was let pass then: at any time since, so that its units count as used now."""
+    def forget(self, units: float, taken_s: float, now_s: float) -> None:
+        """Units that were used then were not."""
         self.advance(now_s)
         place = _PARTS - 1 - int(self.lately_s - math.floor(taken_s / _PART_S))
         if place >= 0:
             self.lately[place] = max(0.0, self.lately[place] - units)
-        self.lately[-1] += units
+
+    def answered(self, units: float, taken_s: float, now_s: float) -> None:
+        """The server has got a call that was let pass then: at any time since, so that its units count as used now."""
+        self.forget(units, taken_s, now_s)
+        self.lately[-1 - _LATER] += units
 
 
 def state_of(values: Sequence[float]) -> PaceState:
@@ -103,7 +112,7 @@ def state_of(values: Sequence[float]) -> PaceState:
     return PaceState(**dict(zip(names, values[:-_PARTS], strict=True)), lately=list(values[-_PARTS:]))
 
 
-VALUES: Final = 12 + 52
+VALUES: Final = 12 + 102
 """How many values a state has."""
 
 
@@ -151,20 +160,24 @@ class Allowance:
     def ready_s(self, state: PaceState, now_s: float, units: float) -> float:
         """When a call of so many units may begin: when it is its turn, and the second before it has left as many.
 
-        Units of a call count from when it is let pass until a second after its answer (`PaceState.answered`): wherever between the two the server got it, no
-        second of the server's has more than the limit. One of more units than the limit is alone.
+        Units of a call count from when it is let pass until a second after its answer (`PaceState.answered`), at most two without one: wherever between the two
+        the server got it, no second of the server's has more than the limit. One of more units than the limit is alone.
         """
         if not self.rate_per_s(state, now_s):
             return math.inf
+        return max(state.free_at_s, state.pause_until_s, self.room_s(state, now_s, units))
+
+    def room_s(self, state: PaceState, now_s: float, units: float) -> float:
+        """When the second before has left as many units."""
         state.advance(now_s)
-        ready_s, used = max(state.free_at_s, state.pause_until_s), sum(state.lately)
+        room_s, used = -math.inf, sum(state.lately)
         left = max(units, min(self._limit_per_s(state), self.cap_per_s(state, now_s))) - units
         for place, part in enumerate(state.lately):
             if used <= left:
                 break
             used -= part
-            ready_s = max(ready_s, (state.lately_s + place + 1) * _PART_S)
-        return ready_s
+            room_s = (state.lately_s + place + 1) * _PART_S
+        return room_s
 
     def take(self, state: PaceState, now_s: float, units: float) -> None:
         """Note that a call begins now: its units go out evenly after it."""
@@ -235,7 +248,7 @@ class Pacer:
         self._clock, self._wait, self.is_paused = clock, wait, is_paused
         self._queue, self._noting = threading.Lock(), threading.Lock()
         self._waited = dict[str, float]()
-        self._cause = LIMIT
+        self._cause, self._wait_s = LIMIT, 0.0
         self._latency = Latency()
         self.refusals = 0
 
@@ -259,13 +272,32 @@ class Pacer:
         """Return when so many units may be used; the moment, for `answered`."""
         began_s = self._clock()
         with self._queue:
-            while wait_s := self._too_early(units):
-                self._wait(min(wait_s, LOOK_S))
-            waited_s = self._clock() - began_s
-        if waited_s > _ROUNDING_S:
+            while (taken_s := self._taken_s(units)) is None:
+                self._wait(min(self._wait_s, LOOK_S))
+        if taken_s - began_s > _ROUNDING_S:
             with self._noting:
-                self._waited[self._cause] = self._waited.get(self._cause, 0.0) + waited_s
-        return began_s + waited_s
+                self._waited[self._cause] = self._waited.get(self._cause, 0.0) + taken_s - began_s
+        return taken_s
+
+    def sent(self, units: float, taken_s: float) -> float:
+        """A call that was let pass then goes out now; the moment from which it counts, for `answered`.
+
+        One that was held up since, by a busy machine or by what a client does at its first call, waits until the second before has room for it, and counts from
+        then on: else it would reach the server together with those that were let pass after it.
+        """
+        if self._clock() - taken_s < LATE_S:
+            return taken_s
+        with self._held() as (states, now_s):
+            for state in states:
+                state.forget(units, taken_s, now_s)
+        while True:
+            with self._held() as (states, now_s):
+                room_s = max(one.room_s(state, now_s, units) for one, state in zip(self.allowances, states, strict=True))
+                if room_s <= now_s + _ROUNDING_S:
+                    for state in states:
+                        state.lately[-1] += units
+                    return now_s
+            self._wait(min(room_s - now_s, LOOK_S))
 
     def answered(self, units: float, taken_s: float) -> None:
         """A call that took so many units then was answered. If answers take longer and longer, calls become fewer."""
@@ -299,24 +331,28 @@ class Pacer:
         with self._noting:
             self.refusals += 1
 
-    def _too_early(self, units: float) -> float:
-        """How long to wait at least; 0 if the units were taken, of all limits at once."""
-        if self.is_paused():
-            self._cause = PAUSED
-            return LOOK_S
+    @contextmanager
+    def _held(self) -> Iterator[tuple[list[PaceState], float]]:
+        """The states of all allowances, and the time at which they are held."""
         with ExitStack() as stack:
-            states = [stack.enter_context(one.cell.held()) for one in self.allowances]
-            now_s = self._clock()
+            yield [stack.enter_context(one.cell.held()) for one in self.allowances], self._clock()
+
+    def _taken_s(self, units: float) -> float | None:
+        """When the units were taken, of all limits at once; None, with the cause and how long to wait at least, if it is too early."""
+        if self.is_paused():
+            self._cause, self._wait_s = PAUSED, LOOK_S
+            return None
+        with self._held() as (states, now_s):
             for one, state in zip(self.allowances, states, strict=True):
                 one.begun(state, now_s)
             ready = [one.ready_s(state, now_s, units) for one, state in zip(self.allowances, states, strict=True)]
             last = max(range(len(ready)), key=ready.__getitem__)
             if ready[last] > now_s + _ROUNDING_S:
-                self._cause = self.allowances[last].cause(states[last], now_s)
-                return ready[last] - now_s
+                self._cause, self._wait_s = self.allowances[last].cause(states[last], now_s), ready[last] - now_s
+                return None
             for one, state in zip(self.allowances, states, strict=True):
                 one.take(state, now_s, units)
-        return 0.0
+            return now_s
 
 
 def alone(limit_per_s: float, clock: Callable[[], float], wait: Callable[[float], None], ramp: Ramp | None = None) -> Pacer:

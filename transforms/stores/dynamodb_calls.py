@@ -100,6 +100,10 @@ class _Gate:
     def enter(self) -> None:
         self._since_s = self._pacer.take(self.units)
 
+    def sent(self) -> None:
+        if self._since_s is not None:
+            self._since_s = self._pacer.sent(self.units, self._since_s)
+
     def answered(self) -> None:
         if self._since_s is not None:
             self._pacer.answered(self.units, self._since_s)

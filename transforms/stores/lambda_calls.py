@@ -61,13 +61,19 @@ class _Gate:
 
     def __init__(self, calls: "FunctionCalls") -> None:
         self._calls = calls
+        self._since_s = 0.0
         self.reason = ""
 
     def enter(self) -> None:
-        self._calls.pacer.take()
+        self._since_s = self._calls.pacer.take()
+
+    def sent(self) -> None:
+        """An invocation counts when it begins: how long a function works says nothing of the service."""
+        pacer = self._calls.pacer
+        pacer.answered(1.0, pacer.sent(1.0, self._since_s))
 
     def answered(self) -> None:
-        """An invocation counts when it begins: how long a function works says nothing of the service."""
+        """It counted when it was sent."""
 
     def refused(self, reason: str) -> None:  # noqa: ARG002 - the answer's own reason says more
         self._calls.slow_down(is_account_full=self.reason == ACCOUNT)
