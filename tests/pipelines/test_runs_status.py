@@ -162,6 +162,7 @@ def test_status_counts_what_is_staged_and_written_per_type(work: Path) -> None:
     data = json.loads(ask(work, "status", "r1", "--json").out)
     assert data.pop("points_per_s") >= 0
     data.pop("eta_s")
+    assert data.pop("throttled_s") == {}
     assert data == {
         "run_id": "r1",
         "state": "interrupted",
