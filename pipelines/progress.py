@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +11,7 @@ from typing import Any, Final
 from pipelines.outcome import human_duration, human_number
 from pipelines.runtime import Runtime, asked_to_end
 from transforms.calls.control import Wishes
-from transforms.core.counts import total
+from transforms.core.counts import Counts, add_counts, throttled, throttled_short, total
 from transforms.core.errors import IncompleteError
 from transforms.core.transfer import AnyPlan
 from transforms.steps.ledger import Ledger
@@ -32,7 +32,8 @@ LOG_EVERY_S: Final = 30.0
 class Snapshot:
     """A run at one moment. `units` are (recorded, planned) by metric type; `points` were decoded so far, `new_points` of them since the run was last taken up.
 
-    `fraction` of the run is done, `new_fraction` was done in the `elapsed_s` since it was last taken up.
+    `fraction` of the run is done, `new_fraction` was done in the `elapsed_s` since it was last taken up. `throttled_s` are the seconds that its threads
+    waited for limits, by service and cause, in the groups and units that are finished.
     """
 
     groups: tuple[int, int]
@@ -42,6 +43,7 @@ class Snapshot:
     fraction: float
     new_fraction: float
     elapsed_s: float
+    throttled_s: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def points_per_s(self) -> float:
@@ -62,12 +64,13 @@ class Snapshot:
             "points_decoded": self.points,
             "fraction": round(self.fraction, 4),
             "points_per_s": round(self.points_per_s),
+            "throttled_s": self.throttled_s,
             "eta_s": None if self.eta_s is None else round(self.eta_s),
         }
 
 
 class Watch:
-    """Takes snapshots of a run, reading each footer once. What is older than `taken_s` was done before the run was last taken up."""
+    """Takes snapshots of a run, reading each footer and record once. What is older than `taken_s` was done before the run was last taken up."""
 
     def __init__(self, ledger: Ledger, plan: AnyPlan, taken_s: float) -> None:
         """Remember what to look at."""
@@ -77,15 +80,11 @@ class Watch:
         self._names = {metric_type: frozenset(map(str, plan.units(metric_type))) for metric_type in plan.request.metric_types}
         self._staged: dict[int, tuple[int, bool]] = {}
         self._recorded: dict[str, bool] = {}
+        self._waited: Counts = {}
 
     def snapshot(self, now_s: float) -> Snapshot:
         """The run now."""
-        for group in self.ledger.staged() - self._staged.keys():
-            path = self.ledger.staging_file(group)
-            with suppress(IncompleteError, FileNotFoundError):  # damaged: it will be staged again; gone: the run has just ended
-                self._staged[group] = total(read_footer(path).counts, "points"), self._is_new(path)
-        for name in self.ledger.recorded_units() - self._recorded.keys():
-            self._recorded[name] = self._is_new(self.ledger.record_file(name))
+        self._look()
         new_groups = sum(is_new for _, is_new in self._staged.values())
         planned = sum(map(len, self._names.values()))
         return Snapshot(
@@ -96,7 +95,24 @@ class Watch:
             fraction=_fraction(len(self._staged), self._groups, len(self._recorded), planned),
             new_fraction=_fraction(new_groups, self._groups, sum(self._recorded.values()), planned),
             elapsed_s=now_s - self._taken_s,
+            throttled_s=throttled(self._waited),
         )
+
+    def _look(self) -> None:
+        """Reads what is new in the ledger."""
+        for group in self.ledger.staged() - self._staged.keys():
+            path = self.ledger.staging_file(group)
+            with suppress(IncompleteError, FileNotFoundError):  # damaged: it will be staged again; gone: the run has just ended
+                counts, is_new = read_footer(path).counts, self._is_new(path)
+                self._staged[group] = total(counts, "points"), is_new
+                self._note_waits(counts)
+        for name in self.ledger.recorded_units() - self._recorded.keys():
+            self._recorded[name] = self._is_new(self.ledger.record_file(name))
+            self._note_waits(self.ledger.recorded_counts(name))
+
+    def _note_waits(self, counts: Counts) -> None:
+        waits = {term: of_term for term, of_term in counts.items() if term.startswith("throttled_ms.")}
+        self._waited = add_counts([self._waited, waits])
 
     def _is_new(self, path: Path) -> bool:
         return path.stat().st_mtime >= self._taken_s
@@ -114,7 +130,8 @@ def progress_line(now: Snapshot) -> str:
     rate = f"  {human_number(now.points_per_s)} points/s" if now.new_points else ""
     eta = f"  ETA {human_duration(now.eta_s)}" if now.eta_s is not None else ""
     staged = f"  staged {now.groups[0]}/{now.groups[1]}" if now.groups[1] else ""
-    return f"[{'#' * filled}{' ' * (BAR_CELLS - filled)}] {now.fraction:4.0%}{staged}  {units}{rate}{eta}"
+    waited = f"  throttled {throttled_short(now.throttled_s)}" if now.throttled_s else ""
+    return f"[{'#' * filled}{' ' * (BAR_CELLS - filled)}] {now.fraction:4.0%}{staged}  {units}{rate}{eta}{waited}"
 
 
 @contextmanager
@@ -142,14 +159,15 @@ def _drain(ledger: Ledger, runtime: Runtime) -> None:
 
 def _watch(watch: Watch, runtime: Runtime, ended: threading.Event) -> None:
     tell, every_s = (runtime.show, TERMINAL_EVERY_S) if runtime.terminal else (runtime.say, LOG_EVERY_S)
-    told_s, paused = runtime.clock(), ""
-    while not ended.wait(TERMINAL_EVERY_S):
+    waited_s, paused = 0.0, ""
+    while not ended.wait(tick_s := min(TERMINAL_EVERY_S, every_s)):
+        waited_s += tick_s
         if paused != (why := pause_text(watch.ledger.wishes())):
             runtime.say(why or "going on")
             paused = why
-        if runtime.clock() - told_s >= every_s and not paused:
-            told_s = runtime.clock()
-            tell(progress_line(watch.snapshot(told_s)))
+        if waited_s >= every_s and not paused:
+            waited_s = 0.0
+            tell(progress_line(watch.snapshot(runtime.clock())))
     runtime.show("")
 
 

@@ -13,6 +13,7 @@ from pipelines.runs import state_of
 from pipelines.runtime import Runtime
 from pipelines.transfer_report import transfer_report_text
 from pipelines.verification import recheck, recheck_lines
+from transforms.core.counts import throttled_text
 from transforms.core.errors import IncompleteError, UsageError
 from transforms.core.plan import Plan
 from transforms.core.time import format_time
@@ -62,6 +63,7 @@ def _text(data: dict[str, Any], now: Snapshot, go_on: str) -> str:
     head = f"run {data['run_id']}: {data['state']}, {now.fraction:.0%} done, {human_number(now.points)} points decoded"
     if data["state"] == "running" and now.eta_s is not None:
         head += f", {human_number(now.points_per_s)} points/s, ETA {human_duration(now.eta_s)}"
+    head += f"\nthrottled {throttled_text(now.throttled_s)}" if now.throttled_s else ""
     head += "".join(f"\npaused {why}" for why in data["pauses"].values())
     head += "".join(f"\n{format_time(one['at'])} {one['told']}" for one in data["log"])
     closing = "" if data["state"] == "running" else f"\ngo on with  {go_on}"

@@ -126,6 +126,19 @@ def test_each_footer_is_read_once(ledger: Ledger, monkeypatch: pytest.MonkeyPatc
     assert read == ["000000.arrow", "000001.arrow"]
 
 
+def test_waiting_is_added_up_over_groups_and_units_once(ledger: Ledger) -> None:
+    watch = Watch(ledger, plan_of(), TAKEN_S)
+    for group, waited_ms in ((0, 1_500), (1, 250)):
+        counts = {"points": {"host": 1}, "throttled_ms.s3.limit": {"records": waited_ms}}
+        write_staging(ledger.staging_file(group), group, GroupSlices(NOTHING, (), counts), [])
+    ledger.record(UnitRecord(unit=HOST_0, counts={"stored": {"host": 2}, "throttled_ms.dynamodb.refused": {"records": 40}}, tallies={}))
+    expected = {"dynamodb": {"refused": 0.04}, "s3": {"limit": 1.75}}
+    assert watch.snapshot(TAKEN_S).throttled_s == expected
+    ledger.record(UnitRecord(unit=HOST_1, counts={"throttled_ms.s3.limit": {"records": 1_000}, "throttled_ms.s3.paused": {"records": 3}}, tallies={}))
+    assert watch.snapshot(TAKEN_S).throttled_s == {"dynamodb": {"refused": 0.04}, "s3": {"limit": 2.75, "paused": 0.003}}
+    assert watch.snapshot(TAKEN_S).to_data()["throttled_s"] == {"dynamodb": {"refused": 0.04}, "s3": {"limit": 2.75, "paused": 0.003}}
+
+
 def test_as_data() -> None:
     now = Snapshot(groups=(1, 2), units={"host": (3, 4)}, points=1_000, new_points=500, fraction=0.123456, new_fraction=0.1, elapsed_s=3.0)
     assert now.to_data() == {
@@ -135,6 +148,7 @@ def test_as_data() -> None:
         "points_decoded": 1_000,
         "fraction": 0.1235,
         "points_per_s": 167,
+        "throttled_s": {},
         "eta_s": 26,
     }
     assert replace(now, new_fraction=0.02).to_data()["eta_s"] is None
@@ -146,6 +160,10 @@ def test_as_data() -> None:
         ({}, "[############            ]  50%  staged 12/30  service 0/14  host 3/7  1,300,000 points/s  ETA 1 min 40 s"),
         ({"fraction": 0.0, "new_points": 0, "new_fraction": 0.0}, "[                        ]   0%  staged 12/30  service 0/14  host 3/7"),
         ({"fraction": 1.0}, "[########################] 100%  staged 12/30  service 0/14  host 3/7  1,300,000 points/s  ETA 0 s"),
+        (
+            {"fraction": 0.0, "new_points": 0, "new_fraction": 0.0, "throttled_s": {"dynamodb": {"refused": 1_234.0}, "s3": {"limit": 10.2, "ramp": 2.0}}},
+            "[                        ]   0%  staged 12/30  service 0/14  host 3/7  throttled dynamodb 1,234 s, s3 12 s",
+        ),
         ({"new_fraction": 0.01}, "[############            ]  50%  staged 12/30  service 0/14  host 3/7  1,300,000 points/s"),
     ],
 )

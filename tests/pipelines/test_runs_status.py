@@ -164,6 +164,7 @@ def test_status_counts_what_is_staged_and_written_per_type(work: Path) -> None:
     data.pop("eta_s")
     calls = data.pop("calls")
     assert (calls["expected"], calls["budget"]) == (calls["used"], {})
+    assert data.pop("throttled_s") == {}
     assert data == {
         "run_id": "r1",
         "state": "interrupted",

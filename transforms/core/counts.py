@@ -76,6 +76,11 @@ def throttled_text(found: Mapping[str, Mapping[str, float]]) -> str:
     return "; ".join(parts)
 
 
+def throttled_short(found: Mapping[str, Mapping[str, float]]) -> str:
+    """`s3 12 s, dynamodb 3 s`: added up over all threads and causes."""
+    return ", ".join(f"{service} {sum(causes.values()):,.0f} s" for service, causes in found.items())
+
+
 def imbalances(counts: Mapping[str, Mapping[str, int]], outgoing: tuple[str, ...]) -> tuple[str, ...]:
     """A sentence with both sums and every term for each metric type whose incoming points differ from the outgoing ones; none if all is accounted for."""
     types = sorted({name for term, by_type in counts.items() for name in by_type if term.split(".")[0] in {*INCOMING, *outgoing}})

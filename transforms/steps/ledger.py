@@ -36,6 +36,7 @@ from transforms.calls.limits import Limits
 from transforms.calls.meter import Meter
 from transforms.calls.tally import FileTally
 from transforms.core.accounts import UnitRecord
+from transforms.core.counts import Counts
 from transforms.core.errors import IncompleteError, UsageError
 from transforms.core.manifest import Manifest
 from transforms.core.plan import Plan, check_manifest, plan_from_json
@@ -180,6 +181,11 @@ class Ledger:
             return UnitRecord.from_data(json.loads(self.record_file(str(unit)).read_bytes()))
         except FileNotFoundError:
             return None
+
+    def recorded_counts(self, name: str) -> Counts:
+        """The counts of a recorded unit (`str(unit)`) alone. Raises FileNotFoundError if it has no record."""
+        counts: Counts = json.loads(self.record_file(name).read_bytes())["counts"]
+        return counts
 
     def recorded_units(self) -> frozenset[str]:
         """Names (`str(unit)`) of the units that have a record."""
