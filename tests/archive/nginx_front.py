@@ -27,7 +27,7 @@ http {{
     log_format proof '$msec $request_time $status $named "$http_user_agent"';
     access_log {folder}/access.log proof;
     keepalive_timeout 120s;
-    map "$request_method $arg_list_type" $reading {{ "GET " get; "HEAD " get; default ""; }}
+    map "$request_method $args" $reading {{ "~list-type=" ""; "~^GET" get; "~^HEAD" get; default ""; }}
     map $reading $named {{ "" other; default $reading; }}
     limit_req_zone $reading zone=reads:1m rate={per_s}r/s;
     limit_req_status 503;
