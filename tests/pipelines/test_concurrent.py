@@ -129,8 +129,7 @@ def test_both_open_the_same_partition(world: World, forge: Forge, gate: Gate) ->
     assert held.until("before partition.write")
     second, waiting = enters(forge, gate, asked[1], patches={"pipelines.planning.SERIES_PER_SHARD": 1})
     assert waiting.until("after plan.settle")
-    waiting.pass_on()
-    assert waiting.arrives() == "before lock"
+    assert waiting.until("before lock")
     waiting.pass_on()
     assert not waiting.arrives_within(SOON_S)
     held.to_the_end()

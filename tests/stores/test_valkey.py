@@ -217,7 +217,7 @@ class TestRoom:
         client.config_set("maxmemory", 0)
 
     def test_it_goes_on_from_there_when_there_is_room(self, place: ValkeyPlace, client: Valkey) -> None:
-        rows = [row(f"h{number}", bucket_s=60 * minute) for number in range(60) for minute in range(60)]
+        rows = [row(f"h{number}", bucket_s=60 * minute) for number in range(150) for minute in range(60)]
         used = client.info("memory")["used_memory"]
         client.config_set("maxmemory", round((used + 150_000) / 0.9))
         with pytest.raises(StoreFull):
