@@ -26,7 +26,7 @@ def test_the_forecast_is_what_a_pacer_takes(units: int, limit_per_s: int) -> Non
     clock = Clock()
     pacer = alone(limit_per_s, clock, clock.wait, Ramp(first=beginning(limit_per_s), double_s=15.0))
     for _ in range(units):
-        pacer.take()
+        pacer.answered(1.0, pacer.take())
     told = seconds_by_limit(Usage(s3_get=units), Rates(s3_get_per_s=limit_per_s, ramp_double_s=15))
     assert told == {"s3-get-per-s": pytest.approx(clock.now_s, rel=0.05, abs=0.2)}
 

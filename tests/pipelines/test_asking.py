@@ -47,7 +47,7 @@ def test_yes_skips_the_question_and_a_dry_run_has_none(world: World) -> None:
 def test_at_a_terminal_the_answer_counts(world: World, monkeypatch: pytest.MonkeyPatch, answer: bool, code: int) -> None:
     asked: list[str] = []
     at_terminal = replace(cli._runtime(), terminal=True, show=lambda _line: None, ask=lambda question: not asked.append(question) and answer)
-    monkeypatch.setattr(cli, "_runtime", lambda: replace(at_terminal, out=sys.stdout.buffer))
+    monkeypatch.setattr(cli, "_runtime", lambda *_: replace(at_terminal, out=sys.stdout.buffer))
     result = world.backfill("--run-id", "r1")
     assert (result.code, asked) == (code, ["write these rollups?"])
     assert bool(list(world.store.glob("metric_type=*"))) is answer

@@ -150,7 +150,8 @@ class TestRequestUnits:
         store = DynamoStore(new_place(proxy.url), limits=limits(waits, dynamodb_wru_per_s=10))
         put(store, many_rows(1))
         last = 3.0
-        assert (proxy.writes - last) / (10 * 0.95) == pytest.approx(now[0], abs=1.0)
+        paced_s = (proxy.writes - last) / (10 * 0.95)
+        assert paced_s <= now[0] <= 2 * paced_s, "of items of 3 units three fit into a second of 10"
 
     def test_the_rate_begins_as_a_new_table_needs_it_and_doubles_in_half_an_hour(self) -> None:
         now = [0.0]

@@ -4,6 +4,7 @@ import fcntl
 import os
 import struct
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +48,7 @@ class FileCell:
         if self._pid != os.getpid():
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor, self._pid = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600), os.getpid()
+            weakref.finalize(self, os.close, self._descriptor)
         return self._descriptor
 
 

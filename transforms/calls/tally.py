@@ -4,6 +4,7 @@ import fcntl
 import os
 import struct
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -94,4 +95,5 @@ class FileTally:
         """A descriptor of this process's own: one that was inherited would share its lock with the parent."""
         if self._pid != os.getpid():
             self._descriptor, self._pid = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600), os.getpid()
+            weakref.finalize(self, os.close, self._descriptor)
         return self._descriptor

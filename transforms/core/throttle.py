@@ -301,12 +301,17 @@ class Pacer:
 
     def answered(self, units: float, taken_s: float) -> None:
         """A call that took so many units then was answered. If answers take longer and longer, calls become fewer."""
+        now_s = self.arrived(units, taken_s)
+        if self._latency.has_grown(now_s - taken_s):
+            self.refused()
+
+    def arrived(self, units: float, taken_s: float) -> float:
+        """As `answered`, of a service whose answers take as long as what they are asked for; the time."""
         now_s = self._clock()
         for one in self.allowances:
             with one.cell.held() as state:
                 state.answered(units, taken_s, now_s)
-        if self._latency.has_grown(now_s - taken_s):
-            self.refused()
+        return now_s
 
     def settle(self, units: float) -> None:
         """A call took so many units more (less, if negative) than was taken before it: those after it wait for them."""

@@ -70,7 +70,7 @@ class _Gate:
     def sent(self) -> None:
         """An invocation counts when it begins: how long a function works says nothing of the service."""
         pacer = self._calls.pacer
-        pacer.answered(1.0, pacer.sent(1.0, self._since_s))
+        pacer.arrived(1.0, pacer.sent(1.0, self._since_s))
 
     def answered(self) -> None:
         """It counted when it was sent."""
