@@ -21,6 +21,7 @@ FIRST = datetime(2025, 11, 1, tzinfo=UTC)
 
 LIST = """
 import json, resource, sys, threading, time
+from tests.limits import limits
 from transforms.archive import open_archive
 from transforms.core.keys import FIREHOSE
 from pipelines.listing import list_archive
@@ -35,7 +36,7 @@ def show(line):
         peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 
 runtime = Runtime(clock=time.time, wait=None, say=print, show=show, ask=None, out=None, terminal=True, environ={})
-listed = list_archive(open_archive(url), FIREHOSE, [tuple(one) for one in times], runtime)
+listed = list_archive(open_archive(url, FIREHOSE, limits()), FIREHOSE, [tuple(one) for one in times], runtime)
 print(json.dumps({"objects": listed.objects, "chosen": len(listed.manifest.objects), "peaks_mb": peaks, "shown": len(shown)}))
 """
 """Lists and tells: peak memory after every tenth page."""
@@ -105,7 +106,7 @@ def keys(request: pytest.FixtureRequest) -> Iterator[Keys]:
 def listed(keys: Keys, hours: int) -> dict[str, Any]:
     first = int(FIRST.timestamp())
     argv = [sys.executable, "-c", LIST, f"s3://archive?endpoint_url={keys.url}", json.dumps([[first, first + 3600 * hours]])]
-    done = subprocess.run(argv, cwd=ROOT, env=os.environ | s3_servers.ENVIRONMENT, capture_output=True, text=True, check=False)
+    done = subprocess.run(argv, cwd=ROOT, env=os.environ | s3_servers.ENVIRONMENT | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
