@@ -43,9 +43,9 @@ def _run(job: BackfillJob, runtime: Runtime) -> Outcome:
     planned = None if job.plan or ledger.exists() else make_plan(job, runtime, run_id, dry_run=job.dry_run, meanwhile=partial(get_ready, job, runtime))
     start_workers(job, runtime, (planned.plan if planned else ledger.plan()).object_bytes)
     with ledger.lock():
+        runtime = runtime.begun(ledger, job.rates, job.budget)
         if planned and not ledger.exists():
             ledger.create(planned.plan, planned.manifest, planned.membership)
-        runtime = runtime.begun(ledger, job.rates, job.budget)
         if not (ledger.staged() or ledger.recorded_units()):
             ledger.budget().check_planned(ledger.plan().expected - ledger.tally.used(), ledger.tally.used())
         plan = _stored(job, runtime, ledger)

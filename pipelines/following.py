@@ -65,9 +65,9 @@ def follow(job: CopyJob, runtime: Runtime) -> Outcome:
     ledger = runtime.ledger(job.work_dir, run_id)
     planned = None if ledger.exists() else _planned(job, runtime, run_id)
     with ledger.lock():
+        runtime = runtime.begun(ledger, job.rates, job.budget)
         if planned and not ledger.exists():
             ledger.create_from_store(planned)
-        runtime = runtime.begun(ledger, job.rates, job.budget)
         plan = stored_plan(job, runtime, ledger, "copy")
         runtime.say(run_id)
         if not ledger.followed():

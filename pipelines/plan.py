@@ -32,8 +32,8 @@ def run(job: PlanJob, runtime: Runtime) -> Outcome:
     with ledger.lock():
         if ledger.exists():
             raise UsageError(taken)
-        ledger.create(planned.plan, planned.manifest, planned.membership)
         runtime.begun(ledger, job.rates, job.budget)
+        ledger.create(planned.plan, planned.manifest, planned.membership)
     runtime.say(run_id)
     costs = planned_data(planned.plan.expected, ledger.budget(), ledger.wishes().rates, duration_s=estimate.duration_s, now_s=runtime.now_s())
     text = plan_text(planned.plan, runtime.resume_command(job.work_dir, run_id), warnings, planned_lines(costs))

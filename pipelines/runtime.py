@@ -78,14 +78,17 @@ class Runtime:
         return self.limits.meter.tally.used() if self.limits.meter else NOTHING
 
     def begun(self, ledger: Ledger, rates: Mapping[str, int], budget: Mapping[str, Any]) -> "Runtime":
-        """As `of_run`, for who works on it: calls are counted, also those of planning it, in its budget, changed as is asked."""
+        """For who works on a run from now on: its limits and its budget, changed as is asked; calls are counted, also those of planning it.
+
+        Written before the plan is: a run that is resumed keeps what it was planned with.
+        """
         ledger.allow(changed_budget(ledger.budget(new_budget({})), budget))
         ledger.tally.add(self.used())
-        return replace(self.of_run(ledger, rates), limits=ledger.limits())
-
-    def of_run(self, ledger: Ledger, rates: Mapping[str, int]) -> "Runtime":
-        """For the run from now on: its limits, changed as is asked, which its workers look at and `rollups throttle` changes."""
         ledger.wish(lambda wishes: replace(wishes, rates=changed(wishes.rates, rates), stop=False))
+        return replace(self, limits=ledger.limits())
+
+    def beside(self, ledger: Ledger) -> "Runtime":
+        """For who looks at a run or takes it back: its limits hold, its budget is not touched, and nothing of what is wanted of it is changed."""
         return replace(self, limits=ledger.limits(metered=False))
 
     def new_run_id(self) -> str:

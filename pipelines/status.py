@@ -31,7 +31,7 @@ def run(job: StatusJob, runtime: Runtime) -> Outcome:
     if job.dead_letters:
         return _dead_letters(ledger, ledger.plan(), runtime)
     if job.recheck:
-        return _recheck(ledger, plan, runtime.of_run(ledger, {}))
+        return _recheck(ledger, plan, runtime.beside(ledger))
     if isinstance(plan, StorePlan) and plan.request.follow:
         return followed_outcome(ledger, plan, state_of(ledger))
     watch = Watch(ledger, plan, ledger.taken_s())

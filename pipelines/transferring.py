@@ -36,9 +36,9 @@ def run_transfer(job: TransferJob, runtime: Runtime, command: Transfer) -> Outco
     if planned is None:
         ledger.store_plan(command)
     with ledger.lock():
+        runtime = runtime.begun(ledger, job.rates, job.budget)
         if planned and not ledger.exists():
             ledger.create_from_store(planned)
-        runtime = runtime.begun(ledger, job.rates, job.budget)
         plan = stored_plan(job, runtime, ledger, command)
         runtime.say(run_id)
         if job.plan_only:

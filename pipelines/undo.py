@@ -27,7 +27,7 @@ def run(job: UndoJob, runtime: Runtime) -> Outcome:
         msg = f"the run {job.run_id!r} was a copy: what it wrote has the generations of the source, so that nobody can tell it from other rollups and undo it"
         raise UsageError(msg)
     with ledger.lock():
-        store = runtime.of_run(ledger, {}).store(plan.request.store, plan.request.settings)
+        store = runtime.beside(ledger).store(plan.request.store, plan.request.settings)
         ledger.mark_undone()
         now_generation = store.issue_generation(round(runtime.clock() * 1000))
         undone = store.undo(job.run_id, generation=plan.generation, now_generation=now_generation)

@@ -96,7 +96,7 @@ def test_looking_for_changes_makes_no_object_for_a_row_that_nobody_changed() -> 
     tracemalloc.start()
     try:
         assert changed_since(expected, stored, "1m", WINDOW) == (14_400, [])
-        assert tracemalloc.get_traced_memory()[1] < 90 * 14_400, "some arrays of 8 bytes; an integer alone has 32"
+        assert tracemalloc.get_traced_memory()[1] < 55 * 14_400, "six arrays of 8 bytes; an integer alone has 32"
     finally:
         tracemalloc.stop()
 

@@ -280,8 +280,28 @@ def test_a_cap_holds_at_once_and_falls_while_nobody_confirms_it() -> None:
     for halvings, rate in ((1, 20.0), (2, 10.0)):
         time.now = 1000.0 + halvings * STALE_S + 10
         assert pace(paced, time) == pytest.approx(1 / (rate * PACED_SHARE), rel=0.01)
-    time.now = 1000.0 + 9 * STALE_S
+    while time.now < 1000.0 + 9 * STALE_S:
+        time.now += 100
+        paced.take()
     assert 1 / (100 * LEAST_SHARE) < pace(paced, time) < 1.1
+
+
+def test_a_cap_of_a_guard_that_was_killed_ends_when_nobody_has_used_the_limit_for_long() -> None:
+    paced, time = pacer(100)
+    with paced.allowances[0].cell.held() as state:
+        state.cap_per_s, state.cap_at_s = 40.0, time.now
+    pace(paced, time)
+    time.now += IDLE_S + 1
+    assert pace(paced, time) == pytest.approx(1 / (100 * PACED_SHARE), rel=0.01)
+
+
+def test_a_cap_that_is_confirmed_outlives_a_pause() -> None:
+    paced, time = pacer(100)
+    pace(paced, time)
+    time.now += IDLE_S + 1
+    with paced.allowances[0].cell.held() as state:
+        state.cap_per_s, state.cap_at_s = 40.0, time.now - 60
+    assert pace(paced, time) == pytest.approx(1 / (40 * PACED_SHARE), rel=0.01)
 
 
 def test_nothing_passes_a_cap_of_nothing_until_it_is_lifted() -> None:

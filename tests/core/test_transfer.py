@@ -80,7 +80,7 @@ def test_a_plan_comes_back_from_json(follow: Following | None) -> None:
 
 
 def test_a_plan_of_another_format_is_refused() -> None:
-    with pytest.raises(UsageError, match="the plan has format 99, this version reads 1"):
+    with pytest.raises(UsageError, match="the plan has format 99, this version reads 2"):
         store_plan_from_data(json.loads(plan_of().to_json()) | {"format": 99})
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.archive import s3_servers
 from tests.archive.s3_servers import Recorder
 from tests.builders import NOON_S
 from tests.pipelines.worlds import World, gauge, key
+from transforms.steps.ledger import Ledger
 
 OBJECTS = 120
 MINDED_S = 5.0
@@ -182,3 +184,30 @@ def test_wishes_outlive_those_who_work_on_a_run(tmp_path: Path, capsys: pytest.C
 def test_a_limit_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["throttle", "r"]) == 2
     assert "name a limit, such as --s3-get-per-s 100" in capsys.readouterr().err
+
+
+def test_a_run_that_was_killed_while_it_was_planned_has_its_limits_before_its_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path, types="host")
+    world.put(key(NOON_S), gauge("cpu", {0: 1.0}, at=1))
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "create", killed)
+        assert world.plan("--run-id", "r", "--s3-get-per-s", "7").code == 3
+    ledger = Ledger(str(world.run_dir("r")))
+    assert not ledger.exists()
+    assert ledger.wishes().rates.s3_get_per_s == 7
+
+
+def test_looking_at_a_run_changes_nothing_that_is_wanted_of_it(tmp_path: Path) -> None:
+    world = World(tmp_path, types="host")
+    world.put(key(NOON_S), gauge("cpu", {0: 1.0}, at=1))
+    assert world.backfill("--run-id", "r").code == 0
+    ledger = Ledger(str(world.run_dir("r")))
+    wishes = ledger.wish(lambda wishes: replace(wishes, stop=True, pauses={"user": "by me"}))
+    (world.run_dir("r") / "report.json").unlink()
+    for more in ([], ["--recheck"]):
+        assert world.command("status", "r", *more).code in (0, 3)
+        assert ledger.wishes() == wishes

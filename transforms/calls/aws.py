@@ -5,7 +5,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -25,10 +25,12 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from transforms.calls.meter import Meter
 from transforms.calls.repeats import Repeats
 from transforms.calls.waiting import Waiting
 from transforms.core.errors import CredentialsExpired, ServiceUnavailable, UsageError
+
+if TYPE_CHECKING:
+    from transforms.calls.meter import Meter
 
 T = TypeVar("T")
 
@@ -76,7 +78,7 @@ class Gate(Protocol):
 class AwsCalls:
     """Calls of any number of threads to one place. The client is made on the first call in a process, and anew when credentials have expired."""
 
-    def __init__(self, new_client: Callable[[], Any], waiting: Waiting | None = None, meter: Meter | None = None) -> None:
+    def __init__(self, new_client: Callable[[], Any], waiting: Waiting | None = None, meter: "Meter | None" = None) -> None:
         """Remember how a client is made, in a session of its own and for one attempt a call, and who counts its calls; nothing is opened."""
         self._new_client = partial(self._hooked, new_client, meter)
         self._calling = threading.local()
@@ -122,7 +124,7 @@ class AwsCalls:
             if gate:
                 gate.answered()
 
-    def _hooked(self, new_client: Callable[[], Any], meter: Meter | None) -> Any:  # noqa: ANN401 - botocore makes its classes at run time
+    def _hooked(self, new_client: Callable[[], Any], meter: "Meter | None") -> Any:  # noqa: ANN401 - botocore makes its classes at run time
         """A client whose calls are counted by the meter and tell their gate when they go out."""
         client = new_client()
         if meter:

@@ -19,6 +19,9 @@ from transforms.core.throttle import PAUSED, Allowance, Cell, MemoryCell, Pacer,
 
 LIMITS_FOLDER: Final = "limits"
 
+FOLDERS: Final = 64
+"""Of so many folders of buckets, which are read one after the other, a process keeps pacers."""
+
 _SERVICES: Final = {one.name: one.service for one in LIMITS}
 _KEYS: Final = {one.name: one.key for one in LIMITS}
 _FOLDERS: Final = {"s3-get-per-s": "s3-prefix-get-per-s", "s3-put-per-s": "s3-prefix-put-per-s"}
@@ -80,11 +83,12 @@ class Limits:
         if name not in _FOLDERS or getattr(rates, _KEYS[_FOLDERS[name]]) >= getattr(rates, _KEYS[name]):
             folder = ""
         with self._lock:
-            known = self._pacers.get((name, place, folder))
+            known = self._pacers.pop((name, place, folder), None)
             if known is None:
                 known = Pacer(self._allowances(name, place, folder, ramp), self.waiting.clock, self.waiting.sleep)
                 known.is_paused = partial(self._look, known, (name, place, folder, ramp), [self.control.wishes()])
-                self._pacers[name, place, folder] = known
+                self._forget_folders()
+            self._pacers[name, place, folder] = known
             return known
 
     def slots(self, name: str, place: str) -> Slots:
@@ -130,6 +134,14 @@ class Limits:
                 waited[_SERVICES[name], cause] = waited.get((_SERVICES[name], cause), 0.0) + seconds
         return waited
 
+    def _forget_folders(self) -> None:
+        """Drops the pacer of the folder that was used longest ago if there are many: what it knows is in its cells."""
+        of_folders = [key for key in self._pacers if key[2]]
+        if len(of_folders) >= FOLDERS:
+            for cause, seconds in self._pacers.pop(of_folders[0]).waits().items():
+                service = _SERVICES[of_folders[0][0]]
+                self._noted[service, cause] = self._noted.get((service, cause), 0.0) + seconds
+
     def _allowances(self, name: str, place: str, folder: str, ramp: Ramp | None) -> list[Allowance]:
         """The narrowest first."""
         rates = self.control.wishes().rates
@@ -165,10 +177,9 @@ class Limits:
             state.taken += held_s
 
     def _cell(self, name: str, place: str) -> Cell:
-        key = f"{name} {place}"
-        if key not in self._cells:
-            self._cells[key] = FileCell(self._path(name, place, "pace")) if self.folder else MemoryCell()
-        return self._cells[key]
+        if self.folder:
+            return FileCell(self._path(name, place, "pace"))
+        return self._cells.setdefault(f"{name} {place}", MemoryCell())
 
     def _path(self, name: str, place: str, what: str) -> Path:
         """A name that tells people what it is of, and a digest that makes it another one for another place."""

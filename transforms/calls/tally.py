@@ -4,12 +4,12 @@ import fcntl
 import os
 import struct
 import threading
-import weakref
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Final, Protocol
 
+from transforms.calls.locked_file import locked
 from transforms.core.usage import NOTHING, Usage
 
 _NUMBERS: Final = len(fields(Usage))
@@ -50,7 +50,7 @@ class MemoryTally:
 
 
 class FileTally:
-    """In a small file, which is locked (`flock`) while it is read and written: a process that ends in any way lets go of it and has added all or nothing.
+    """In a small file, which is locked while it is read and written: a process that ends in any way has added all or nothing.
 
     The file is not synced: what was added survives every death of a process, the last seconds of it not the machine's.
     Raises OSError if the file can't be written, and ValueError for one that holds anything else: nothing is counted from 0 again.
@@ -59,20 +59,13 @@ class FileTally:
     def __init__(self, path: Path) -> None:
         """Makes nothing yet."""
         self._path = path
-        self._lock = threading.Lock()
-        self._descriptor, self._pid = -1, 0
 
     def add(self, more: Usage, check: Check = lambda _: None) -> None:
         """As the protocol says."""
-        with self._lock:
-            descriptor = self._opened()
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            try:
-                used = self._unpacked(os.pread(descriptor, _FORMAT.size + 1, 0))
-                check(used)
-                os.pwrite(descriptor, _FORMAT.pack(_MAGIC, *(used + more).values()), 0)
-            finally:
-                fcntl.flock(descriptor, fcntl.LOCK_UN)
+        with locked(self._path) as descriptor:
+            used = self._unpacked(os.pread(descriptor, _FORMAT.size + 1, 0))
+            check(used)
+            os.pwrite(descriptor, _FORMAT.pack(_MAGIC, *(used + more).values()), 0)
 
     def used(self) -> Usage:
         """As the protocol says; nothing where there is no file."""
@@ -90,10 +83,3 @@ class FileTally:
             msg = f"{str(self._path)!r} does not hold what the run has used: {len(data)} bytes that begin with {data[:8]!r}"
             raise ValueError(msg)
         return Usage(**dict(zip((one.name for one in fields(Usage)), _FORMAT.unpack(data)[1:], strict=True)))
-
-    def _opened(self) -> int:
-        """A descriptor of this process's own: one that was inherited would share its lock with the parent."""
-        if self._pid != os.getpid():
-            self._descriptor, self._pid = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600), os.getpid()
-            weakref.finalize(self, os.close, self._descriptor)
-        return self._descriptor

@@ -15,7 +15,11 @@ LEAST_ANSWERS: Final = 20
 """No average is trusted before so many answers."""
 
 FORGET: Final = 1.01
-"""By which the lowest average rises with every answer, so that a service that became slower for good is not held for overloaded for ever."""
+"""By which the lowest average rises with every answer: what was long ago says nothing."""
+
+
+RAISED: Final = 2.0
+"""By which it rises when there shall be fewer calls: if that does not help after a few times, it is how fast the service is now."""
 
 
 @dataclass
@@ -37,5 +41,5 @@ class Latency:
             self.lowest_s = min(self.lowest_s * FORGET or self.average_s, self.average_s)
             if self.average_s <= GROWN * self.lowest_s + GROWN_BY_S:
                 return False
-            self.answers, self.average_s = 0, 0.0
+            self.answers, self.average_s, self.lowest_s = 0, 0.0, RAISED * self.lowest_s
             return True

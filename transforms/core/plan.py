@@ -20,7 +20,7 @@ from transforms.core.units import Unit
 from transforms.core.usage import Usage
 from transforms.core.windows import Windows
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 
 SAMPLED_UNITS: Final = 100
 """Of so many units of a type, the first and then every one that is this many later is read back as a sample."""

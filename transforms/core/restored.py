@@ -93,22 +93,22 @@ def changed_since(expected: pa.Table, stored: pa.Table, granularity: str, window
     `stored` is what the store has of these buckets (at least the columns COMPARED), canonical and in order, and perhaps others of the window.
     """
     keys, wanted = _wanted(expected, granularity, window)
+    if not keys:
+        return 0, []
     number_of = {key: place for place, key in enumerate(keys)}
     runs = series_runs(stored)
     series = np.repeat(np.array([number_of.get(key, -1) for key in runs.keys], np.int64), runs.lengths())
-    known = np.flatnonzero(series >= 0)
-    offsets = (bucket_ms(stored)[known] // 1000 - window[0]) // WIDTH_S[granularity]
-    found = np.full_like(wanted, -1)
-    found[series[known], offsets] = _generations(stored)[known]
-    missing = found < wanted
-    return int((wanted >= 0).sum()), list(_changes(missing, keys, stored, series, granularity, window))
+    offsets = (bucket_ms(stored) // 1000 - window[0]) // WIDTH_S[granularity]
+    missing = wanted >= 0
+    number = int(missing.sum())
+    intact = (series >= 0) & (_generations(stored) >= wanted[series, offsets])
+    missing[series[intact], offsets[intact]] = False
+    return number, list(_changes(missing, keys, stored, series, offsets, granularity, window[0]))
 
 
-def _changes(missing: Grid, keys: list[Identity], stored: pa.Table, series: Ints, granularity: str, window: Range) -> Iterator[BucketChange]:
+def _changes(missing: Grid, keys: list[Identity], stored: pa.Table, series: Ints, offsets: Ints, granularity: str, from_s: int) -> Iterator[BucketChange]:
     """What is stored now of each missing bucket; Python for each of these only."""
-    width_s = WIDTH_S[granularity]
-    offsets = (bucket_ms(stored) // 1000 - window[0]) // width_s
-    found = np.flatnonzero((series >= 0) & missing[series, offsets]) if len(keys) else np.zeros(0, np.int64)
+    found = np.flatnonzero((series >= 0) & missing[series, offsets])
     rows = dict(zip(zip(series[found].tolist(), offsets[found].tolist(), strict=True), found.tolist(), strict=True))
     minutes: Ints = stored["minutes"].to_numpy()
     averages: Floats = stored["avg"].to_numpy(zero_copy_only=False) if stored.num_rows else np.zeros(0)
@@ -118,7 +118,7 @@ def _changes(missing: Grid, keys: list[Identity], stored: pa.Table, series: Ints
         yield BucketChange(
             granularity=granularity,
             series=keys[place],
-            bucket_start_s=window[0] + offset * width_s,
+            bucket_start_s=from_s + offset * WIDTH_S[granularity],
             stored_minutes=0 if row is None else int(minutes[row]),
             minutes=0,
             stored_avg=avg,

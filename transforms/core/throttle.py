@@ -147,12 +147,17 @@ class Allowance:
     ramp: Ramp = field(default_factory=Ramp)
 
     def begun(self, state: PaceState, now_s: float) -> None:
-        """Note that this limit is in use; start the ramp if nobody used it for long, as after a restart of the machine, whose clock then shows less."""
+        """Note that this limit is in use; start the ramp if nobody used it for long, as after a restart of the machine, whose clock then shows less.
+
+        Then a cap that nobody confirmed for as long is that of a guard which was killed, and is forgotten.
+        """
         if state.used_at_s > now_s + LOOK_S:
             _forget(state)
         if not now_s <= state.used_at_s + IDLE_S:
             state.share, state.share_at_s, state.doubling = self.ramp.first, now_s, 1.0
             state.free_at_s = max(state.free_at_s, now_s)
+            if not now_s <= state.cap_at_s + IDLE_S:
+                state.cap_per_s = math.inf
         state.used_at_s = now_s
         if self.limit_per_s <= state.least_per_s or not now_s <= state.least_at_s + LEAST_S:
             state.least_per_s, state.least_at_s = self.limit_per_s, now_s

@@ -19,7 +19,7 @@ from transforms.core.store_settings import StoreSettings, settings_from_json
 from transforms.core.units import Unit
 from transforms.core.windows import Windows
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 Transfer = Literal["recalculate", "copy"]
 

@@ -28,10 +28,10 @@ class Holding:
     def hold(self) -> None:
         """Return when the run is not paused, or shall end."""
         waiting = self.limits.waiting
-        began_s = waiting.clock()
         while (wishes := self.limits.control.wishes()).pauses and not wishes.stop:
+            began_s = waiting.clock()
             waiting.sleep(LOOK_S)
-        self.limits.note("run", PAUSED, waiting.clock() - began_s)
+            self.limits.note("run", PAUSED, waiting.clock() - began_s)
 
     def count(self, counts: Counts) -> None:
         """Adds the milliseconds that threads waited since this was last asked, by service and cause."""

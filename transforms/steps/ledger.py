@@ -9,7 +9,7 @@
     RUN_DIR/write_dead_letters/host-2025-11-01-0003.jsonl    what of the unit a writer did not take, until the unit is recorded
     RUN_DIR/followed.json       how far a copy has followed time
     RUN_DIR/steps/001761955200/ the run directory of its step that begins then, until that has ended
-    RUN_DIR/control.json        the run's limits, and whether somebody paused it
+    RUN_DIR/control.json        the run's limits, and whether somebody paused it; there before the plan
     RUN_DIR/budget.json         how much the run may use of services, and their prices
     RUN_DIR/used                how much it has used until now (`calls.tally`)
     RUN_DIR/log.jsonl           who paused it, let it go on or changed its limits

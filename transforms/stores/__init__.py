@@ -5,12 +5,12 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from transforms.calls.limits import Limits
 from transforms.core.errors import UsageError
 from transforms.core.store_settings import StoreSettings
 from transforms.stores.url import split_url
 
 if TYPE_CHECKING:
+    from transforms.calls.limits import Limits
     from transforms.stores.protocol import RollupStore
 
 KINDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
@@ -29,7 +29,7 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
 """Module and form of the URL by scheme."""
 
 
-def open_store(url: str, *, writable: bool = True, settings: StoreSettings | None = None, limits: Limits | None = None) -> "RollupStore":
+def open_store(url: str, *, writable: bool = True, settings: StoreSettings | None = None, limits: "Limits | None" = None) -> "RollupStore":
     """The store of a URL; nothing is made before the first write.
 
     Raises UsageError, without showing secrets, for another scheme or what is wrong with the URL. Unless it is to be `writable` it must be there.
@@ -39,5 +39,5 @@ def open_store(url: str, *, writable: bool = True, settings: StoreSettings | Non
         forms = ", ".join(form for _, form in KINDS.values())
         msg = f"the store URL {url!r} has no known scheme; write {forms}"
         raise UsageError(msg)
-    store: RollupStore = import_module(KINDS[parts.scheme][0]).open_url(parts, settings or StoreSettings(), limits or Limits(), writable=writable)
+    store: RollupStore = import_module(KINDS[parts.scheme][0]).open_url(parts, settings or StoreSettings(), limits, writable=writable)
     return store

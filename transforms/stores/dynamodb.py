@@ -77,7 +77,7 @@ class DynamoStore(TableStore):
         super().__init__(DynamoTable(place, settings or StoreSettings(), limits or Limits(), failpoint, clock=clock))
 
 
-def open_url(url: StoreUrl, settings: StoreSettings, limits: Limits, *, writable: bool) -> DynamoStore:  # noqa: ARG001 - a table must be there in either case
+def open_url(url: StoreUrl, settings: StoreSettings, limits: Limits | None, *, writable: bool) -> DynamoStore:  # noqa: ARG001 - a table must be there in either case
     """The store of `dynamodb://table`. Raises UsageError for another form."""
     return DynamoStore(place_of(url), settings, limits=limits)
 

@@ -3,12 +3,11 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 
 from botocore.exceptions import ClientError
 
 from transforms.calls.aws import AwsCalls, error_code, is_throttled
-from transforms.calls.limits import Limits
 from transforms.calls.repeats import Repeats
 from transforms.calls.waiting import Waiting
 from transforms.core.capacity import DOUBLING_S, NEW_TABLE_READS, NEW_TABLE_WRITES, Attributes, first_share, item_bytes, item_read_units, write_units
@@ -16,6 +15,9 @@ from transforms.core.errors import RefusedError, ServiceUnavailable, UsageError
 from transforms.core.throttle import Pacer, Ramp
 from transforms.stores.dynamodb_place import Place
 from transforms.stores.files import Failpoint
+
+if TYPE_CHECKING:
+    from transforms.calls.limits import Limits
 
 T = TypeVar("T")
 
@@ -74,7 +76,7 @@ class Pace:
     writes: Pacer
 
     @classmethod
-    def of(cls, limits: Limits, place: str) -> "Pace":
+    def of(cls, limits: "Limits", place: str) -> "Pace":
         """Units a second of a table, reached as on-demand tables need it."""
         rates = limits.control.wishes().rates
         return cls(

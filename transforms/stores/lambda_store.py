@@ -47,7 +47,7 @@ class LambdaStore(TableStore):
         super().__init__(LambdaTable(calls, place, settings or StoreSettings(), limits, failpoint, clock=clock))
 
 
-def open_url(url: StoreUrl, settings: StoreSettings, limits: Limits, *, writable: bool) -> LambdaStore:  # noqa: ARG001 - table and function must be there in either case
+def open_url(url: StoreUrl, settings: StoreSettings, limits: Limits | None, *, writable: bool) -> LambdaStore:  # noqa: ARG001 - table and function must be there in either case
     """The store of `lambda://function?read=dynamodb://table`. Raises UsageError for another form, and for settings that it does not have."""
     if settings.dynamodb_fresh:
         raise UsageError(f"--dynamodb-fresh writes without conditions, and {url.shown} writes through a function, which has them: leave one of them out")

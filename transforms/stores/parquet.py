@@ -38,7 +38,7 @@ class ParquetStore(Rollups):
         super().__init__(ParquetFolder(Layout(root), Files(failpoint)))
 
 
-def open_url(url: StoreUrl, _settings: StoreSettings, _limits: Limits, *, writable: bool) -> ParquetStore:
+def open_url(url: StoreUrl, _settings: StoreSettings, _limits: Limits | None, *, writable: bool) -> ParquetStore:
     """The store at `parquet:///abs/path`. Raises UsageError for a path that is relative, no folder, or can't be used."""
     root = local_path(url)
     check_folder(url, root, writable=writable)

@@ -45,12 +45,12 @@ class ParquetS3Store(Rollups):
         super().__init__(ParquetObjects(objects))
 
 
-def open_url(url: StoreUrl, _settings: StoreSettings, limits: Limits, *, writable: bool) -> ParquetS3Store:
+def open_url(url: StoreUrl, _settings: StoreSettings, limits: Limits | None, *, writable: bool) -> ParquetS3Store:
     """The store at `parquet+s3://bucket/prefix?endpoint_url=…&region=…`. Raises UsageError for another form, or if there is nothing to read."""
     options = url.options(("endpoint_url", "region"))
     if not url.netloc:
         raise UsageError(f"the store URL {url.shown} names no bucket: write parquet+s3://bucket/prefix")
-    objects = open_objects(S3Location(bucket=url.netloc, prefix=prefix_of(url.path), **options), limits)
+    objects = open_objects(S3Location(bucket=url.netloc, prefix=prefix_of(url.path), **options), limits or Limits())
     if not writable and objects.is_empty():
         raise UsageError(f"the store {url.shown} does not exist")
     return ParquetS3Store(objects)

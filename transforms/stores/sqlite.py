@@ -46,7 +46,7 @@ class SqliteStore(Rollups):
         super().__init__(SqliteRollups(Database(path, wait_s, Files(failpoint))))
 
 
-def open_url(url: StoreUrl, settings: StoreSettings, _limits: Limits, *, writable: bool) -> SqliteStore:
+def open_url(url: StoreUrl, settings: StoreSettings, _limits: Limits | None, *, writable: bool) -> SqliteStore:
     """The store at `sqlite:///abs/path.db`. Raises UsageError for a path that is relative, no store, or can't be used."""
     path = local_path(url)
     if not writable and not path.exists():

@@ -70,11 +70,11 @@ class ValkeyStore(Rollups):
         return self.backend.near(unit, granularity, buckets)
 
 
-def open_url(url: StoreUrl, settings: StoreSettings, limits: Limits, *, writable: bool) -> ValkeyStore:  # noqa: ARG001 - a hot tier that is empty is there all the same
+def open_url(url: StoreUrl, settings: StoreSettings, limits: Limits | None, *, writable: bool) -> ValkeyStore:  # noqa: ARG001 - a hot tier that is empty is there all the same
     """The store at `valkey://host:port/db`. Raises UsageError for another form of URL or settings that can't be."""
     keys = ItemKeys(settings.valkey_key, check_span(settings.valkey_span_s))
     server = server_of(url)
-    pacer = limits.pacer("valkey-ops-per-s", str(server))
+    pacer = (limits or Limits()).pacer("valkey-ops-per-s", str(server))
     return ValkeyStore(ValkeyTier(ValkeyCalls(server, pacer), keys, Expiry(settings.valkey_expire_s)))
 
 
