@@ -53,13 +53,24 @@ def one_chunk(column: pa.ChunkedArray) -> pa.Array:
 def _sorted_dictionary(array: pa.DictionaryArray) -> pa.DictionaryArray:
     codes = codes_of(array)
     values: list[str] = array.dictionary.to_pylist()
-    used = np.bincount(codes, minlength=len(values)) > 0 if len(values) > 1 else np.full(len(values), len(codes) > 0)
+    used = _used(codes, len(values))
     if used.all() and all(one < other for one, other in pairwise(values)):
         return array
     distinct = sorted({values[code] for code in np.flatnonzero(used)})
     rank = {value: code for code, value in enumerate(distinct)}
     recoded = np.array([rank.get(value, 0) for value in values], np.int32).take(codes)
     return pa.DictionaryArray.from_arrays(pa.array(recoded, pa.int32()), pa.array(distinct, pa.string()))
+
+
+def _used(codes: npt.NDArray[np.int32], number: int) -> Bools:
+    """Which of so many values have a row; one look for each run of equal codes, of which rows in order have few."""
+    used = np.zeros(number, bool)
+    if number > 1:
+        begins = np.append(True, codes[1:] != codes[:-1])[: len(codes)]
+        used[codes[begins]] = True
+    else:
+        used[:] = len(codes) > 0
+    return used
 
 
 def codes_of(array: pa.DictionaryArray) -> npt.NDArray[np.int32]:

@@ -44,7 +44,7 @@ def restored(tables: Mapping[str, pa.Table], merged: Mapping[str, Merged], windo
 def _restored(granularity: str, table: pa.Table, is_there: Bools, window: Range) -> Iterator[pa.Table]:
     """By generation: a run that computes has one."""
     generations = _generations(table)
-    for generation in np.unique(generations[is_there]).tolist():
+    for generation in _distinct(generations[is_there]):
         rows = pick(canonical(table), np.flatnonzero(is_there & (generations == generation)))
         runs = series_runs(rows)
         grid = _grid(rows, np.repeat(np.arange(len(runs.keys)), runs.lengths()), len(runs.keys), granularity, window)
@@ -53,16 +53,26 @@ def _restored(granularity: str, table: pa.Table, is_there: Bools, window: Range)
         yield pa.table([*columns, [granularity] * len(runs.keys), bits, [generation] * len(runs.keys)], schema=RESTORED)
 
 
+def _distinct(generations: Ints) -> list[int]:
+    """In order; looks for them only if there are several."""
+    if len(generations) and generations.min() == generations.max():
+        return [int(generations[0])]
+    distinct: list[int] = np.unique(generations).tolist()
+    return distinct
+
+
 def _generations(table: pa.Table) -> Ints:
-    generations: Ints = pc.fill_null(one_chunk(table.column("generation")), 0).to_numpy()
+    column = one_chunk(table.column("generation"))
+    generations: Ints = (pc.fill_null(column, 0) if column.null_count else column).to_numpy()
     return generations
 
 
 def _grid(rows: pa.Table, series: Ints, number: int, granularity: str, window: Range) -> Grid:
     width_s = WIDTH_S[granularity]
-    grid = np.zeros((number, (window[1] - window[0]) // width_s), bool)
-    grid[series, (bucket_ms(rows) // 1000 - window[0]) // width_s] = True
-    return grid
+    buckets = (window[1] - window[0]) // width_s
+    grid = np.zeros(number * buckets, bool)
+    grid[series * buckets + (bucket_ms(rows) - window[0] * 1000) // (width_s * 1000)] = True
+    return grid.reshape(number, buckets)
 
 
 def restored_buckets(expected: pa.Table, granularity: str, window: Range) -> pa.Table:
