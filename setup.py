@@ -22,6 +22,7 @@ setup(
         "msgspec>=0.19",
         "numpy>=2.1",
         "pandas>=2.2",
+        "prometheus-client>=0.22",
         "pyarrow>=18",
         "PyYAML>=6",
         "valkey>=6.1",

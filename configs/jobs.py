@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
 from configs.guarding import Guarded
+from configs.publishing import Published
 from transforms.core.errors import UsageError
 from transforms.core.flat import FlatMapping
 from transforms.core.granularity import WIDTH_S
@@ -115,6 +116,7 @@ class BackfillJob(PlanJob):
     max_attempts: int
     runner: str
     guarded: Guarded = field(default_factory=Guarded)
+    published: Published = field(default_factory=Published)
     beam_options: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ from configs.budget_options import BUDGET_OPTIONS
 from configs.guarding import GUARD_OPTIONS
 from configs.limit_options import LIMIT_OPTIONS
 from configs.option import Option, list_of, one_of, share, whole_number
+from configs.publishing import PUBLISH_OPTIONS
 from configs.store_options import STORE_FORMS, STORE_OPTIONS
 from transforms.core.flat import flat_mapping, flat_text
 from transforms.core.granularity import GRANULARITIES
@@ -195,6 +196,7 @@ BACKFILL_OPTIONS: Final = (
     *LIMIT_OPTIONS,
     *BUDGET_OPTIONS,
     *GUARD_OPTIONS,
+    *PUBLISH_OPTIONS,
     _RUN_ID,
     Option(name="plan", metavar="ID", default="", help="execute exactly the plan that `rollups plan` stored under this id"),
     Option(

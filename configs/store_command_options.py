@@ -8,6 +8,7 @@ from configs.guarding import GUARD_OPTIONS
 from configs.limit_options import LIMIT_OPTIONS
 from configs.option import Option, list_of, one_of, whole_number
 from configs.options import BACKFILL_OPTIONS
+from configs.publishing import PUBLISH_OPTIONS
 from configs.store_options import STORE_FORMS, STORE_OPTIONS
 from transforms.core.errors import UsageError
 from transforms.core.granularity import GRANULARITIES, MINUTE_S
@@ -34,6 +35,7 @@ _RUN: Final = (
     *LIMIT_OPTIONS,
     *BUDGET_OPTIONS,
     *GUARD_OPTIONS,
+    *PUBLISH_OPTIONS,
     *_as_in_backfill(("run-id",)),
     Option(name="plan", metavar="ID", default="", help="execute exactly the plan that was stored under this id, or go on with it"),
     Option(name="plan-only", flag=True, default=False, help="store and show the plan and end; --plan ID executes it"),

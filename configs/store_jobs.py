@@ -7,6 +7,7 @@ from typing import Any
 
 from configs.guarding import Guarded
 from configs.jobs import check_hash_slots, check_run_id
+from configs.publishing import Published
 from transforms.core.errors import UsageError
 from transforms.core.fold import Average
 from transforms.core.granularity import WIDTH_S
@@ -49,6 +50,7 @@ class TransferJob(StoreSettings, ABC):
     rates: Mapping[str, int] = field(default_factory=dict)
     budget: Mapping[str, Any] = field(default_factory=dict)
     guarded: Guarded = field(default_factory=Guarded)
+    published: Published = field(default_factory=Published)
     beam_options: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

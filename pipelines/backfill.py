@@ -9,6 +9,7 @@ from pipelines.asking import confirm
 from pipelines.outcome import Outcome
 from pipelines.planning import make_plan, resolve
 from pipelines.progress import watching
+from pipelines.publishing import shown
 from pipelines.replaying import narrowed
 from pipelines.report import Accepted, finish, report_text
 from pipelines.run_guards import guarded
@@ -52,8 +53,9 @@ def _run(job: BackfillJob, runtime: Runtime) -> Outcome:
         runtime.say(run_id)
         if not ledger.recorded_units():
             confirm(plan, runtime.store(plan.request.store, plan.request.settings), runtime, yes=job.yes)
-        with guarded(job.guarded, (plan.request.archive, plan.request.store), ledger, runtime):
+        with shown(job.published, ledger, plan, runtime) as ending, guarded(job.guarded, (plan.request.archive, plan.request.store), ledger, runtime):
             report = _execute(job, runtime, ledger, plan)
+            ending.exit_code = report["exit_code"]
     return Outcome(exit_code=report["exit_code"], data=report, text=report_text(report))
 
 

@@ -20,6 +20,7 @@ from configs.jobs import check_run_id, values_of
 from configs.limit_options import LIMIT_KEYS
 from configs.loader import load_config
 from configs.option import defaults, nearest, parse_value
+from configs.publishing import PUBLISH_KEYS, Published
 from pipelines.commands import COMMANDS, Command
 from pipelines.outcome import Outcome
 from pipelines.runtime import Runtime, runs_dir
@@ -35,6 +36,7 @@ _WITH_PLAN: Final = (
     *LIMIT_KEYS,
     *BUDGET_KEYS,
     *GUARD_KEYS,
+    *PUBLISH_KEYS,
     "plan",
     "run_id",
     "yes",
@@ -181,10 +183,12 @@ def _job(command: Command, given: argparse.Namespace, rest: list[str]) -> Any:  
         extra["rates"] = {key: values[key] for key in sorted(rated) if values[key] is not None}
     if BUDGET_KEYS & values.keys():
         extra["budget"] = asked_budget(values)
-    if values.keys() >= GUARD_KEYS:
-        extra["guarded"] = Guarded(**{key: values[key] for key in GUARD_KEYS})
-        values = {key: value for key, value in values.items() if key not in GUARD_KEYS}
-    values = {key: value for key, value in values.items() if key not in LIMIT_KEYS | BUDGET_KEYS}
+    taken = LIMIT_KEYS | BUDGET_KEYS
+    for name, keys, kind in (("guarded", GUARD_KEYS, Guarded), ("published", PUBLISH_KEYS, Published)):
+        if values.keys() >= keys:
+            extra[name] = kind(**{key: values[key] for key in keys})
+            taken |= keys
+    values = {key: value for key, value in values.items() if key not in taken}
     fields = {one.key: one.field for one in command.options}
     return command.job(**{fields[key]: value for key, value in values.items()}, **extra)
 

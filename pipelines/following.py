@@ -4,17 +4,20 @@ A step [from, to) copies the buckets that end in (from, to], `lag_s` after its e
 it goes on where it was: a step that had begun keeps its times, and copying a bucket twice changes nothing.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from configs.store_jobs import CopyJob
+from pipelines.figures import Figures
 from pipelines.outcome import Outcome, human_number, table
+from pipelines.publishing import publishing
 from pipelines.run_guards import guarded
 from pipelines.runtime import Runtime, asked_to_end
 from pipelines.submit import check_runner
 from pipelines.transfer_plan import make_transfer_plan, resolve
 from pipelines.transferring import confirm_transfer, execute, stored_plan
+from transforms.core.counts import throttled_text
 from transforms.core.errors import IncompleteError, UsageError
 from transforms.core.granularity import MINUTE_S, Range
 from transforms.core.time import LAST_S, format_time, parse_time
@@ -28,6 +31,8 @@ VERIFIED: Final = ("buckets", "different", "rechecked", "changed_since")
 
 SHOWN: Final = ("added", "changed", "equal", "newer", "refused", "left")
 
+_Number = TypeVar("_Number", int, float)
+
 
 @dataclass
 class Followed:
@@ -39,6 +44,7 @@ class Followed:
     buckets: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     imbalances: list[str] = field(default_factory=list)
     verification: dict[str, int] = field(default_factory=dict)
+    throttled_s: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def add(self, to_s: int, report: dict[str, Any]) -> None:
         """Add the report of a step that ends then."""
@@ -49,12 +55,14 @@ class Followed:
             for granularity, tally in of_type.items():
                 _add(self.buckets.setdefault(name, {}).setdefault(granularity, {}), tally)
         self.imbalances += report["imbalances"]
+        for service, causes in report["throttled_s"].items():
+            _add(self.throttled_s.setdefault(service, {}), causes)
         _add(self.verification, {name: report["verification"][name] for name in VERIFIED})
 
 
-def _add(sums: dict[str, int], numbers: dict[str, int]) -> None:
+def _add(sums: dict[str, _Number], numbers: Mapping[str, _Number]) -> None:
     for name, number in numbers.items():
-        sums[name] = sums.get(name, 0) + number
+        sums[name] = sums[name] + number if name in sums else number
 
 
 def follow(job: CopyJob, runtime: Runtime) -> Outcome:
@@ -72,11 +80,13 @@ def follow(job: CopyJob, runtime: Runtime) -> Outcome:
         runtime.say(run_id)
         if not ledger.followed():
             confirm_transfer(job, runtime, ledger, plan)
-        with guarded(job.guarded, (plan.request.source, plan.request.store), ledger, runtime), asked_to_end() as asked:
-            followed = _follow(job, runtime, ledger, plan, asked)
+        with publishing(job.published, ledger, runtime, lambda: _figures(_noted(ledger, plan))) as ending:
+            with guarded(job.guarded, (plan.request.source, plan.request.store), ledger, runtime), asked_to_end() as asked:
+                followed = _follow(job, runtime, ledger, plan, asked)
+            ending.exit_code = _exit_code(job, plan, followed)
         is_over = followed.until_s >= plan.periods[0][1]
         report = _data(plan, followed, state="done" if is_over else "stopped")
-        report["exit_code"] = _exit_code(job, plan, followed)
+        report["exit_code"] = ending.exit_code
         if is_over and not followed.imbalances:
             ledger.store_report(report | {"dry_run": False})
     return Outcome(exit_code=report["exit_code"], data=report, text=_text(report))
@@ -106,9 +116,8 @@ def _planned(job: CopyJob, runtime: Runtime, run_id: str) -> StorePlan:
 
 
 def _follow(job: CopyJob, runtime: Runtime, ledger: Ledger, plan: StorePlan, asked: Callable[[], bool]) -> Followed:
-    (from_s, end_s), how = plan.periods[0], _how(plan)
-    noted = ledger.followed()
-    followed = Followed(**noted) if noted else Followed(from_s)
+    (_, end_s), how = plan.periods[0], _how(plan)
+    followed = _noted(ledger, plan)
     for begun in ledger.steps():
         _end_step(job, runtime, ledger, begun, followed)
     while followed.until_s < end_s and not followed.imbalances and not asked():
@@ -120,6 +129,17 @@ def _follow(job: CopyJob, runtime: Runtime, ledger: Ledger, plan: StorePlan, ask
         begun.create_from_store(make_transfer_plan(plan.request, (step,), runtime, plan.run_id, allow_empty=True))
         _end_step(job, runtime, ledger, begun, followed)
     return followed
+
+
+def _noted(ledger: Ledger, plan: StorePlan) -> Followed:
+    """What was copied, as far as it was noted."""
+    noted = ledger.followed()
+    return Followed(**noted) if noted else Followed(plan.periods[0][0])
+
+
+def _figures(followed: Followed) -> Figures:
+    """For dashboards: after each step there are new ones."""
+    return Figures(points=_rows(followed.read, "read"), buckets=followed.buckets, throttled_s=followed.throttled_s, until_s=followed.until_s)
 
 
 def next_step(until_s: int, end_s: int, now_s: int, how: Following, window_s: int) -> Range | None:
@@ -182,14 +202,14 @@ def _data(plan: StorePlan, followed: Followed, *, state: str) -> dict[str, Any]:
         "read": followed.read,
         "buckets": followed.buckets,
         "imbalances": followed.imbalances,
+        "throttled_s": followed.throttled_s,
         "verification": followed.verification,
     }
 
 
 def followed_outcome(ledger: Ledger, plan: StorePlan, state: str) -> Outcome:
     """For `rollups status`: exit 0 if the end was reached, 3 while it follows or could go on."""
-    noted = ledger.followed()
-    data = _data(plan, Followed(**noted) if noted else Followed(plan.periods[0][0]), state=state)
+    data = _data(plan, _noted(ledger, plan), state=state)
     go_on = "" if state in ("running", "done") else f"\ngo on with  rollups copy --plan {plan.run_id}"
     return Outcome(exit_code=0 if ledger.report() else IncompleteError.exit_code, data=data, text=_text(data) + go_on)
 
@@ -207,6 +227,7 @@ def _text(data: dict[str, Any]) -> str:
         f"store     {data['store']}",
         "",
         table(("buckets", *SHOWN), rows),
+        *([f"throttled {throttled_text(data['throttled_s'])}"] if data["throttled_s"] else []),
         *_verified_lines(data["verification"]),
         *(f"SUMS DIFFER  {sentence}" for sentence in data["imbalances"]),
     ]

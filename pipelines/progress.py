@@ -1,7 +1,7 @@
 """How far a run is, from its plan and ledger alone: whoever looks sees the same."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -70,17 +70,21 @@ class Snapshot:
 
 
 class Watch:
-    """Takes snapshots of a run, reading each footer and record once. What is older than `taken_s` was done before the run was last taken up."""
+    """Takes snapshots of a run, reading each footer and record once. What is older than `taken_s` was done before the run was last taken up.
+
+    With every snapshot `counts` and `buckets` (by metric type, granularity and what became of them) are the sums of what was read.
+    """
 
     def __init__(self, ledger: Ledger, plan: AnyPlan, taken_s: float) -> None:
         """Remember what to look at."""
         self.ledger = ledger
         self._taken_s = taken_s
-        self._groups = len(plan.groups)
+        self.groups = len(plan.groups)
         self._names = {metric_type: frozenset(map(str, plan.units(metric_type))) for metric_type in plan.request.metric_types}
         self._staged: dict[int, tuple[int, bool]] = {}
         self._recorded: dict[str, bool] = {}
-        self._waited: Counts = {}
+        self.counts: Counts = {}
+        self.buckets: dict[str, dict[str, dict[str, int]]] = {}
 
     def snapshot(self, now_s: float) -> Snapshot:
         """The run now."""
@@ -88,15 +92,19 @@ class Watch:
         new_groups = sum(is_new for _, is_new in self._staged.values())
         planned = sum(map(len, self._names.values()))
         return Snapshot(
-            groups=(len(self._staged), self._groups),
+            groups=(len(self._staged), self.groups),
             units={name: (len(self._recorded.keys() & units), len(units)) for name, units in self._names.items()},
             points=sum(points for points, _ in self._staged.values()),
             new_points=sum(points for points, is_new in self._staged.values() if is_new),
-            fraction=_fraction(len(self._staged), self._groups, len(self._recorded), planned),
-            new_fraction=_fraction(new_groups, self._groups, sum(self._recorded.values()), planned),
+            fraction=_fraction(len(self._staged), self.groups, len(self._recorded), planned),
+            new_fraction=_fraction(new_groups, self.groups, sum(self._recorded.values()), planned),
             elapsed_s=now_s - self._taken_s,
-            throttled_s=throttled(self._waited),
+            throttled_s=throttled(self.counts),
         )
+
+    def units(self) -> dict[str, int]:
+        """How many are planned, by metric type."""
+        return {name: len(units) for name, units in self._names.items()}
 
     def _look(self) -> None:
         """Reads what is new in the ledger."""
@@ -105,14 +113,17 @@ class Watch:
             with suppress(IncompleteError, FileNotFoundError):  # damaged: it will be staged again; gone: the run has just ended
                 counts, is_new = read_footer(path).counts, self._is_new(path)
                 self._staged[group] = total(counts, "points"), is_new
-                self._note_waits(counts)
+                self.counts = add_counts([self.counts, counts])
         for name in self.ledger.recorded_units() - self._recorded.keys():
             self._recorded[name] = self._is_new(self.ledger.record_file(name))
-            self._note_waits(self.ledger.recorded_counts(name))
+            self._add(*self.ledger.recorded_sums(name))
 
-    def _note_waits(self, counts: Counts) -> None:
-        waits = {term: of_term for term, of_term in counts.items() if term.startswith("throttled_ms.")}
-        self._waited = add_counts([self._waited, waits])
+    def _add(self, counts: Counts, metric_type: str, tallies: Mapping[str, Mapping[str, int]]) -> None:
+        self.counts = add_counts([self.counts, counts])
+        of_type = self.buckets.setdefault(metric_type, {})
+        for granularity, tally in tallies.items():
+            before = of_type.get(granularity, {})
+            of_type[granularity] = {verdict: before.get(verdict, 0) + number for verdict, number in tally.items()}
 
     def _is_new(self, path: Path) -> bool:
         return path.stat().st_mtime >= self._taken_s

@@ -16,7 +16,7 @@ from pipelines.plan import edge_texts, unmatched_warnings
 from pipelines.runtime import Runtime
 from pipelines.verification import add_verification, differs, verification, verification_lines
 from transforms.core.accounts import STORED, Account, BucketChange, UnitRecord, account
-from transforms.core.counts import INCOMING, Counts, retries_of, throttled, throttled_text, total
+from transforms.core.counts import INCOMING, Counts, by_cause, retries_of, throttled, throttled_text, total
 from transforms.core.lateness import Bin, bins, seems_cut
 from transforms.core.live import left_text
 from transforms.core.model import SERIES_COLUMNS, DeadLetter
@@ -119,7 +119,7 @@ def _report(plan: Plan, ledger: Ledger, sums: Account, done: list[UnitRecord]) -
         "rebinned_histograms": total(counts, "rebinned"),
         "imbalances": list(sums.imbalances()),
         "buckets": {metric_type: {name: asdict(tally) for name, tally in of_type.items()} for metric_type, of_type in sums.tallies.items()},
-        "dead_letters": {"total": total(counts, "dead_records", "dead_points"), "by_cause": _by_cause(counts), "file": str(ledger.path / "dead_letters.jsonl")},
+        "dead_letters": {"total": total(counts, "dead_records", "dead_points"), "by_cause": by_cause(counts), "file": str(ledger.path / "dead_letters.jsonl")},
         "unreadable_objects": [
             {"object": one.object, "cause": one.cause, "detail": one.detail} for one in islice(_unreadable(plan, ledger), UNREADABLE_LISTED)
         ],
@@ -141,10 +141,6 @@ def _points(counts: Counts, plan: Plan) -> dict[str, dict[str, int]]:
     types = [*plan.request.metric_types, *sorted(others)]
     terms = [term for term in counts if term.split(".")[0] in {*INCOMING, *STORED}]
     return {metric_type: {term: counts[term][metric_type] for term in sorted(terms) if metric_type in counts[term]} for metric_type in types}
-
-
-def _by_cause(counts: Counts) -> dict[str, int]:
-    return {term.removeprefix("cause."): total(counts, term) for term in sorted(counts) if term.startswith("cause.")}
 
 
 def largest(done: Iterable[UnitRecord], what: str, number: int) -> list[tuple[BucketChange, UnitRecord]]:

@@ -54,14 +54,8 @@ def guarded(asked: Guarded, places: Sequence[str], ledger: Ledger, runtime: Runt
     """The body works under the guards that are asked for. `places` are the URLs of what it reads and writes."""
     caps = RunCaps(ledger, runtime.limits)
     caps.resume("a run that was killed may have left it paused")
-    with guarding(guards_of(asked, places, partial(_configured, ledger), caps, partial(_tell, ledger, runtime)), runtime.clock):
+    with guarding(guards_of(asked, places, partial(_configured, ledger), caps, partial(runtime.tell, ledger)), runtime.clock):
         yield
-
-
-def _tell(ledger: Ledger, runtime: Runtime, line: str) -> None:
-    """On standard error and in the run's log."""
-    runtime.say(line)
-    ledger.log(runtime.now_s(), line)
 
 
 def _configured(ledger: Ledger) -> Mapping[str, int]:

@@ -49,6 +49,11 @@ class Runtime:
         """Seconds since the epoch."""
         return int(self.clock())
 
+    def tell(self, ledger: Ledger, line: str) -> None:
+        """A line to standard error and to the run's log."""
+        self.say(line)
+        ledger.log(self.now_s(), line)
+
     def workers(self, asked: int) -> int:
         """The number asked for, or the processors this process may use."""
         return asked or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else asked or os.cpu_count() or 1

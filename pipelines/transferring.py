@@ -9,6 +9,7 @@ from pipelines.asking import confirm_shown
 from pipelines.costs import planning_within_budget
 from pipelines.outcome import Outcome
 from pipelines.progress import watching
+from pipelines.publishing import shown
 from pipelines.run_guards import guarded
 from pipelines.runtime import Runtime
 from pipelines.submit import check_runner, crew_of, submit
@@ -45,8 +46,9 @@ def run_transfer(job: TransferJob, runtime: Runtime, command: Transfer) -> Outco
             text = transfer_plan_text(plan, runtime.resume_command(job.work_dir, run_id, command))
             return Outcome(exit_code=0, data=transfer_plan_data(plan), text=text)
         confirm_transfer(job, runtime, ledger, plan)
-        with guarded(job.guarded, (plan.request.source, plan.request.store), ledger, runtime):
+        with shown(job.published, ledger, plan, runtime) as ending, guarded(job.guarded, (plan.request.source, plan.request.store), ledger, runtime):
             report = execute(job, runtime, ledger, plan)
+            ending.exit_code = report["exit_code"]
     return Outcome(exit_code=report["exit_code"], data=report, text=transfer_report_text(report))
 
 

@@ -12,13 +12,14 @@ from configs.jobs import BackfillJob, PlanJob, StatusJob, UndoJob, check_run_id
 from configs.limit_options import LIMIT_KEYS
 from configs.option import Option, defaults
 from configs.options import BACKFILL_OPTIONS, PLAN_OPTIONS
+from configs.publishing import PUBLISH_KEYS
 from transforms.core.errors import UsageError
 
 GIVEN = {"archive": "file:///a", "store": "parquet:///s", "period": ("2025-11-01T00:00Z/PT6H",)}
 
 
 def values(options: Iterable[Option], given: dict[str, object]) -> dict[str, Any]:
-    grouped = LIMIT_KEYS | BUDGET_KEYS | GUARD_KEYS
+    grouped = LIMIT_KEYS | BUDGET_KEYS | GUARD_KEYS | PUBLISH_KEYS
     return {key: value for key, value in defaults(options).items() if key != "config" and key not in grouped} | GIVEN | given
 
 

@@ -9,6 +9,7 @@ from configs.budget_options import BUDGET_OPTIONS
 from configs.guarding import GUARD_OPTIONS
 from configs.limit_options import LIMIT_OPTIONS
 from configs.option import Option, defaults, durations, list_of, nearest, one_of, parse_value, whole_number
+from configs.publishing import PUBLISH_OPTIONS
 from pipelines.commands import COMMANDS, Command
 from transforms.core.errors import UsageError
 
@@ -106,7 +107,7 @@ class TestTable:
         given = {
             **dict.fromkeys(LIMIT_OPTIONS, "rates"),
             **dict.fromkeys(BUDGET_OPTIONS, "budget"),
-            **(dict.fromkeys(GUARD_OPTIONS, "guarded") if command.beam else {}),
+            **(dict.fromkeys(GUARD_OPTIONS, "guarded") | dict.fromkeys(PUBLISH_OPTIONS, "published") if command.beam else {}),
         }
         named = {given.get(one, one.field) for one in command.options}
         assert named - {"config"} == fields - {*command.arguments, "beam_options"}

@@ -16,6 +16,7 @@ import pytest
 
 from configs.guarding import GUARD_KEYS
 from configs.option import defaults
+from configs.publishing import PUBLISH_KEYS
 from configs.store_command_options import COPY_OPTIONS
 from configs.store_jobs import CopyJob
 from pipelines.copying import run
@@ -312,7 +313,7 @@ def runtime_of(clock: Clock, said: list[str]) -> Runtime:
 
 
 def job_of(left: World, right: World, **given: Any) -> CopyJob:
-    options = [option for option in COPY_OPTIONS if option.key not in GUARD_KEYS | {"config"}]
+    options = [option for option in COPY_OPTIONS if option.key not in GUARD_KEYS | PUBLISH_KEYS | {"config"}]
     values = {option.field: value for option in options if (value := defaults(COPY_OPTIONS)[option.key]) is not None}
     known = {"source": f"parquet://{left.store}", "store": f"parquet://{right.store}", "work_dir": str(right.work), "metric_types": ("host",), "follow": True}
     return CopyJob(**{"hash_slots": ()} | values | known | given)

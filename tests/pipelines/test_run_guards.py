@@ -15,6 +15,7 @@ from configs.guarding import Guarded
 from pipelines.cli import main
 from pipelines.guarding import HeadroomGuard
 from pipelines.run_guards import PAUSED_BY, RunCaps, guarded
+from pipelines.runtime import Runtime
 from scripts.local_servers import ministack
 from tests.archive.s3_servers import aws_environment
 from tests.calls.cloudwatch_stand_in import StandIn, cloudwatch
@@ -192,25 +193,24 @@ def test_a_run_calls_nothing_while_it_is_red_and_goes_on_when_it_is_green(
     assert [one["told"] for one in Ledger(str(tmp_path / "work" / "runs" / "r")).logged()] == [line for line in said if line.startswith(("paused:", "goes on"))]
 
 
-class NoRuntime:
+def runtime_of(ledger: Ledger, said: list[str]) -> Runtime:
     """As much of a runtime as guards need."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self.limits, self.said = ledger.limits(), list[str]()
-        self.say, self.clock, self.now_s = self.said.append, lambda: 0.0, lambda: 0
+    never: Any = None
+    return Runtime(clock=lambda: 0.0, wait=never, say=said.append, show=never, ask=never, out=never, terminal=False, environ={}, limits=ledger.limits())
 
 
 def test_a_red_health_check_pauses_the_run_and_not_the_next_one(tmp_path: Path) -> None:
     ledger = Ledger(str(tmp_path / "work" / "runs" / "r"))
     ledger.path.mkdir(parents=True)
-    runtime: Any = NoRuntime(ledger)
+    said: list[str] = []
+    runtime = runtime_of(ledger, said)
     with guarded(Guarded(guard_command="/bin/false"), (), ledger, runtime):
         assert pauses(tmp_path) == {PAUSED_BY: "/bin/false ended with 1"}
     assert pauses(tmp_path) == {}
     RunCaps(ledger, runtime.limits).pause("killed while it was red")
     with guarded(Guarded(), (), ledger, runtime):
         assert pauses(tmp_path) == {}
-    assert runtime.said == [
+    assert said == [
         "paused: /bin/false ended with 1; goes on when it is green again",
         "goes on: nobody asks the health check any more",
     ]

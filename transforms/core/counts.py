@@ -91,3 +91,8 @@ def imbalances(counts: Mapping[str, Mapping[str, int]], outgoing: tuple[str, ...
             terms = ", ".join(f"{term} {by_type[metric_type]}" for term, by_type in sorted(counts.items()) if metric_type in by_type)
             found.append(f"{metric_type}: {came} points came in and {went} are accounted for ({terms})")
     return tuple(found)
+
+
+def by_cause(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """Dead letters by cause, of terms such as `cause.not_json`."""
+    return {term.removeprefix("cause."): total(counts, term) for term in sorted(counts) if term.startswith("cause.")}

@@ -182,10 +182,10 @@ class Ledger:
         except FileNotFoundError:
             return None
 
-    def recorded_counts(self, name: str) -> Counts:
-        """The counts of a recorded unit (`str(unit)`) alone. Raises FileNotFoundError if it has no record."""
-        counts: Counts = json.loads(self.record_file(name).read_bytes())["counts"]
-        return counts
+    def recorded_sums(self, name: str) -> tuple[Counts, str, dict[str, dict[str, int]]]:
+        """The counts, metric type and tallies of a recorded unit (`str(unit)`). Raises FileNotFoundError if it has no record."""
+        data = json.loads(self.record_file(name).read_bytes())
+        return data["counts"], data["unit"][0], data["tallies"]
 
     def recorded_units(self) -> frozenset[str]:
         """Names (`str(unit)`) of the units that have a record."""
