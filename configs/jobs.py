@@ -115,6 +115,7 @@ class BackfillJob(PlanJob):
     max_dead_letters: int
     max_attempts: int
     runner: str
+    shared_folders: bool
     guarded: Guarded = field(default_factory=Guarded)
     published: Published = field(default_factory=Published)
     beam_options: tuple[str, ...] = ()

@@ -214,6 +214,12 @@ BACKFILL_OPTIONS: Final = (
     Option(
         name="runner", metavar="NAME", default="FnApiRunner", help="Beam runner (default: FnApiRunner, in this process); further options of Beam are passed on"
     ),
+    Option(
+        name="shared-folders",
+        flag=True,
+        default=False,
+        help="the work dir, and every other folder that is named, is mounted at the same path on all machines of the runner",
+    ),
     _WORK_DIR,
     _JSON,
     _CONFIG,

@@ -42,7 +42,7 @@ _RUN: Final = (
     Option(name="dry-run", flag=True, default=False, help="show what would change, write nothing to the store"),
     *_as_in_backfill(("include-live", "verify", "skip-live", "yes", "max-attempts")),
     Option(name="allow-empty", flag=True, default=False, help="a source that holds nothing of the period is no error"),
-    *_as_in_backfill(("workers", "runner", "work-dir", "json", "config")),
+    *_as_in_backfill(("workers", "runner", "shared-folders", "work-dir", "json", "config")),
 )
 
 RECALCULATE_OPTIONS: Final = (

@@ -45,6 +45,7 @@ class TransferJob(StoreSettings, ABC):
     allow_empty: bool
     workers: int
     runner: str
+    shared_folders: bool
     work_dir: str
     json: bool
     rates: Mapping[str, int] = field(default_factory=dict)

@@ -13,8 +13,9 @@ from pipelines.publishing import shown
 from pipelines.replaying import narrowed
 from pipelines.report import Accepted, finish, report_text
 from pipelines.run_guards import guarded
+from pipelines.runners import check_runner
 from pipelines.runtime import Runtime
-from pipelines.submit import check_runner, crew_of, get_ready, staging_begun, start_workers, submit
+from pipelines.submit import crew_of, get_ready, staging_begun, start_workers, submit
 from transforms.core.errors import UsageError
 from transforms.core.plan import Plan
 from transforms.steps.ledger import Ledger
@@ -35,7 +36,7 @@ def run(job: BackfillJob, runtime: Runtime) -> Outcome:
 
 
 def _run(job: BackfillJob, runtime: Runtime) -> Outcome:
-    check_runner(job.runner)
+    check_runner(job.runner, shared_folders=job.shared_folders)
     if job.dead_letters:
         job = narrowed(job, runtime)
     runtime = runtime.metered(job.budget)

@@ -45,6 +45,7 @@ _WITH_PLAN: Final = (
     "max_attempts",
     "workers",
     "runner",
+    "shared_folders",
     "work_dir",
     "json",
     "config",

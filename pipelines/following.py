@@ -13,8 +13,8 @@ from pipelines.figures import Figures
 from pipelines.outcome import Outcome, human_number, table
 from pipelines.publishing import publishing
 from pipelines.run_guards import guarded
+from pipelines.runners import check_runner
 from pipelines.runtime import Runtime, asked_to_end
-from pipelines.submit import check_runner
 from pipelines.transfer_plan import make_transfer_plan, resolve
 from pipelines.transferring import confirm_transfer, execute, stored_plan
 from transforms.core.counts import throttled_text
@@ -67,7 +67,7 @@ def _add(sums: dict[str, _Number], numbers: Mapping[str, _Number]) -> None:
 
 def follow(job: CopyJob, runtime: Runtime) -> Outcome:
     """Copies step after step until the end or until it is asked to end; with the id of a run that exists it goes on."""
-    check_runner(job.runner)
+    check_runner(job.runner, shared_folders=job.shared_folders)
     runtime = runtime.metered(job.budget)
     run_id = job.plan or job.run_id or runtime.new_run_id()
     ledger = runtime.ledger(job.work_dir, run_id)

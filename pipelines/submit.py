@@ -10,9 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final, Protocol
 
 from configs.jobs import BackfillJob
+from pipelines.runners import LOCAL_RUNNERS, pipeline_options
 from pipelines.runtime import Runtime
 from transforms.core import errors
-from transforms.core.errors import IncompleteError, RollupsError, UsageError
+from transforms.core.errors import IncompleteError, RollupsError
 from transforms.core.plan import Plan
 from transforms.core.transfer import AnyPlan, command_of
 from transforms.core.undelivered import Undelivered
@@ -23,9 +24,6 @@ from transforms.steps.worker import Worker
 
 if TYPE_CHECKING:
     import apache_beam as beam
-
-LOCAL_RUNNERS: Final = ("FnApiRunner", "DirectRunner")
-"""Both mean Beam's FnApiRunner in this process: the name DirectRunner would first look for, and download, another one."""
 
 PROCESSES_FROM_BYTES: Final = 24 << 20
 """Of stored objects, about 3 million points and 2 s of work: from there on worker processes are faster than threads."""
@@ -129,27 +127,12 @@ def staging_begun(ledger: Ledger, plan: Plan, crew: Crew) -> Callable[[], None]:
     return lambda: begin(crew, Worker(str(ledger.path)).stage, ((group,) for group in range(len(plan.groups))[: crew.processes * BEGUN_GROUPS]))
 
 
-def check_runner(runner: str) -> None:
-    """Raises UsageError for a runner that Beam does not know."""
-    if runner in LOCAL_RUNNERS:
-        return
-    from apache_beam.runners.runner import create_runner
-
-    try:
-        create_runner(runner)
-    except (ValueError, ImportError) as error:
-        msg = f"--runner {runner!r}: {' '.join(str(error).split())}"
-        raise UsageError(msg) from None
-
-
 def _run_pipeline(job: Execution, build: Build) -> None:
     with _uncollected():
         import apache_beam as beam
-        from apache_beam.options.pipeline_options import PipelineOptions
 
     local = job.runner in LOCAL_RUNNERS
-    options = PipelineOptions(["--runner", "FnApiRunner" if local else job.runner, *job.beam_options])
-    pipeline = beam.Pipeline(options=options)
+    pipeline = beam.Pipeline(options=pipeline_options(job.runner, job.beam_options))
     build(pipeline, _ALL if local else 1)
     with _sampled_often() if local else nullcontext():
         pipeline.run().wait_until_finish()

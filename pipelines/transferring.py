@@ -11,8 +11,9 @@ from pipelines.outcome import Outcome
 from pipelines.progress import watching
 from pipelines.publishing import shown
 from pipelines.run_guards import guarded
+from pipelines.runners import check_runner
 from pipelines.runtime import Runtime
-from pipelines.submit import check_runner, crew_of, submit
+from pipelines.submit import crew_of, submit
 from pipelines.transfer_plan import make_transfer_plan, resolve, transfer_plan_data, transfer_plan_lines, transfer_plan_text
 from pipelines.transfer_report import finish_transfer, transfer_report_text
 from transforms.core.errors import UsageError
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 def run_transfer(job: TransferJob, runtime: Runtime, command: Transfer) -> Outcome:
     """Plans or resumes a run, executes what is missing of it, and reports."""
-    check_runner(job.runner)
+    check_runner(job.runner, shared_folders=job.shared_folders)
     runtime = runtime.metered(job.budget)
     run_id = job.plan or job.run_id or runtime.new_run_id()
     ledger = runtime.ledger(job.work_dir, run_id)

@@ -38,7 +38,7 @@ from scripts.benchmarking.readme import readme_tables
 from scripts.benchmarking.report import HEAD, PROFILE_HEAD, Result, Target, archive_data, machine, profile, s3_data, table, targets
 from scripts.benchmarking.store_places import KINDS as STORE_KINDS
 from scripts.benchmarking.stores import HEAD as STORES_HEAD, StoreSpeed, WrongStore, measure_stores
-from scripts.s3_gateway import GatewayUnavailable, built
+from scripts.go_tools import VERSITYGW, ToolUnavailable, built
 
 GROWTH_POINTS: Final = (5_000_000, 40_000_000, 100_000_000)
 NAIVE_SHARE: Final = 1 / 20
@@ -234,7 +234,7 @@ def main(argv: Sequence[str]) -> int:
     except (ContestantFailed, WrongForm, WrongStore) as failed:
         say(str(failed))
         return 1
-    except GatewayUnavailable as unavailable:
+    except ToolUnavailable as unavailable:
         say(str(unavailable))
         return 2
     finally:
@@ -254,7 +254,7 @@ def lacking_bytes(given: argparse.Namespace) -> int:
 
 def benchmark(given: argparse.Namespace, work: Path) -> int:
     if {S3, STORES} & set(given.only):
-        built()
+        built(VERSITYGW)
     found = Found()
     if names := [name for name in given.only if name in CONTESTANTS and name != NAIVE]:
         found.archive, found.results, found.differences = race_on(given.points, names, given, work)

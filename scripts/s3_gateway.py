@@ -1,7 +1,6 @@
 """versitygw, an S3 server that checks signatures, on this machine: built once with Go, started on a folder, and who may talk to it."""
 
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -10,8 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-VERSITYGW: Final = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
-TOOLS: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "metric-rollups-tools" / "bin"
+from scripts.go_tools import VERSITYGW, ToolUnavailable, built
 
 KEY: Final = "rollups-test"
 SECRET: Final = "not-a-secret-of-anyone"  # noqa: S105 - of a server that lives as long as its test
@@ -26,32 +24,15 @@ ENVIRONMENT: Final = {
 """What a process needs to be let in, and to see no configuration of the machine's."""
 
 
-class GatewayUnavailable(Exception):
-    """The server can't be built or doesn't start."""
-
-
 def client_environment() -> dict[str, str]:
     """The environment of the process that asks, without what it says about AWS, and with the gateway's credentials."""
     return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | ENVIRONMENT
 
 
-def built() -> Path:
-    """The server's binary, built if the cache hasn't got it. Raises GatewayUnavailable."""
-    binary = TOOLS / "versitygw"
-    if binary.exists():
-        return binary
-    if not shutil.which("go"):
-        raise GatewayUnavailable("versitygw, an S3 server that checks signatures, is built with Go: install Go 1.22 or later and put it on PATH")
-    ended = subprocess.run(["go", "install", VERSITYGW], env=os.environ | {"GOBIN": str(TOOLS)}, check=False, capture_output=True, text=True)
-    if ended.returncode:
-        raise GatewayUnavailable(f"go install {VERSITYGW} ended with {ended.returncode}: {ended.stderr[-2000:]}")
-    return binary
-
-
 @contextmanager
 def gateway(folder: Path) -> Iterator[str]:
     """A running server's URL; buckets are folders in the one given, which is made."""
-    binary, port = built(), free_port()
+    binary, port = built(VERSITYGW), free_port()
     folder.mkdir(parents=True)
     command: list[str | Path] = [binary, "--quiet", "--access", KEY, "--secret", SECRET, "--port", f"127.0.0.1:{port}", "posix", folder]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -78,7 +59,7 @@ def wait_for(port: int, patience_s: float = 20) -> None:
             socket.create_connection(("127.0.0.1", port), 1).close()
         except OSError as error:
             if time.monotonic() >= deadline:
-                raise GatewayUnavailable(f"nothing listens on port {port} after {patience_s:g} s") from error
+                raise ToolUnavailable(f"nothing listens on port {port} after {patience_s:g} s") from error
             time.sleep(0.02)
         else:
             return

@@ -17,7 +17,7 @@ import psutil
 from scripts.benchmarking.archives import Archive
 from scripts.benchmarking.contestants import NAIVE, OURS, S3
 from scripts.benchmarking.measure import Measurement
-from scripts.s3_gateway import VERSITYGW
+from scripts.go_tools import VERSITYGW
 
 PACKAGES: Final = ("apache-beam", "pyarrow", "numpy", "duckdb", "chdb", "polars")
 _MB: Final = 1_000_000
@@ -93,7 +93,7 @@ def s3_data(results: Mapping[str, Result]) -> dict[str, object] | None:
         return None
     there, here = results[S3].median, results[OURS].median
     times = {name: getattr(there, name) / getattr(here, name) for name in ("wall_s", "cpu_s", "peak_rss_bytes")}
-    return {"server": VERSITYGW, "points": results[S3].points, "times_of_files": times}
+    return {"server": f"{VERSITYGW.name} {VERSITYGW.version}", "points": results[S3].points, "times_of_files": times}
 
 
 HEAD: Final = ("", "M points", "wall s", "CPU s", "peak RSS MB", "peak PSS MB", "points/s", "ours is x times faster", "stored MB", "equal")
