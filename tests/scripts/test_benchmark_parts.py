@@ -13,7 +13,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from scripts import benchmark, s3_gateway
+from scripts import benchmark, go_tools, s3_gateway
 from scripts.archive_maker.options import ArchiveOptions
 from scripts.benchmarking import contestants, forms
 from scripts.benchmarking.archives import cached_archive
@@ -162,10 +162,10 @@ def test_s3_brings_ours() -> None:
 
 
 def test_without_a_server_nothing_is_started(tmp_path: Path, turns: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(s3_gateway, "TOOLS", tmp_path)
+    monkeypatch.setattr(go_tools, "TOOLS", tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert run(tmp_path, "--quick", "--only", "s3") == 2
-    assert "install Go 1.22 or later" in capsys.readouterr().err
+    assert "install Go 1.25 or later" in capsys.readouterr().err
     assert not turns.exists()
 
 
@@ -243,7 +243,7 @@ def test_calls_are_counted_of_every_store_with_a_server(tmp_path: Path) -> None:
 
 def test_a_store_that_does_something_else_is_exit_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(benchmark.os, "sched_setaffinity", lambda *_: None, raising=False)
-    monkeypatch.setattr(benchmark, "built", lambda: None)
+    monkeypatch.setattr(benchmark, "built", lambda _: None)
     monkeypatch.setattr(benchmark, "STORE_KINDS", ["parquet"])
     monkeypatch.setitem(KINDS_OF_STORES, "parquet", replace(KINDS_OF_STORES["parquet"], place=_filled))
     assert run(tmp_path, "--only", "stores", "--store-series", "1") == 1
