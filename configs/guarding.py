@@ -6,7 +6,8 @@ from functools import cached_property
 from typing import Final
 from urllib.parse import urlsplit
 
-from configs.option import Option
+from configs.option import Option, one_of, whole_number
+from transforms.calls.control import ON_FULL, PAUSE, Wishes
 from transforms.core.errors import UsageError
 from transforms.core.headroom import Reserve, parse_reserve
 
@@ -68,6 +69,21 @@ GUARD_OPTIONS: Final = (
         default="",
         help="as --guard-url, a program with its arguments (no shell): it is green when it ends with 0 within 30 s",
     ),
+    Option(
+        name="on-account-throttle",
+        metavar="|".join(ON_FULL),
+        parse=one_of("thing to do", ON_FULL),
+        default="",
+        help="when Lambda or DynamoDB says that the whole account is at its limit, the run calls next to nothing, and pauses for --account-hold-s, "
+        f"only slows down, or stops in good order (exit 3, resumable); without it {PAUSE}, or what the run was told before",
+    ),
+    Option(
+        name="account-hold-s",
+        metavar="SECONDS",
+        parse=whole_number(1),
+        default=0,
+        help=f"how long such a pause is, unless `rollups resume` ends it; without it {Wishes().hold_s}",
+    ),
 )
 
 
@@ -94,8 +110,13 @@ class Watching:
 
 @dataclass(frozen=True, kw_only=True)
 class Guarded(Watching):
-    """How a run is guarded: by live use, unless it shall not be, and by the team's own health checks."""
+    """How a run is guarded: by live use, unless it shall not be, by the team's own health checks, and by what it does when the account is full.
+
+    Of the latter an empty text and 0 leave it as it is.
+    """
 
     unguarded: bool = False
     guard_url: str = ""
     guard_command: str = ""
+    on_account_throttle: str = ""
+    account_hold_s: int = 0

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from pipelines.alarms import AlarmWatch
 from pipelines.outcome import human_duration, human_number
 from pipelines.runtime import Runtime, asked_to_end
 from transforms.calls.control import Wishes
@@ -170,15 +171,17 @@ def _drain(ledger: Ledger, runtime: Runtime) -> None:
 
 def _watch(watch: Watch, runtime: Runtime, ended: threading.Event) -> None:
     tell, every_s = (runtime.show, TERMINAL_EVERY_S) if runtime.terminal else (runtime.say, LOG_EVERY_S)
-    waited_s, paused = 0.0, ""
+    waited_s, paused, alarms = 0.0, "", AlarmWatch(watch.ledger, runtime)
     while not ended.wait(tick_s := min(TERMINAL_EVERY_S, every_s)):
         waited_s += tick_s
+        alarms.look(watch.ledger.wishes())
         if paused != (why := pause_text(watch.ledger.wishes())):
             runtime.say(why or "going on")
             paused = why
         if waited_s >= every_s and not paused:
             waited_s = 0.0
             tell(progress_line(watch.snapshot(runtime.clock())))
+    alarms.look(watch.ledger.wishes())
     runtime.show("")
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
+from pipelines.alarms import alarms
 from pipelines.costs import used_data, used_lines
 from pipelines.coverage import coverage_lines, read_coverage_data
 from pipelines.outcome import human_duration, human_number, table
@@ -67,6 +68,7 @@ def finish(ledger: Ledger, plan: Plan, runtime: Runtime, *, accepted: Accepted, 
         }
         add_verification(report, verification(plan, ledger, done, runtime))
         report["calls"] = used_data(ledger.tally.used(), ledger.budget(), plan.expected)
+        report["alarms"] = alarms(ledger)
     report["exit_code"] = _exit_code(report, accepted)
     report["state"] = STATES[report["exit_code"]]
     ledger.store_report(report)
@@ -233,6 +235,7 @@ def _closing_lines(report: dict[str, Any]) -> Iterator[str]:
         yield "retries   " + ", ".join(f"{reason} {human_number(number)}" for reason, number in report["retries"].items())
     if report["throttled_s"]:
         yield f"throttled {throttled_text(report['throttled_s'])}"
+    yield from (f"ALARM     {one}" for one in report.get("alarms", ()))
     if "lateness" in report:
         yield from _lateness_lines(report["lateness"])
     yield from change_lines("refused", report["refused"])

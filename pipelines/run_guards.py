@@ -10,6 +10,7 @@ from typing import Final
 from configs.guarding import Guarded
 from pipelines.guarding import guarding, guards_of
 from pipelines.runtime import Runtime
+from transforms.calls.control import ACCOUNT, Wishes
 from transforms.calls.limits import Limits
 from transforms.core.headroom import LimitAt
 from transforms.steps.ledger import Ledger
@@ -54,8 +55,15 @@ def guarded(asked: Guarded, places: Sequence[str], ledger: Ledger, runtime: Runt
     """The body works under the guards that are asked for. `places` are the URLs of what it reads and writes."""
     caps = RunCaps(ledger, runtime.limits)
     caps.resume("a run that was killed may have left it paused")
+    ledger.wish(partial(_told, asked))
     with guarding(guards_of(asked, places, partial(_configured, ledger), caps, partial(runtime.tell, ledger)), runtime.clock):
         yield
+
+
+def _told(asked: Guarded, wishes: Wishes) -> Wishes:
+    """What is to be done about a full account, if that is said; a pause for it that a run left which was killed is over."""
+    pauses = {who: why for who, why in wishes.pauses.items() if who != ACCOUNT}
+    return replace(wishes, pauses=pauses, on_full=asked.on_account_throttle or wishes.on_full, hold_s=asked.account_hold_s or wishes.hold_s)
 
 
 def _configured(ledger: Ledger) -> Mapping[str, int]:

@@ -89,7 +89,7 @@ class Runtime:
         """
         ledger.allow(changed_budget(ledger.budget(new_budget({})), budget))
         ledger.tally.add(self.used())
-        ledger.wish(lambda wishes: replace(wishes, rates=changed(wishes.rates, rates), stop=False))
+        ledger.wish(lambda wishes: replace(wishes, rates=changed(wishes.rates, rates), stop=False, why=""))
         return replace(self, limits=ledger.limits())
 
     def beside(self, ledger: Ledger) -> "Runtime":

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
+from pipelines.alarms import alarms
 from pipelines.costs import used_data, used_lines
 from pipelines.outcome import human_duration, human_number, table
 from pipelines.plan import edge_texts
@@ -32,6 +33,7 @@ def finish_transfer(ledger: Ledger, plan: StorePlan, runtime: Runtime, *, skip_l
         report = _report(plan, ledger, account([], done), done) | {"duration_s": round(duration_s, 3), "steps": add_steps(one.steps for one in done)}
         add_verification(report, verification(plan, ledger, done, runtime))
         report["calls"] = used_data(ledger.tally.used(), ledger.budget())
+        report["alarms"] = alarms(ledger)
     report["exit_code"] = _exit_code(report, skip_live=skip_live)
     report["state"] = STATES[report["exit_code"]]
     ledger.store_report(report)

@@ -153,7 +153,7 @@ def test_a_cap_holds_for_slots_and_for_rates(tmp_path: Path) -> None:
         assert slots._free(1) is None
 
 
-def test_a_full_account_stops_all_who_share_it_and_halves_them(tmp_path: Path) -> None:
+def test_a_full_account_stops_all_who_share_it_and_leaves_them_the_least(tmp_path: Path) -> None:
     time = Time()
     one, other = (limits(time.waiting, tmp_path, lambda_concurrency=8) for _ in range(2))
     number = other.slots("lambda-concurrency", PLACE)._number
@@ -161,4 +161,6 @@ def test_a_full_account_stops_all_who_share_it_and_halves_them(tmp_path: Path) -
     one.refused("lambda-concurrency", PLACE, 10.0)
     assert number() == (0, PAUSED)
     time.now_s += 10
+    assert number()[0] == 1
+    time.now_s += 60
     assert number()[0] == 4

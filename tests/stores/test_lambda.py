@@ -271,6 +271,17 @@ class TestLimits:
         assert function.sizes == [16] * 3
         assert time.now_s >= 2 * ACCOUNT_PAUSE_S - 1
 
+    def test_a_service_that_says_how_long_to_wait_is_not_called_before_by_anybody(self, function: Endpoint, tmp_path: Path) -> None:
+        busy = iter([too_many("CallerRateLimitExceeded")._replace(headers={"x-amzn-ErrorType": "TooManyRequestsException", "Retry-After": "7"})])
+        function.instead = lambda _: next(busy, None)
+        time = Time()
+        store = store_of(function, tmp_path, time.waiting())
+        began_s = time.now_s
+        put(store, ROWS)
+        assert function.sizes == [16] * 2
+        assert 7 <= time.now_s - began_s < 8
+        assert store.backend.function.pacer.refusals == 1  # type: ignore[attr-defined]
+
     def test_who_waits_longer_than_the_function_may_take(self, function: Endpoint, tmp_path: Path) -> None:
         waited = []
 

@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
@@ -44,6 +45,9 @@ RENEWAL_CHECK_S: Final = 15.0
 RENEWAL_WAIT_S: Final = 600.0
 """How long calls wait for expired credentials to be renewed, and how often they look."""
 
+MOST_HOLD_S: Final = 300.0
+"""However long a service asks to wait, it is asked again after that."""
+
 SAID_FROM: Final = 3
 SAID_EVERY_S: Final = 20.0
 """A call that ended so often in vain is told of, and no other for so long."""
@@ -71,8 +75,8 @@ class Gate(Protocol):
     def answered(self) -> None:
         """The service has got the attempt. May be said more than once."""
 
-    def refused(self, reason: str) -> None:
-        """The service said that it gets too much: the call is made again, later."""
+    def refused(self, reason: str, hold_s: float) -> None:
+        """The service said that it gets too much, and that nobody should call it for so long (0: nothing of that): the call is made again, later."""
 
 
 class AwsCalls:
@@ -143,8 +147,9 @@ class AwsCalls:
             if isinstance(error, ClientError):
                 raise error
             raise UsageError(f"{doing}: {error}") from error
+        hold_s = retry_after_s(error)
         if gate and is_throttled(error):
-            gate.refused(reason)
+            gate.refused(reason, hold_s)
         delay_s = self._waiting.backoff.delay_s(failed, self._waiting.random())
         if delay_s is None:
             raise ServiceUnavailable(f"{doing}: {failed} attempts, the last one ended with {reason} ({error})") from error
@@ -153,7 +158,7 @@ class AwsCalls:
             is_told = self._is_worth_telling(failed)
         if is_told:
             self._waiting.say(f"{doing}: {failed} attempts of {self._waiting.backoff.attempts} ended with {reason} ({error}); trying again")
-        self._waiting.sleep(delay_s)
+        self._waiting.sleep(max(delay_s, hold_s))
 
     def _is_worth_telling(self, failed: int) -> bool:
         now = self._waiting.clock()
@@ -215,6 +220,22 @@ def is_throttled(error: Exception) -> bool:
     code = error_code(error)
     is_named = code == "SlowDown" or "Throttl" in code or "ThroughputExceeded" in code or code.endswith("LimitExceeded") or code == "TooManyRequestsException"
     return is_named or (isinstance(error, ClientError) and http_status(error) == 429)
+
+
+def retry_after_s(error: Exception) -> float:
+    """How long the answer asks to wait (its header Retry-After, RFC 9110 section 10.2.3: seconds, or a date, of which the answer's own is taken off).
+
+    At most MOST_HOLD_S; 0.0 if it asks for nothing, or for what can't be read.
+    """
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}) if isinstance(error, ClientError) else {}
+    text = str(headers.get("retry-after", ""))
+    if text.isdecimal():
+        return min(float(text), MOST_HOLD_S)
+    try:
+        asked_s = (parsedate_to_datetime(text) - parsedate_to_datetime(str(headers.get("date", "")))).total_seconds()
+    except ValueError:
+        return 0.0
+    return min(max(0.0, asked_s), MOST_HOLD_S)
 
 
 def is_of_service(error: Exception) -> bool:

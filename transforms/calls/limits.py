@@ -50,9 +50,11 @@ class PacedGate:
             pacer.answered(units, since_s)
         self._since = []
 
-    def refused(self, _reason: str) -> None:
+    def refused(self, _reason: str, hold_s: float) -> None:
         """As the protocol says."""
-        self._taken[-1][0].refused()
+        slowed = self._taken[-1][0]
+        slowed.refused()
+        slowed.pause(hold_s)
 
 
 class Limits:
@@ -101,12 +103,16 @@ class Limits:
             return self._slots[name, place]
 
     def refused(self, name: str, place: str, pause_s: float = 0.0) -> None:
-        """The service said that there are too many in flight: half of them from now on, none for so long."""
+        """The service said that there are too many in flight for all who use it: the least from now on, none for so long."""
         limit, now_s = self._in_flight(name, place), self.waiting.clock()
         with limit.cell.held() as state:
             limit.begun(state, now_s)
-            limit.refuse(state, now_s)
+            limit.refuse(state, now_s, is_hard=True)
             state.pause_until_s = max(state.pause_until_s, now_s + pause_s) if pause_s else state.pause_until_s
+
+    def account_full(self, told: str) -> None:
+        """The service said that the whole account is at its limit: the run does what it was told to do then."""
+        self.control.account_full(told)
 
     def note(self, service: str, cause: str, seconds: float) -> None:
         """Counts a wait that had no limit's pacer."""

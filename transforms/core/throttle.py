@@ -190,11 +190,11 @@ class Allowance:
         state.lately[-1] += units
         state.taken += units
 
-    def refuse(self, state: PaceState, now_s: float) -> None:
-        """Halve the rate, unless that has just been done."""
+    def refuse(self, state: PaceState, now_s: float, *, is_hard: bool = False) -> None:
+        """Halve the rate, unless that has just been done; cut it to the least share at once if the refusal is a hard one."""
         share = self._share(state, now_s)
-        if state.doubling or now_s - state.share_at_s >= self.ramp.settle_s:
-            state.share, state.share_at_s, state.doubling = max(LEAST_SHARE, share / 2), now_s, 0.0
+        if is_hard or state.doubling or now_s - state.share_at_s >= self.ramp.settle_s:
+            state.share, state.share_at_s, state.doubling = LEAST_SHARE if is_hard else max(LEAST_SHARE, share / 2), now_s, 0.0
 
     def whole(self, state: PaceState, now_s: float) -> int:
         """Of a limit in flight: how many may be now."""
@@ -331,13 +331,13 @@ class Pacer:
         with narrowest.cell.held() as state:
             state.pause_until_s = max(state.pause_until_s, self._clock() + seconds)
 
-    def refused(self) -> None:
-        """Halve the rate, unless that has just been done."""
+    def refused(self, *, is_hard: bool = False) -> None:
+        """As `Allowance.refuse`."""
         narrowest = self.allowances[0]
         with narrowest.cell.held() as state:
             now_s = self._clock()
             narrowest.begun(state, now_s)
-            narrowest.refuse(state, now_s)
+            narrowest.refuse(state, now_s, is_hard=is_hard)
         with self._noting:
             self.refusals += 1
 

@@ -22,8 +22,9 @@ class Holding:
     def begin(self) -> None:
         """Return when a group or unit may be begun: not while the run is paused. Raises Stopped if it was asked to end."""
         self.hold()
-        if self.limits.control.wishes().stop:
-            raise Stopped(f"the run {self._run.name!r} was asked to end: what was begun is finished, nothing new begins")
+        if (wishes := self.limits.control.wishes()).stop:
+            why = f" ({wishes.why})" if wishes.why else ""
+            raise Stopped(f"the run {self._run.name!r} was asked to end{why}: what was begun is finished, nothing new begins")
 
     def hold(self) -> None:
         """Return when the run is not paused, or shall end."""

@@ -247,7 +247,8 @@ class Ledger:
 
     def limits(self, *, metered: bool = True) -> Limits:
         """What calls of this process for the run keep: the limits of its work dir, as the run's control file says, and its budget if they are `metered`."""
-        return Limits(self._root.parents[1], FileControl(self._root / CONTROL_FILE), meter=Meter(self.tally, self.budget()) if metered else None)
+        control = FileControl(self._root / CONTROL_FILE, change=self.wish)
+        return Limits(self._root.parents[1], control, meter=Meter(self.tally, self.budget()) if metered else None)
 
     @property
     def tally(self) -> FileTally:

@@ -74,6 +74,7 @@ class Pace:
 
     reads: Pacer
     writes: Pacer
+    account_full: Callable[[str], None] = lambda _: None
 
     @classmethod
     def of(cls, limits: "Limits", place: str) -> "Pace":
@@ -82,6 +83,7 @@ class Pace:
         return cls(
             limits.pacer("dynamodb-rru-per-s", place, ramp=_ramp(rates.dynamodb_rru_per_s, NEW_TABLE_READS)),
             limits.pacer("dynamodb-wru-per-s", place, ramp=_ramp(rates.dynamodb_wru_per_s, NEW_TABLE_WRITES)),
+            limits.account_full,
         )
 
 
@@ -94,9 +96,9 @@ def _ramp(limit_per_s: float, new_table_per_s: int) -> Ramp | None:
 class _Gate:
     """What the attempts of one call pass (`calls.aws.Gate`)."""
 
-    def __init__(self, pacer: Pacer, units: float) -> None:
-        self._pacer, self.units = pacer, units
-        self.key_range = False
+    def __init__(self, pacer: Pacer, units: float, account_full: Callable[[str], None]) -> None:
+        self._pacer, self.units, self._account_full = pacer, units, account_full
+        self.error: ClientError | None = None
         self._since_s: float | None = None
 
     def enter(self) -> None:
@@ -111,9 +113,13 @@ class _Gate:
             self._pacer.answered(self.units, self._since_s)
         self._since_s = None
 
-    def refused(self, reason: str) -> None:  # noqa: ARG002 - the error's reasons say more
-        if not self.key_range:
-            self._pacer.refused()
+    def refused(self, reason: str, hold_s: float) -> None:
+        self._pacer.pause(hold_s)
+        if self.error is None or not is_key_range(self.error):
+            is_full = self.error is not None and is_of_account(self.error)
+            self._pacer.refused(is_hard=is_full)
+            if is_full:
+                self._account_full(f"DynamoDB says that the whole account is at its limit ({reason})")
 
     def settle(self, consumed: float) -> None:
         self._pacer.settle(consumed - self.units)
@@ -151,7 +157,7 @@ class TableCalls:
 
     def _get_batch(self, name: str, batch: list[dict[str, Any]]) -> Any:  # noqa: ANN401 - JSON
         request = {self.place.table: {"Keys": batch, "ConsistentRead": True}}
-        gate = _Gate(self.pace.reads, item_read_units([ASSUMED_ITEM_BYTES] * len(batch)))
+        gate = self._gate(self.pace.reads, item_read_units([ASSUMED_ITEM_BYTES] * len(batch)))
         return self._call(f"{name}.read", gate, lambda client: client.batch_get_item(RequestItems=request, ReturnConsumedCapacity="TOTAL"))
 
     def query(self, name: str, series: str, low: str, high: str) -> list[Attributes]:
@@ -175,7 +181,7 @@ class TableCalls:
 
     def page(self, name: str, operation: str, arguments: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
         """One page of a query or scan."""
-        return self._call(f"{name}.read", _Gate(self.pace.reads, ASSUMED_PAGE_UNITS), lambda client: getattr(client, operation)(**arguments))
+        return self._call(f"{name}.read", self._gate(self.pace.reads, ASSUMED_PAGE_UNITS), lambda client: getattr(client, operation)(**arguments))
 
     def put(self, name: str, item: Attributes, condition: Condition, replaced_bytes: int = 0) -> Written:
         """Store an item if the condition holds."""
@@ -188,7 +194,7 @@ class TableCalls:
         return self._write(name, write_units(replaced_bytes), lambda client: client.delete_item(**arguments))
 
     def _write(self, name: str, units: int, use: Callable[[Any], Any]) -> Written:
-        gate = _Gate(self.pace.writes, units)
+        gate = self._gate(self.pace.writes, units)
         answer = self._call(f"{name}.write", gate, lambda client: _conditional(use, client))
         return answer if isinstance(answer, Lost) or answer == HOT else "written"
 
@@ -218,7 +224,7 @@ class TableCalls:
     def _write_batch(self, name: str, batch: list[tuple[dict[str, Any], int]]) -> list[tuple[dict[str, Any], int]]:
         """Those of the batch that the service did not take."""
         request = {self.place.table: [one for one, _ in batch]}
-        gate = _Gate(self.pace.writes, sum(write_units(size) for _, size in batch))
+        gate = self._gate(self.pace.writes, sum(write_units(size) for _, size in batch))
         answer = self._call(f"{name}.write", gate, lambda client: client.batch_write_item(RequestItems=request, ReturnConsumedCapacity="TOTAL"))
         unprocessed = [_requested(one) for one in self._left(answer, "UnprocessedItems", lambda told: told)]
         return [(one, size) for one, size in batch if _requested(one) in unprocessed]
@@ -242,12 +248,15 @@ class TableCalls:
         """As `_pause`, where all writes that are left are hot."""
         return self._pause(f"writing into {self.place.name}, too much for a part of the table", tries)
 
+    def _gate(self, pacer: Pacer, units: float) -> _Gate:
+        return _Gate(pacer, units, self.pace.account_full)
+
     def _call(self, step: str, gate: _Gate, use: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - JSON
         def attempt(client: Any) -> Any:  # noqa: ANN401 - botocore makes its classes at run time
             try:
                 return use(client)
             except ClientError as error:
-                gate.key_range = is_key_range(error)
+                gate.error = error
                 raise
 
         with self._step(step), _explained(self.place):
@@ -275,10 +284,23 @@ def _conditional(use: Callable[[Any], Any], client: Any) -> Any:  # noqa: ANN401
         raise
 
 
+def is_of_account(error: ClientError) -> bool:
+    """Whether a throttling answer is about the account's throughput in the region: others are hurt.
+
+    Its code is RequestLimitExceeded, or one of its reasons such as `TableWriteAccountLimitExceeded`
+    (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/throttling-diagnosing-workflow.html).
+    """
+    return error_code(error) == "RequestLimitExceeded" or any("AccountLimit" in one for one in _reasons(error))
+
+
 def is_key_range(error: ClientError) -> bool:
     """Whether all reasons of a throttling answer are about a part of the table (`TableWriteKeyRangeThroughputExceeded`): the rest of it takes more."""
-    reasons = [str(one.get("reason", "")) for one in error.response.get("ThrottlingReasons") or []]
+    reasons = _reasons(error)
     return is_throttled(error) and bool(reasons) and all("KeyRange" in one for one in reasons)
+
+
+def _reasons(error: ClientError) -> list[str]:
+    return [str(one.get("reason", "")) for one in error.response.get("ThrottlingReasons") or []]
 
 
 def _consumed(answer: Mapping[str, Any]) -> float:

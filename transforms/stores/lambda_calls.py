@@ -75,8 +75,8 @@ class _Gate:
     def answered(self) -> None:
         """It counted when it was sent."""
 
-    def refused(self, reason: str) -> None:  # noqa: ARG002 - the answer's own reason says more
-        self._calls.slow_down(is_account_full=self.reason == ACCOUNT)
+    def refused(self, reason: str, hold_s: float) -> None:  # noqa: ARG002 - the answer's own reason says more
+        self._calls.slow_down(is_account_full=self.reason == ACCOUNT, hold_s=hold_s)
 
 
 class FunctionCalls:
@@ -100,12 +100,13 @@ class FunctionCalls:
         with self._slots.one(), self._step("invoke.write"):
             return self._patiently(payload)
 
-    def slow_down(self, *, is_account_full: bool) -> None:
-        """The service refused an invocation. A full account means that somebody else is hurt: then nothing is invoked for a while, by nobody."""
-        self.pacer.refused()
+    def slow_down(self, *, is_account_full: bool, hold_s: float) -> None:
+        """The service refused an invocation. A full account means that somebody else is hurt: nothing is invoked for a while, next to nothing after that."""
+        self.pacer.refused(is_hard=is_account_full)
+        self.pacer.pause(max(hold_s, ACCOUNT_PAUSE_S if is_account_full else 0.0))
         if is_account_full:
-            self.pacer.pause(ACCOUNT_PAUSE_S)
             self._limits.refused("lambda-concurrency", self._place, ACCOUNT_PAUSE_S)
+            self._limits.account_full(f"Lambda says that the whole account is at its limit of concurrent executions ({ACCOUNT})")
 
     def count_writes(self, units: float) -> None:
         """What the function is going to write costs the run as if it wrote by itself. Raises BudgetReached, as a call does."""
