@@ -82,14 +82,13 @@ def build(pipeline: "beam.Pipeline", plan: Plan, run_dir: str, *, batch: int, cr
     """
     import apache_beam as beam
 
-    from transforms.steps.pipeline import GroupByUnit, RollUpUnits, StageGroups, group_batches, unit_batches
+    from transforms.steps.pipeline import GroupByUnit, NameGroups, NameUnits, RollUpUnits, StageGroups
 
-    groups = pipeline | "Name groups" >> beam.Create(group_batches(len(plan.groups), batch))
+    groups = pipeline | "Name groups" >> NameGroups(len(plan.groups), batch)
     slices = groups | "Stage groups" >> StageGroups(run_dir, batch, crew)
     done: beam.PCollection[Any] | None = None
     for metric_type in plan.request.metric_types:
-        batches = unit_batches(metric_type, len(plan.units(metric_type)), batch)
-        asked = pipeline | f"Name {metric_type} units" >> beam.Create([(one, None) for one in batches])
+        asked = pipeline | f"Name {metric_type} units" >> NameUnits(metric_type, len(plan.units(metric_type)), batch)
         grouped = (asked, slices) | f"Group by {metric_type} unit" >> GroupByUnit(metric_type, after=done)
         done = grouped | f"Roll up {metric_type} units" >> RollUpUnits(run_dir, crew)
 

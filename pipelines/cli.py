@@ -60,7 +60,9 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code (DESIGN §4.9)."""
-    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)  # Prism's job server lowers its logger's level itself
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s", handlers=[handler])
     logging.getLogger("transforms").setLevel(logging.WARNING)  # such as a pause until credentials are renewed
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it would log every exception that it also raises
     try:

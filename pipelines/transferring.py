@@ -84,13 +84,13 @@ def build(pipeline: "beam.Pipeline", plan: StorePlan, run_dir: str, *, batch: in
     """
     import apache_beam as beam
 
-    from transforms.steps.pipeline import unit_batches
+    from transforms.steps.pipeline import NameUnits
     from transforms.steps.transfer_pipeline import TransferUnits
 
     done: beam.PCollection[Any] | None = None
     for metric_type in plan.request.metric_types:
-        batches = unit_batches(metric_type, len(plan.units(metric_type)), batch)
-        named = pipeline | f"Name {metric_type} units" >> beam.Create(batches)
+        asked = pipeline | f"Name {metric_type} units" >> NameUnits(metric_type, len(plan.units(metric_type)), batch)
+        named = asked | f"Pick {metric_type} units" >> beam.Keys()
         done = named | f"{plan.request.command.capitalize()} {metric_type} units" >> TransferUnits(run_dir, crew, after=done)
 
 

@@ -58,7 +58,7 @@ def built(tool: Tool) -> Path:
 def _build(tool: Tool, folder: Path) -> None:
     source = f"{tool.package}@{tool.version}"
     if not shutil.which("go"):
-        raise ToolUnavailable(f"{tool.name}, {tool.purpose}, is built with Go: install Go 1.25 or later and put it on PATH")
+        raise ToolUnavailable(f"{tool.name}, {tool.purpose}, is built with Go: install Go 1.22 or later and put it on PATH")
     print(f"building {tool.name}, {tool.purpose} (once, up to four minutes) …", file=sys.stderr)
     ended = subprocess.run(["go", "install", source], env=os.environ | {"GOBIN": str(folder / "new")}, check=False, capture_output=True, text=True)
     if ended.returncode:

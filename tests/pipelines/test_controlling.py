@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -81,8 +82,9 @@ def most_in_a_second(moments: list[float]) -> int:
     return max(sum(begin <= moment < begin + 1 for moment in moments) for begin in moments)
 
 
-@pytest.fixture
-def recorder(tmp_path: Path) -> Iterator[Recorder]:
+@contextmanager
+def archive_of_objects(tmp_path: Path) -> Iterator[Recorder]:
+    """OBJECTS small objects in the bucket `archive` of a server that notes what it is asked for."""
     with s3_servers.aws_environment(), s3_servers.served("versitygw", tmp_path) as url, s3_servers.recorded(url) as recorder:
         client = s3_servers.client(url)
         client.create_bucket(Bucket="archive")
@@ -94,6 +96,12 @@ def recorder(tmp_path: Path) -> Iterator[Recorder]:
             if path.is_file():
                 client.put_object(Bucket="archive", Key=f"m/{path.relative_to(world.archive)}", Body=path.read_bytes())
         yield recorder
+
+
+@pytest.fixture
+def recorder(tmp_path: Path) -> Iterator[Recorder]:
+    with archive_of_objects(tmp_path) as made:
+        yield made
 
 
 @pytest.mark.slow

@@ -165,7 +165,7 @@ def test_without_a_server_nothing_is_started(tmp_path: Path, turns: Path, monkey
     monkeypatch.setattr(go_tools, "TOOLS", tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert run(tmp_path, "--quick", "--only", "s3") == 2
-    assert "install Go 1.25 or later" in capsys.readouterr().err
+    assert "install Go 1.22 or later" in capsys.readouterr().err
     assert not turns.exists()
 
 

@@ -50,6 +50,17 @@ def graph(**changes: Any) -> Any:
 # --- the graph --------------------------------------------------------------------------------------------------------
 
 
+def test_a_job_of_a_million_objects_is_no_larger_than_one_of_ten() -> None:
+    """What is planned is in the run directory; the pipeline carries numbers."""
+    sizes = []
+    for objects in (10, 1_000_000):
+        pipeline = beam.Pipeline(options=local())
+        build(pipeline, replace(plan_of(), groups=tuple((number, 1) for number in range(objects))), "/nowhere", batch=1, crew=Crew(2))
+        sizes.append(len(pipeline.to_runner_api().SerializeToString()))
+    assert sizes[1] < 100_000
+    assert abs(sizes[1] - sizes[0]) < 1_000  # names of objects in memory
+
+
 def test_the_job_reads_like_a_table_of_contents() -> None:
     proto = graph()
     components = proto.components
@@ -377,4 +388,4 @@ def test_no_step_of_ours_is_left_untested() -> None:
     ours = {
         name for name, value in vars(steps).items() if isinstance(value, type) and issubclass(value, beam.PTransform) and value.__module__ == steps.__name__
     }
-    assert ours == {"StageGroups", "GroupByUnit", "RollUpUnits"}
+    assert ours == {"NameGroups", "NameUnits", "StageGroups", "GroupByUnit", "RollUpUnits"}

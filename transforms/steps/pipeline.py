@@ -30,6 +30,34 @@ for _value in (Unit, UnitBatch, Slice):
 
 
 @dataclasses.dataclass
+class NameGroups(beam.PTransform[Any, Any]):
+    """The start of a pipeline → half-open ranges of the ordinals of so many groups, `size` each, on any worker. The pipeline carries their number only."""
+
+    number: int
+    size: int
+
+    def expand(self, start: Any) -> PCollection[Any]:  # noqa: ANN401 - Beam has no type for it
+        """Names are made from one element, and spread unless they are one."""
+        named: PCollection[Any] = start | beam.Create([self.number]) | beam.FlatMap(group_batches, self.size).with_output_types(tuple[int, int])
+        return named | beam.Reshuffle() if self.number > self.size else named
+
+
+@dataclasses.dataclass
+class NameUnits(beam.PTransform[Any, Any]):
+    """The start of a pipeline → (UnitBatch, None) for all units of a metric type, on any worker. The pipeline carries their number only."""
+
+    metric_type: str
+    number: int
+    size: int
+
+    def expand(self, start: Any) -> PCollection[Any]:  # noqa: ANN401 - Beam has no type for it
+        """Names are made from one element, and spread unless they are one."""
+        names = beam.FlatMap(_keyed_batches, self.metric_type, self.size).with_output_types(tuple[UnitBatch, None])
+        named: PCollection[Any] = start | beam.Create([self.number]) | names
+        return named | beam.Reshuffle() if self.number > self.size else named
+
+
+@dataclasses.dataclass
 class StageGroups(beam.PTransform[Any, Any]):
     """Half-open ranges of group ordinals → (UnitBatch, Slice) for every slice of a unit without a record.
 
@@ -144,6 +172,10 @@ class Throttled:
 def group_batches(groups: int, size: int) -> list[tuple[int, int]]:
     """Ordinals of all groups in half-open ranges of `size`."""
     return [(first, min(groups, first + size)) for first in range(0, groups, size)]
+
+
+def _keyed_batches(units: int, metric_type: str, size: int) -> list[tuple[UnitBatch, None]]:
+    return [(one, None) for one in unit_batches(metric_type, units, size)]
 
 
 def unit_batches(metric_type: str, units: int, size: int) -> list[UnitBatch]:
