@@ -59,7 +59,7 @@ class PlanJob(StoreSettings):
     workers: int
     work_dir: str
     json: bool
-    rates: Mapping[str, int] = field(default_factory=dict)
+    rates: Mapping[str, Any] = field(default_factory=dict)
     budget: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -154,7 +154,7 @@ class ExportJob(StoreSettings):
     output: str
     work_dir: str
     json: bool
-    rates: Mapping[str, int] = field(default_factory=dict)
+    rates: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """`--json` asks for JSON rows; hash slots and key come together."""
@@ -180,7 +180,7 @@ class InspectJob:
     key_time_zone: str
     work_dir: str
     json: bool
-    rates: Mapping[str, int] = field(default_factory=dict)
+    rates: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check how keys are said to show times."""
@@ -233,7 +233,7 @@ class ControlJob:
 class ThrottleJob(ControlJob):
     """Other limits."""
 
-    rates: Mapping[str, int] = field(default_factory=dict)
+    rates: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """There is at least one."""

@@ -8,6 +8,14 @@ from transforms.core.limits import LIMITS, Limit, Rates
 _DEFAULT: Final = Rates()
 
 
+def limiter(text: str) -> str:
+    """Accepts the URL of a shared limiter."""
+    from transforms.calls.limiter import limiter_server  # noqa: PLC0415 - who names none does not wait for its client
+
+    limiter_server(text)
+    return text
+
+
 def _option(limit: Limit) -> Option:
     default = getattr(_DEFAULT, limit.key)
     told = f"{default}, a quarter of the service's {limit.documented}" if limit.documented else f"{default}, which is no limit" if not default else str(default)
@@ -27,6 +35,12 @@ LIMIT_OPTIONS: Final[tuple[Option, ...]] = (
         metavar="SECONDS",
         parse=whole_number(1),
         help=f"a rate begins with a sixteenth of its limit and doubles every so many seconds ; without it {_DEFAULT.ramp_double_s}",
+    ),
+    Option(
+        name="limiter",
+        metavar="URL",
+        parse=limiter,
+        help="a Valkey or Redis server, valkey://HOST:PORT/DB, where runs of several work dirs and machines keep these limits together; without it none",
     ),
 )
 

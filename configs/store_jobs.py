@@ -48,7 +48,7 @@ class TransferJob(StoreSettings, ABC):
     shared_folders: bool
     work_dir: str
     json: bool
-    rates: Mapping[str, int] = field(default_factory=dict)
+    rates: Mapping[str, Any] = field(default_factory=dict)
     budget: Mapping[str, Any] = field(default_factory=dict)
     guarded: Guarded = field(default_factory=Guarded)
     published: Published = field(default_factory=Published)
@@ -179,4 +179,4 @@ class CompareJob(StoreSettings):
     allow_empty: bool
     work_dir: str
     json: bool
-    rates: Mapping[str, int] = field(default_factory=dict)
+    rates: Mapping[str, Any] = field(default_factory=dict)

@@ -257,7 +257,7 @@ def _unknown_to_beam(arguments: Sequence[str]) -> list[str]:
     return unknown
 
 
-def _runtime(work_dir: str = "", rates: Mapping[str, int] = MappingProxyType({})) -> Runtime:
+def _runtime(work_dir: str = "", rates: Mapping[str, Any] = MappingProxyType({})) -> Runtime:
     return Runtime(
         limits=Limits(runs_dir(work_dir, os.environ).parent, FixedControl(Wishes(rates=changed(Rates(), rates)))),
         clock=time.time,

@@ -82,7 +82,7 @@ class Runtime:
         """What was used, by the run or while it is planned."""
         return self.limits.meter.tally.used() if self.limits.meter else NOTHING
 
-    def begun(self, ledger: Ledger, rates: Mapping[str, int], budget: Mapping[str, Any]) -> "Runtime":
+    def begun(self, ledger: Ledger, rates: Mapping[str, Any], budget: Mapping[str, Any]) -> "Runtime":
         """For who works on a run from now on: its limits and its budget, changed as is asked; calls are counted, also those of planning it.
 
         Written before the plan is: a run that is resumed keeps what it was planned with.

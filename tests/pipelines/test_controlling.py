@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from pipelines.cli import main
+from scripts.local_servers import valkey
 from tests.archive import s3_servers
 from tests.archive.s3_servers import Recorder
 from tests.builders import NOON_S
@@ -219,3 +220,23 @@ def test_looking_at_a_run_changes_nothing_that_is_wanted_of_it(tmp_path: Path) -
     for more in ([], ["--recheck"]):
         assert world.command("status", "r", *more).code in (0, 3)
         assert ledger.wishes() == wishes
+
+
+@pytest.mark.slow
+def test_runs_of_two_work_dirs_share_a_limiter_and_end_without_it(tmp_path: Path, recorder: Recorder) -> None:
+    """By the server's record: no second has more than the limit, and both together use it; when the limiter is killed both go on by their work dirs' limits."""
+    with valkey(tmp_path / "limiter") as server:
+        shared = ("--s3-get-per-s", "20", "--limiter", f"valkey://127.0.0.1:{server.port}/0")
+        (tmp_path / "other").mkdir()
+        one, other = Run(tmp_path, recorder, *shared), Run(tmp_path / "other", recorder, *shared)
+        one.until_got(100)
+        got = one.got()
+        assert most_in_a_second(got) <= 20
+        middle = [moment for moment in got if moment >= got[30]]
+        assert len(middle) / (middle[-1] - middle[0]) >= 0.85 * 20
+    for run in (one, other):
+        code, report, err = run.ended()
+        assert code == 0, err
+        assert "the limiter is gone, the limits of the work dir hold alone" in err
+        assert report["throttled_s"]["s3"]["limiter"] > 0
+    assert most_in_a_second(one.got()) <= 40

@@ -4,9 +4,10 @@ import hashlib
 import re
 import threading
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from transforms.calls.cells import FileCell
 from transforms.calls.control import Control, FixedControl, Wishes
@@ -16,6 +17,9 @@ from transforms.calls.slots import Slots, temporary_folder
 from transforms.calls.waiting import Waiting
 from transforms.core.limits import LIMITS, Rates, beginning
 from transforms.core.throttle import PAUSED, Allowance, Cell, MemoryCell, Pacer, Ramp
+
+if TYPE_CHECKING:
+    from transforms.calls.limiter import SharedLimiter
 
 LIMITS_FOLDER: Final = "limits"
 
@@ -74,6 +78,8 @@ class Limits:
         self._pacers: dict[tuple[str, str, str], Pacer] = {}
         self._slots: dict[tuple[str, str], Slots] = {}
         self._noted: dict[tuple[str, str], float] = {}
+        self._limiters: dict[str, SharedLimiter] = {}
+        self._connecting = threading.Lock()
 
     def metered(self, meter: Meter) -> "Limits":
         """The same limits, for calls that this meter counts."""
@@ -87,7 +93,7 @@ class Limits:
         with self._lock:
             known = self._pacers.pop((name, place, folder), None)
             if known is None:
-                known = Pacer(self._allowances(name, place, folder, ramp), self.waiting.clock, self.waiting.sleep)
+                known = Pacer(self._allowances(name, place, folder, ramp), self.waiting.clock, self.waiting.sleep, turn=self._turn)
                 known.is_paused = partial(self._look, known, (name, place, folder, ramp), [self.control.wishes()])
                 self._forget_folders()
             self._pacers[name, place, folder] = known
@@ -98,7 +104,11 @@ class Limits:
         with self._lock:
             if (name, place) not in self._slots:
                 self._slots[name, place] = Slots(
-                    self._path(name, place, "slots"), partial(self._number, name, place), self.waiting, partial(self._note_held, name, place)
+                    self._path(name, place, "slots"),
+                    partial(self._number, name, place),
+                    self.waiting,
+                    partial(self._note_held, name, place),
+                    partial(self._lease, name, place),
                 )
             return self._slots[name, place]
 
@@ -152,10 +162,31 @@ class Limits:
         """The narrowest first."""
         rates = self.control.wishes().rates
         limit = getattr(rates, _KEYS[name])
-        found = [Allowance(limit, self._cell(name, place), ramp or _ramp(limit, rates))]
+        found = [Allowance(limit, self._cell(name, place), ramp or _ramp(limit, rates), f"{name} {place}")]
         if folder and (of_folder := getattr(rates, _KEYS[_FOLDERS[name]])) < limit:
-            found.insert(0, Allowance(of_folder, self._cell(_FOLDERS[name], f"{place}/{folder}"), _ramp(of_folder, rates)))
+            of_name, of_place = _FOLDERS[name], f"{place}/{folder}"
+            found.insert(0, Allowance(of_folder, self._cell(of_name, of_place), _ramp(of_folder, rates), f"{of_name} {of_place}"))
         return found
+
+    def _turn(self, name: str, limit_per_s: float, units: float) -> float:
+        limiter = self._limiter()
+        return limiter.wait_s(name, limit_per_s, units) if limiter else 0.0
+
+    def _lease(self, name: str, place: str) -> AbstractContextManager[bool]:
+        limiter = self._limiter()
+        return limiter.lease(f"{name} {place}", getattr(self.control.wishes().rates, _KEYS[name])) if limiter else nullcontext(enter_result=True)
+
+    def _limiter(self) -> "SharedLimiter | None":
+        """The one that is asked for now."""
+        url = self.control.wishes().rates.limiter
+        if not url:
+            return None
+        with self._connecting:
+            if url not in self._limiters:
+                from transforms.calls.limiter import SharedLimiter  # noqa: PLC0415 - who has none does not wait for its client
+
+                self._limiters[url] = SharedLimiter(url, self.waiting)
+            return self._limiters[url]
 
     def _look(self, pacer: Pacer, args: tuple[str, str, str, Ramp | None], seen: list[Wishes]) -> bool:
         """Whether the run is paused; other limits than at the last look become the pacer's."""

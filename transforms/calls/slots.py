@@ -5,13 +5,13 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
 from transforms.calls.waiting import Waiting
 from transforms.core.errors import UsageError
-from transforms.core.throttle import LIMIT
+from transforms.core.throttle import LIMIT, SHARED
 
 LOOK_S: Final = 0.02
 """Who waits for a slot looks again that often: calls that need slots take longer."""
@@ -26,10 +26,18 @@ class Slots:
     """So many slots as `number` says when asked. Each is a locked file: a process that ends in any way gives its slots back."""
 
     def __init__(
-        self, folder: Path, number: Callable[[], tuple[int, str]], waiting: Waiting, note_held: Callable[[float], None] = lambda _held_s: None
+        self,
+        folder: Path,
+        number: Callable[[], tuple[int, str]],
+        waiting: Waiting,
+        note_held: Callable[[float], None] = lambda _held_s: None,
+        lease: Callable[[], AbstractContextManager[bool]] = lambda: nullcontext(enter_result=True),
     ) -> None:
-        """Makes nothing yet. `number` says with how many slots there are now why there are no more; `note_held` is told for how long one was held."""
-        self._folder, self._number, self._waiting, self._note_held = folder, number, waiting, note_held
+        """Makes nothing yet. `number` says with how many slots there are now why there are no more; `note_held` is told for how long one was held.
+
+        Who has a slot also needs a `lease` of those that are beyond this folder, if there are any: whether it has got one.
+        """
+        self._folder, self._number, self._waiting, self._note_held, self._lease = folder, number, waiting, note_held, lease
         self._lock = threading.Lock()
         self._waited = dict[str, float]()
 
@@ -42,12 +50,18 @@ class Slots:
     @contextmanager
     def one(self) -> Iterator[None]:
         """Holds a slot, waiting for one if all are taken."""
-        descriptor, began_s = self._taken(), self._waiting.clock()
-        try:
-            yield
-        finally:
-            os.close(descriptor)
-            self._note_held(self._waiting.clock() - began_s)
+        while True:
+            descriptor, began_s = self._taken(), self._waiting.clock()
+            try:
+                with self._lease() as is_leased:
+                    if is_leased:
+                        yield
+                        return
+            finally:
+                os.close(descriptor)
+                self._note_held(self._waiting.clock() - began_s)
+            self._waiting.sleep(LOOK_S)
+            self._note(SHARED, self._waiting.clock() - began_s)
 
     def _taken(self) -> int:
         self._make_folder()

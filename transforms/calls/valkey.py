@@ -156,9 +156,9 @@ class _Clients:
 class ValkeyCalls:
     """Calls of any number of threads to one server or cluster. Clients are made at the first call in a process."""
 
-    def __init__(self, server: Server, pacer: Pacer | None = None, waiting: Waiting | None = None) -> None:
-        """Opens nothing."""
-        self.server = server
+    def __init__(self, server: Server, pacer: Pacer | None = None, waiting: Waiting | None = None, call_s: float = CALL_S) -> None:
+        """Opens nothing. A call that was not answered after `call_s` counts as lost."""
+        self.server, self._call_s = server, call_s
         self._pacer = pacer
         self._waiting = waiting or Waiting()
         self.repeats = Repeats()
@@ -247,7 +247,7 @@ class ValkeyCalls:
             failed = 0
             while self._clients is None or self._clients.pid != os.getpid():
                 try:
-                    self._clients = _connect(self.server)
+                    self._clients = _connect(self.server, self._call_s)
                 except (ValkeyError, ValkeyClusterException) as problem:
                     failed += 1
                     self._pause(doing, [_underlying(problem)], failed)
@@ -259,8 +259,8 @@ def _underlying(problem: Exception) -> Exception:
     return problem if isinstance(problem, ValkeyError) else NotConnected(str(problem))
 
 
-def _connect(server: Server) -> _Clients:
-    options: dict[str, Any] = {"socket_timeout": CALL_S, "socket_connect_timeout": CALL_S}
+def _connect(server: Server, call_s: float) -> _Clients:
+    options: dict[str, Any] = {"socket_timeout": call_s, "socket_connect_timeout": call_s}
     if server.tls:
         options |= {"ssl": True, "ssl_cert_reqs": "required", "ssl_check_hostname": True}
     if Environment.is_given():

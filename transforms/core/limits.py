@@ -59,7 +59,8 @@ invocations a second ten times the concurrency; DynamoDB's for a new on-demand t
 class Rates:
     """The limits of a run, each for all processes of a work dir together. Every field is an option of the commands that make calls (`configs.limit_options`).
 
-    0 bytes a second mean as many as there are. A ramp begins with a sixteenth of a rate and doubles every so many seconds.
+    0 bytes a second mean as many as there are. A ramp begins with a sixteenth of a rate and doubles every so many seconds. `limiter` is the URL of who
+    keeps the same limits for others, too; empty is nobody.
     """
 
     s3_get_per_s: int = 1_375
@@ -74,13 +75,14 @@ class Rates:
     dynamodb_rru_per_s: int = 3_000
     valkey_ops_per_s: int = 1_000
     ramp_double_s: int = 15
+    limiter: str = ""
 
     def named(self) -> dict[str, int]:
         """Limits by their names."""
         return {one.name: getattr(self, one.key) for one in LIMITS}
 
 
-def changed(rates: Rates, asked: Mapping[str, int]) -> Rates:
+def changed(rates: Rates, asked: Mapping[str, Any]) -> Rates:
     """The rates with those that are asked for by the names of their fields."""
     return replace(rates, **asked)
 
@@ -88,4 +90,5 @@ def changed(rates: Rates, asked: Mapping[str, int]) -> Rates:
 def rates_from_json(data: Mapping[str, Any]) -> Rates:
     """Inverse of `dataclasses.asdict`; what is not said is as usual, what is not known is not looked at."""
     known = {one.name for one in fields(Rates)}
-    return Rates(**{name: int(value) for name, value in data.items() if name in known})
+    values: dict[str, Any] = {name: value if isinstance(value, str) else int(value) for name, value in data.items() if name in known}
+    return Rates(**values)

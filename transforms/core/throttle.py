@@ -32,8 +32,8 @@ IDLE_S: Final = 300.0
 STALE_S: Final = 180.0
 """A cap that nobody confirmed for so long is halved, and again for every further such time."""
 
-LIMIT, RAMP, REFUSED, CAP, PAUSED = "limit", "ramp", "refused", "headroom", "paused"
-"""Causes of a wait: the limit itself, its slow beginning, answers of the service, what others need, somebody's wish."""
+LIMIT, RAMP, REFUSED, CAP, PAUSED, SHARED = "limit", "ramp", "refused", "headroom", "paused", "limiter"
+"""Causes of a wait: the limit itself, its slow beginning, answers of the service, what others need, somebody's wish, the turn of others at a shared limiter."""
 
 LATE_S: Final = 0.04
 """A call that goes out later than this after it was let pass is looked at again."""
@@ -140,11 +140,12 @@ class MemoryCell:
 
 @dataclass(frozen=True)
 class Allowance:
-    """A limit in units a second and the cell of those who share it."""
+    """A limit in units a second and the cell of those who share it. Its `name` is the same wherever it is kept."""
 
     limit_per_s: float
     cell: Cell = field(default_factory=MemoryCell)
     ramp: Ramp = field(default_factory=Ramp)
+    name: str = ""
 
     def begun(self, state: PaceState, now_s: float) -> None:
         """Note that this limit is in use; start the ramp if nobody used it for long, as after a restart of the machine, whose clock then shows less.
@@ -238,6 +239,10 @@ def _forget(state: PaceState) -> None:
         setattr(state, one.name, getattr(PaceState(), one.name))
 
 
+Turn = Callable[[str, float, float], float]
+"""Asks who keeps limits beyond this work dir, given a limit's name, units a second and units: 0.0 if they may be used now, and are; else how long not."""
+
+
 class Pacer:
     """One or more limits that each call keeps, for all threads of one process: no burst, every unit has its moment.
 
@@ -246,11 +251,16 @@ class Pacer:
     """
 
     def __init__(
-        self, allowances: Sequence[Allowance], clock: Callable[[], float], wait: Callable[[float], None], is_paused: Callable[[], bool] = lambda: False
+        self,
+        allowances: Sequence[Allowance],
+        clock: Callable[[], float],
+        wait: Callable[[float], None],
+        is_paused: Callable[[], bool] = lambda: False,
+        turn: Turn = lambda _name, _limit, _units: 0.0,
     ) -> None:
-        """Nothing is waited for yet. `is_paused` is asked at each look; it may set other allowances."""
+        """Nothing is waited for yet. `is_paused` is asked at each look; it may set other allowances. `turn` is asked when it is a call's turn here."""
         self.allowances = tuple(allowances)
-        self._clock, self._wait, self.is_paused = clock, wait, is_paused
+        self._clock, self._wait, self.is_paused, self._turn = clock, wait, is_paused, turn
         self._queue, self._noting = threading.Lock(), threading.Lock()
         self._waited = dict[str, float]()
         self._cause, self._wait_s = LIMIT, 0.0
@@ -279,10 +289,21 @@ class Pacer:
         with self._queue:
             while (taken_s := self._taken_s(units)) is None:
                 self._wait(min(self._wait_s, LOOK_S))
+            self._await_turn(units)
         if taken_s - began_s > _ROUNDING_S:
             with self._noting:
                 self._waited[self._cause] = self._waited.get(self._cause, 0.0) + taken_s - began_s
         return taken_s
+
+    def _await_turn(self, units: float) -> None:
+        """Returns when it is the call's turn among all who share its limits, of which the narrowest is asked first."""
+        began_s = self._clock()
+        for one in self.allowances:
+            while self.is_paused() or (wait_s := self._turn(one.name, one.limit_per_s, units)):
+                self._wait(LOOK_S if self.is_paused() else min(wait_s, LOOK_S))
+        if (waited_s := self._clock() - began_s) > _ROUNDING_S:
+            with self._noting:
+                self._waited[SHARED] = self._waited.get(SHARED, 0.0) + waited_s
 
     def sent(self, units: float, taken_s: float) -> float:
         """A call that was let pass then goes out now; the moment from which it counts, for `answered`.
