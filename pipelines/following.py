@@ -101,7 +101,7 @@ def _planned(job: CopyJob, runtime: Runtime, run_id: str) -> StorePlan:
     if from_s >= to_s:
         msg = f"--start {job.start} is not before --end {job.end}: {format_time(from_s)} and {format_time(to_s)}"
         raise UsageError(msg)
-    first = make_transfer_plan(request, ((from_s, from_s + MINUTE_S),), runtime, run_id, allow_empty=True)
+    first, _ = make_transfer_plan(request, ((from_s, from_s + MINUTE_S),), runtime, run_id, allow_empty=True)
     return StorePlan(
         run_id=run_id,
         created_s=now_s,
@@ -126,7 +126,7 @@ def _follow(job: CopyJob, runtime: Runtime, ledger: Ledger, plan: StorePlan, ask
             runtime.wait(POLL_S)
             continue
         begun = ledger.step(step[0])
-        begun.create_from_store(make_transfer_plan(plan.request, (step,), runtime, plan.run_id, allow_empty=True))
+        begun.create_from_store(make_transfer_plan(plan.request, (step,), runtime, plan.run_id, allow_empty=True)[0])
         _end_step(job, runtime, ledger, begun, followed)
     return followed
 

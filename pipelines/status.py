@@ -51,7 +51,7 @@ def run(job: StatusJob, runtime: Runtime) -> Outcome:
         "pauses": dict(ledger.wishes().pauses),
         "limits": ledger.wishes().rates.named(),
         "log": ledger.logged(),
-        "calls": used_data(ledger.tally.used(), ledger.budget(), None if isinstance(plan, StorePlan) else plan.expected),
+        "calls": used_data(ledger.tally.used(), ledger.budget(), None if isinstance(plan, StorePlan) and not plan.reckoned.seconds else plan.expected),
         "write_dead_letters": undelivered(ledger),
     }
     return Outcome(exit_code=IncompleteError.exit_code, data=data, text=_text(data, now, runtime.resume_command(job.work_dir, job.run_id, command_of(plan))))

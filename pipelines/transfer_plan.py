@@ -1,6 +1,7 @@
 """How runs from store to store are planned, and how a plan is shown."""
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 from configs.store_jobs import TransferJob
@@ -29,8 +30,10 @@ def resolve(job: TransferJob, runtime: Runtime) -> tuple[StoreRequest, tuple[Ran
     return request, periods
 
 
-def make_transfer_plan(request: StoreRequest, periods: tuple[Range, ...], runtime: Runtime, run_id: str, *, allow_empty: bool) -> StorePlan:
-    """The plan of a request as the stores are now. Nothing is written but the target's last issued generation, and in a dry run or for a copy not even that.
+def make_transfer_plan(request: StoreRequest, periods: tuple[Range, ...], runtime: Runtime, run_id: str, *, allow_empty: bool) -> tuple[StorePlan, int]:
+    """The plan of a request as the stores are now, and how many of the target's partitions are not there.
+
+    Nothing is written but the target's last issued generation, and in a dry run or for a copy not even that.
 
     Raises UsageError for granularities that a store can't hold, RefusedError if the source has nothing of the period.
     """
@@ -43,18 +46,20 @@ def make_transfer_plan(request: StoreRequest, periods: tuple[Range, ...], runtim
     shards = _source_shards(request, source, needed)
     if not any(shards.values()) and not allow_empty:
         raise RefusedError(_nothing_there(request, needed))
-    return StorePlan(
+    target_shards, new = _target_shards(shards, source.traits.windows, target, needed)
+    plan = StorePlan(
         run_id=run_id,
         created_s=runtime.now_s(),
         request=request,
         periods=periods,
         generation=_generation(request, target, runtime),
         shards=shards,
-        target_shards=_target_shards(shards, source.traits.windows, target, needed),
+        target_shards=target_shards,
         window_days=source.traits.windows.days,
         target_window_days=target.traits.windows.days,
         left=() if request.include_live else left_to_live_writer(target.traits.live, runtime.now_s()),
     )
+    return plan, new
 
 
 def _check_fresh(request: StoreRequest, windows: Windows, target_windows: Windows) -> None:
@@ -73,8 +78,8 @@ def _source_shards(request: StoreRequest, source: RollupStore, needed: tuple[Ran
     return {name: {window: shards for window, shards in of_type.items() if shards} for name, of_type in found.items()}
 
 
-def _target_shards(shards: Shards, windows: Windows, target: RollupStore, needed: tuple[Range, ...]) -> Shards:
-    """What the target has, or else the most that the source has of that time."""
+def _target_shards(shards: Shards, windows: Windows, target: RollupStore, needed: tuple[Range, ...]) -> tuple[Shards, int]:
+    """What the target has, or else the most that the source has of that time; and how many partitions it has not."""
     wanted: Shards = {name: {} for name in shards}
     for name, of_type in shards.items():
         for window, number in of_type.items():
@@ -82,7 +87,9 @@ def _target_shards(shards: Shards, windows: Windows, target: RollupStore, needed
             times = [(max(from_s, low), min(to_s, high)) for low, high in needed if low < to_s and high > from_s]
             for one in target.traits.windows.touched_by(times):
                 wanted[name][one] = max(number, wanted[name].get(one, 0))
-    return {name: {window: target.shard_count(name, window) or number for window, number in of_type.items()} for name, of_type in wanted.items()}
+    there = {name: {window: target.shard_count(name, window) for window in of_type} for name, of_type in wanted.items()}
+    new = sum(not number for of_type in there.values() for number in of_type.values())
+    return {name: {window: there[name][window] or number for window, number in of_type.items()} for name, of_type in wanted.items()}, new
 
 
 def _generation(request: StoreRequest, target: RollupStore, runtime: Runtime) -> int:
@@ -123,9 +130,9 @@ def transfer_plan_data(plan: StorePlan) -> dict[str, Any]:
     }
 
 
-def transfer_plan_text(plan: StorePlan, execute: str) -> str:
+def transfer_plan_text(plan: StorePlan, costs: Iterable[str], execute: str) -> str:
     """The plan for people."""
-    return "\n".join([*transfer_plan_lines(plan), f"\nexecute it  {execute}"])
+    return "\n".join([*transfer_plan_lines(plan), *costs, f"\nexecute it  {execute}"])
 
 
 def transfer_plan_lines(plan: StorePlan) -> list[str]:

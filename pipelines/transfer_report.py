@@ -32,7 +32,7 @@ def finish_transfer(ledger: Ledger, plan: StorePlan, runtime: Runtime, *, skip_l
         ledger.write_lines("refused.jsonl", refused_lines(done))
         report = _report(plan, ledger, account([], done), done) | {"duration_s": round(duration_s, 3), "steps": add_steps(one.steps for one in done)}
         add_verification(report, verification(plan, ledger, done, runtime))
-        report["calls"] = used_data(ledger.tally.used(), ledger.budget())
+        report["calls"] = used_data(ledger.tally.used(), ledger.budget(), plan.expected if plan.reckoned.seconds else None)
         report["alarms"] = alarms(ledger)
     report["exit_code"] = _exit_code(report, skip_live=skip_live)
     report["state"] = STATES[report["exit_code"]]

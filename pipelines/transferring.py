@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from configs.store_jobs import TransferJob
 from pipelines.asking import confirm_shown
-from pipelines.costs import planning_within_budget
+from pipelines.costs import planned_lines, planning_within_budget
 from pipelines.outcome import Outcome
 from pipelines.progress import watching
 from pipelines.publishing import shown
@@ -14,6 +14,7 @@ from pipelines.run_guards import guarded
 from pipelines.runners import check_runner
 from pipelines.runtime import Runtime
 from pipelines.submit import crew_of, submit
+from pipelines.transfer_costs import reckoned, reckoned_data, reckoned_line
 from pipelines.transfer_plan import make_transfer_plan, resolve, transfer_plan_data, transfer_plan_lines, transfer_plan_text
 from pipelines.transfer_report import finish_transfer, transfer_report_text
 from transforms.core.errors import UsageError
@@ -34,7 +35,7 @@ def run_transfer(job: TransferJob, runtime: Runtime, command: Transfer) -> Outco
     run_id = job.plan or job.run_id or runtime.new_run_id()
     ledger = runtime.ledger(job.work_dir, run_id)
     with planning_within_budget():
-        planned = None if job.plan or ledger.exists() else make_transfer_plan(*resolve(job, runtime), runtime, run_id, allow_empty=job.allow_empty)
+        planned = None if job.plan or ledger.exists() else _planned(job, runtime, run_id)
     if planned is None:
         ledger.store_plan(command)
     with ledger.lock():
@@ -44,13 +45,25 @@ def run_transfer(job: TransferJob, runtime: Runtime, command: Transfer) -> Outco
         plan = stored_plan(job, runtime, ledger, command)
         runtime.say(run_id)
         if job.plan_only:
-            text = transfer_plan_text(plan, runtime.resume_command(job.work_dir, run_id, command))
-            return Outcome(exit_code=0, data=transfer_plan_data(plan), text=text)
+            costs = reckoned_data(plan, ledger.budget(), ledger.wishes().rates, runtime.now_s())
+            text = transfer_plan_text(plan, _cost_lines(plan, costs), runtime.resume_command(job.work_dir, run_id, command))
+            return Outcome(exit_code=0, data=transfer_plan_data(plan) | costs, text=text)
         confirm_transfer(job, runtime, ledger, plan)
         with shown(job.published, ledger, plan, runtime) as ending, guarded(job.guarded, (plan.request.source, plan.request.store), ledger, runtime):
             report = execute(job, runtime, ledger, plan)
             ending.exit_code = report["exit_code"]
     return Outcome(exit_code=report["exit_code"], data=report, text=transfer_report_text(report))
+
+
+def _planned(job: TransferJob, runtime: Runtime, run_id: str) -> StorePlan:
+    plan, new = make_transfer_plan(*resolve(job, runtime), runtime, run_id, allow_empty=job.allow_empty)
+    return reckoned(plan, new, runtime, runtime.workers(job.workers))
+
+
+def _cost_lines(plan: StorePlan, costs: dict[str, Any]) -> Iterator[str]:
+    if costs:
+        yield reckoned_line(plan)
+        yield from planned_lines(costs)
 
 
 def execute(job: TransferJob, runtime: Runtime, ledger: Ledger, plan: StorePlan) -> dict[str, Any]:
@@ -69,12 +82,13 @@ def confirm_transfer(job: TransferJob, runtime: Runtime, ledger: Ledger, plan: S
     if job.yes or plan.request.dry_run or ledger.recorded_units():
         return
     store = runtime.store(plan.request.store, plan.request.settings)
-    confirm_shown(plan, store, runtime, _shown(plan, store))
+    confirm_shown(plan, store, runtime, _shown(plan, store, reckoned_data(plan, ledger.budget(), ledger.wishes().rates, runtime.now_s())))
 
 
-def _shown(plan: StorePlan, store: RollupStore) -> Iterator[str]:
+def _shown(plan: StorePlan, store: RollupStore, costs: dict[str, Any]) -> Iterator[str]:
     yield from (f"{name:11} {value}" for name, value in store.facts())
     yield from transfer_plan_lines(plan)
+    yield from _cost_lines(plan, costs)
 
 
 def build(pipeline: "beam.Pipeline", plan: StorePlan, run_dir: str, *, batch: int, crew: "Crew") -> None:

@@ -208,6 +208,10 @@ class TestCopies:
         assert done.code == 0, done.err
         assert bucket.used("copy")["s3_get"] == done.data["calls"]["used"]["s3_get"]
         assert s3_of(done.data["calls"]["used"])["s3_get"] == bucket.calls()["s3_get"]
+        assert planned.data["expected"]["s3_get"] == done.data["calls"]["expected"]["s3_get"]
+        assert planned.data["expected"]["s3_get"] == pytest.approx(bucket.calls()["s3_get"], abs=3)  # what was read when the budget stopped it is read again
+        assert planned.data["estimate"]["rows"] == 360
+        assert (planned.data["estimate"]["series"], planned.data["binding"]) == (1, "processors")
         told = call(["copy", "--plan", "copy", "--work-dir", str(bucket.world.work)]).out
         assert f"calls     S3 {bucket.calls()['s3_get']} GET" in told
         assert "budget    --max-gets 100" in told
@@ -262,6 +266,47 @@ class TestUnitsOfDynamoDB:
         assert "more than --max-cost 405 dollars allow" in result.err
         assert 0 < table.proxy.writes <= 6
         assert table.backfill("--run-id", "run", "--max-cost", "none").code == 0
+
+
+class TestTransfersOfDynamoDB:
+    """What is reckoned from one unit is what is charged, about."""
+
+    @staticmethod
+    def transfer(table: Table, command: str, *more: str) -> Result:
+        return call([command, "--yes", *more, "--work-dir", str(table.world.work), "--period", PERIOD, "--metric-types", "host", "--json", *FAST_TABLE])
+
+    def test_a_copy_into_a_table(self, table: Table, tmp_path: Path) -> None:
+        prices = tmp_path / "prices.yaml"
+        prices.write_text("dynamodb_wru_per_million: 1000000\ndynamodb_rru_per_million: 0\n")
+        assert table.world.backfill("--run-id", "files", period=PERIOD).code == 0
+        places = ("--from", f"parquet://{table.world.store}", "--store", table.store)
+        refused = self.transfer(table, "copy", *places, "--run-id", "none", "--max-cost", "3", "--prices", str(prices))
+        assert (refused.code, table.proxy.writes) == (5, 0), refused.err
+        assert "the plan takes" in refused.err
+        how = ("--work-dir", str(table.world.work), "--period", PERIOD, "--metric-types", "host", *FAST_TABLE)
+        told = call(["copy", *places, "--run-id", "told", "--plan-only", *how]).out
+        assert "reads       about 360 rollups of 1 series" in told
+        assert "calls       about DynamoDB" in told
+        assert "finish      in about" in told
+        table.proxy.reads = table.proxy.writes = 0.0
+        planned = self.transfer(table, "copy", *places, "--run-id", "copy", "--plan-only")
+        result = call(["copy", "--plan", "copy", "--yes", "--work-dir", str(table.world.work), "--json"])
+        assert result.code == 0, result.err
+        calls = result.data["calls"]
+        assert calls["expected"] == planned.data["expected"]
+        assert (calls["used"]["dynamodb_wru"], calls["used"]["dynamodb_rru"]) == (table.proxy.writes, table.proxy.reads)
+        assert calls["expected"]["dynamodb_wru"] == pytest.approx(table.proxy.writes, rel=0.1)
+        assert calls["expected"]["dynamodb_rru"] == pytest.approx(table.proxy.reads, rel=0.3)
+
+    def test_a_recalculation_within_it(self, table: Table) -> None:
+        assert table.backfill("--run-id", "minutes", "--granularities", "1m").code == 0
+        table.proxy.reads = table.proxy.writes = 0.0
+        result = self.transfer(table, "recalculate", "--store", table.store, "--run-id", "again")
+        assert result.code == 0, result.err
+        calls = result.data["calls"]
+        assert (calls["used"]["dynamodb_wru"], calls["used"]["dynamodb_rru"]) == (table.proxy.writes, table.proxy.reads)
+        assert table.proxy.writes <= calls["expected"]["dynamodb_wru"] <= 1.5 * table.proxy.writes  # as if others were there to be replaced
+        assert table.proxy.reads <= calls["expected"]["dynamodb_rru"] <= 1.5 * table.proxy.reads
 
 
 class TestInvocations:

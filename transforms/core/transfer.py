@@ -17,6 +17,7 @@ from transforms.core.plan import Plan, Verify, sampled
 from transforms.core.selection import Edge, Selection, Series, computed_for, edge_buckets
 from transforms.core.store_settings import StoreSettings, settings_from_json
 from transforms.core.units import Unit
+from transforms.core.usage import Usage
 from transforms.core.windows import Windows
 
 FORMAT: Final = 2
@@ -95,11 +96,21 @@ def ended_in(period: Range, granularity: str) -> tuple[Range, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reckoned:
+    """What a run is expected to read, from one unit of each type: series and rows, and how long its processors take, 0 where that was not asked."""
+
+    series: int = 0
+    rows: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class StorePlan:
     """One planned execution.
 
     `shards` are the partitions of the source that exist and may hold what is read, `target_shards` those of the target that may be written, each with windows
     of so many days. `generation` is 0 for a copy, whose rows keep theirs. Buckets that overlap `left` are the target's live writer's.
+    `expected` is all that the run will use of services, with what planning it has used.
     """
 
     run_id: str
@@ -112,6 +123,8 @@ class StorePlan:
     window_days: int = 1
     target_window_days: int = 1
     left: tuple[Range, ...] = ()
+    reckoned: Reckoned = field(default_factory=Reckoned)
+    expected: Usage = field(default_factory=Usage)
 
     @property
     def groups(self) -> tuple[tuple[int, int], ...]:
@@ -186,4 +199,5 @@ def store_plan_from_data(data: dict[str, Any]) -> StorePlan:
     request["settings"] = settings_from_json(data["request"]["settings"])
     kept: dict[str, Any] = {name: value for name, value in data.items() if name != "format"}
     ranges = {name: tuple((a, b) for a, b in data[name]) for name in ("periods", "left")}
-    return StorePlan(**kept | ranges | {"request": StoreRequest(**request)})
+    said = {"reckoned": Reckoned(**data.get("reckoned", {})), "expected": Usage(**data.get("expected", {}))}
+    return StorePlan(**kept | ranges | said | {"request": StoreRequest(**request)})

@@ -26,8 +26,8 @@ from transforms.stores.lambda_batch import item_text
 
 TYPICAL_UNIT: Final = Unit("host", "2025-10-30", 0)
 
-FIXED_WRITES: Final = 2 * len(WIDTH_S)
-"""Of a unit, whatever its size: the index of before-images, by granularity; a new partition costs one more."""
+FIXED_WRITES: Final = 2
+"""Of a unit and granularity, whatever their size: the index of before-images; a new partition costs one more."""
 
 _NOW_MS: Final = 1_764_000_000_000
 _DRAWN: Final = "0123456789abcdef"
@@ -121,6 +121,12 @@ def reading(rollups: Mapping[str, pa.Table]) -> Units:
             reads += _reads(sizes, replaced=True) + read_units(sum(sizes))
             calls += (len(sizes) / BATCH_GET if len(sizes) <= FEW_ITEMS else 1) + 1
     return Units(0, 0, reads, 0, calls)
+
+
+def queried(rollups: Mapping[str, pa.Table]) -> Units:
+    """Units of reading whole series."""
+    sizes = [sum(one.size for one in some) for granularity, table in rollups.items() for some in _items(table, granularity).values()]
+    return Units(0, 0, sum(map(read_units, sizes)), 0, len(sizes))
 
 
 def sent(rollups: Mapping[str, pa.Table]) -> dict[str, tuple[int, int]]:

@@ -17,6 +17,17 @@ def expected_of_store(url: str, load: Load, rates: Rates, processes: int) -> Usa
     return cast("Usage", getattr(import_module(module), name)(load, rates, processes)) if module else NOTHING
 
 
+def expected_of_reading(url: str, load: Load) -> Usage:
+    """What reading the load as it is stored takes; nothing for stores that nobody charges for."""
+    module, name = _READ.get(split_url(url).scheme, ("", ""))
+    return cast("Usage", getattr(import_module(module), name)(load)) if module else NOTHING
+
+
+def read_from_bucket(load: Load) -> Usage:
+    """An object of each unit and granularity; before that it is asked how many shards the partition has."""
+    return Usage(s3_get=load.units * len(load.computed) + load.partitions)
+
+
 def expected_of_bucket(load: Load, _rates: Rates, _processes: int) -> Usage:
     """An object of each unit and granularity is read, its before-image is put, then it is; before that it is asked how many shards the partition has."""
     objects = load.units * len(load.computed)
@@ -34,3 +45,9 @@ _KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "lambda": ("transforms.stores.expected_items", "expected_of_lambda"),
 }
 """Module and function by scheme; what needs boto3 is imported for those alone who write there."""
+
+_READ: Final[Mapping[str, tuple[str, str]]] = {
+    "parquet+s3": (__name__, "read_from_bucket"),
+    "dynamodb": ("transforms.stores.expected_items", "read_from_dynamodb"),
+    "lambda": ("transforms.stores.expected_items", "read_from_dynamodb"),
+}
