@@ -1,5 +1,6 @@
 """Which Beam runner executes a run, and what it is told so that its workers have all that they need."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,9 @@ LOCAL_RUNNERS: Final = ("FnApiRunner", "DirectRunner")
 
 ON_THIS_MACHINE: Final = (*LOCAL_RUNNERS, "PrismRunner")
 """Their workers see the files that this process sees."""
+
+_JOB: Final = "rollups-"
+_UNFIT: Final = re.compile(r"[^a-z0-9-]+")
 
 SETUP_FILE: Final = Path(__file__).resolve().parents[1] / "setup.py"
 """Of this checkout; installed from a wheel there is none."""
@@ -38,9 +42,12 @@ def check_runner(runner: str, *, shared_folders: bool) -> None:
         raise UsageError(msg)
 
 
-def pipeline_options(runner: str, beam_options: Sequence[str], setup_file: Path = SETUP_FILE) -> "PipelineOptions":
-    """Beam's options. Workers that are not of this process are sent this checkout's distribution, unless an image or another setup file brings it."""
-    from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions, SetupOptions, WorkerOptions
+def pipeline_options(runner: str, beam_options: Sequence[str], run_id: str, setup_file: Path = SETUP_FILE) -> "PipelineOptions":
+    """Beam's options. Workers that are not of this process are sent this checkout's distribution, unless an image or another setup file brings it.
+
+    On Dataflow the job is named after the run and labelled with its id, unless other names are given.
+    """
+    from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, PortableOptions, SetupOptions, WorkerOptions
 
     options = PipelineOptions(["--runner", "FnApiRunner" if runner in LOCAL_RUNNERS else runner, *beam_options])
     setup = options.view_as(SetupOptions)
@@ -53,7 +60,17 @@ def pipeline_options(runner: str, beam_options: Sequence[str], setup_file: Path 
             )
             raise UsageError(msg)
         setup.setup_file = str(setup_file)
+    if runner == "DataflowRunner":
+        setup.save_main_session = "--save_main_session" in beam_options  # its default would pickle what the command happens to have imported
+        of_cloud, name = options.view_as(GoogleCloudOptions), job_name(run_id)
+        of_cloud.job_name = of_cloud.job_name or name
+        of_cloud.labels = [*(of_cloud.labels or ()), f"rollups_run={name.removeprefix(_JOB)}"]
     return options
+
+
+def job_name(run_id: str) -> str:
+    """Of lower-case letters, digits and hyphens, as Dataflow wants it (https://cloud.google.com/dataflow/docs/reference/pipeline-options)."""
+    return _JOB + _UNFIT.sub("-", run_id.lower()).strip("-")
 
 
 def _works_in_this_process(runner: str, environment_type: str | None) -> bool:

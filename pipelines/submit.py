@@ -98,7 +98,7 @@ def submit(job: Execution, runtime: Runtime, ledger: Ledger, plan: AnyPlan, buil
             return
         try:
             begin_work()
-            _run_pipeline(job, build)
+            _run_pipeline(job, build, plan.run_id)
         except (RuntimeError, RollupsError, OSError) as error:
             cause = _cause(error)
             if not cause.retryable or attempt == job.max_attempts:
@@ -127,12 +127,12 @@ def staging_begun(ledger: Ledger, plan: Plan, crew: Crew) -> Callable[[], None]:
     return lambda: begin(crew, Worker(str(ledger.path)).stage, ((group,) for group in range(len(plan.groups))[: crew.processes * BEGUN_GROUPS]))
 
 
-def _run_pipeline(job: Execution, build: Build) -> None:
+def _run_pipeline(job: Execution, build: Build, run_id: str) -> None:
     with _uncollected():
         import apache_beam as beam
 
     local = job.runner in LOCAL_RUNNERS
-    pipeline = beam.Pipeline(options=pipeline_options(job.runner, job.beam_options))
+    pipeline = beam.Pipeline(options=pipeline_options(job.runner, job.beam_options, run_id))
     build(pipeline, _ALL if local else 1)
     with _sampled_often() if local else nullcontext():
         pipeline.run().wait_until_finish()

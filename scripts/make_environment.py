@@ -1,8 +1,9 @@
-"""Makes the virtual environment that scripts/setup_env found missing: `make_environment.py run|dev|bench PACKAGES ENVIRONMENT`.
+"""Makes the virtual environment that scripts/setup_env found missing: `make_environment.py run|dev|bench|gcp PACKAGES ENVIRONMENT`.
 
     PACKAGES/packages-run      what requirements.lock names
     PACKAGES/packages-dev      what requirements-dev.lock names besides
     PACKAGES/packages-bench    what requirements-bench.lock names besides
+    PACKAGES/packages-gcp      what requirements-gcp.lock names besides
     ENVIRONMENT                sees packages-run and packages-MODE, and has this checkout installed, editable
 
 Packages are shared by all checkouts with the same locks: a second clone takes seconds and downloads nothing. A folder counts once it holds `ready`;
@@ -23,8 +24,8 @@ from typing import Final
 Command = Sequence[str | Path]
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-LOCKS: Final = {"run": "requirements.lock", "dev": "requirements-dev.lock", "bench": "requirements-bench.lock"}
-EXPECTED_S: Final = {"run": 25, "dev": 20, "bench": 15}
+LOCKS: Final = {"run": "requirements.lock", "dev": "requirements-dev.lock", "bench": "requirements-bench.lock", "gcp": "requirements-gcp.lock"}
+EXPECTED_S: Final = {"run": 25, "dev": 20, "bench": 15, "gcp": 15}
 
 
 class SetUpError(Exception):

@@ -44,7 +44,7 @@ def test_every_declared_requirement_is_locked() -> None:
     assert declared() <= set(locked("requirements.lock"))
 
 
-@pytest.mark.parametrize("other", ["requirements-dev.lock", "requirements-bench.lock"])
+@pytest.mark.parametrize("other", ["requirements-dev.lock", "requirements-bench.lock", "requirements-gcp.lock"])
 def test_the_other_locks_hold_the_runtime_one(other: str) -> None:
     assert locked("requirements.lock").items() <= locked(other).items()
 
@@ -54,7 +54,7 @@ def test_no_two_locks_disagree_on_a_version() -> None:
     assert {name for name in development.keys() & benchmark.keys() if development[name] != benchmark[name]} == set()
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock", "requirements-bench.lock"])
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock", "requirements-bench.lock", "requirements-gcp.lock"])
 def test_every_locked_package_has_hashes(lock: str) -> None:
     text = re.sub(r"^ *#.*\n", "", (ROOT / lock).read_text(), flags=re.MULTILINE)
     assert all("--hash=sha256:" in requirement for requirement in re.split(r"\n(?=[a-z0-9])", text))

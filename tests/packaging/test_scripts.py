@@ -55,7 +55,7 @@ def checkout(tmp_path: Path) -> Path:
     (folder / "scripts").mkdir(parents=True)
     for name in ("scripts/run", "scripts/setup_env", "scripts/make_environment.py"):
         shutil.copy2(ROOT / name, folder / name)
-    for name in ("setup.py", "requirements.lock", "requirements-dev.lock", "requirements-bench.lock"):
+    for name in ("setup.py", "requirements.lock", "requirements-dev.lock", "requirements-bench.lock", "requirements-gcp.lock"):
         (folder / name).write_text("# nothing\n")
     (folder / "pyproject.toml").write_text('[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n')
     (folder / "backend.py").write_text(TOY_BACKEND)

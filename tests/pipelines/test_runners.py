@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from apache_beam.options.pipeline_options import DebugOptions, FlinkRunnerOptions, PortableOptions, SetupOptions, StandardOptions
+from apache_beam.options.pipeline_options import DebugOptions, FlinkRunnerOptions, GoogleCloudOptions, PortableOptions, SetupOptions, StandardOptions
 
 from pipelines.runners import SETUP_FILE, check_runner, pipeline_options
 from transforms.core.errors import UsageError
@@ -43,26 +43,35 @@ def test_a_runner_that_is_none_is_told_with_those_that_are() -> None:
     ],
 )
 def test_workers_elsewhere_are_sent_this_distribution(runner: str, more: tuple[str, ...], sent: bool) -> None:
-    options = pipeline_options(runner, more)
+    options = pipeline_options(runner, more, "r1")
     assert options.view_as(SetupOptions).setup_file == (str(SETUP_FILE) if sent else None)
     assert not options.view_as(SetupOptions).save_main_session
     assert options.view_as(StandardOptions).runner == ("FnApiRunner" if runner == "DirectRunner" else runner)
 
 
 def test_a_setup_file_that_is_named_is_sent_instead() -> None:
-    assert pipeline_options("FlinkRunner", ("--setup_file=/opt/other/setup.py",)).view_as(SetupOptions).setup_file == "/opt/other/setup.py"
+    assert pipeline_options("FlinkRunner", ("--setup_file=/opt/other/setup.py",), "r1").view_as(SetupOptions).setup_file == "/opt/other/setup.py"
 
 
 def test_without_one_it_is_said_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not there to make it of: run a checkout, or name --setup_file or an --sdk_container_image"):
-        pipeline_options("FlinkRunner", (), tmp_path / "setup.py")
+        pipeline_options("FlinkRunner", (), "r1", tmp_path / "setup.py")
 
 
 @pytest.mark.parametrize("version", ["1.19", "1.20", "2.0", "2.2"])
 def test_options_of_flink_are_passed_on(version: str) -> None:
     more = (f"--flink_version={version}", "--flink_master=jobs.example.com:8081", "--parallelism=4", "--max_parallelism=64", "--experiments=some")
-    options = pipeline_options("FlinkRunner", (*more, *PROCESS))
+    options = pipeline_options("FlinkRunner", (*more, *PROCESS), "r1")
     flink = options.view_as(FlinkRunnerOptions)
     assert (flink.flink_version, flink.flink_master, flink.parallelism, flink.max_parallelism) == (version, "jobs.example.com:8081", 4, 64)
     assert options.view_as(DebugOptions).experiments == ["some"]
     assert options.view_as(PortableOptions).environment_type == "PROCESS"
+
+
+@pytest.mark.parametrize(
+    ("run_id", "name"), [("20251109T124300-3f9a", "rollups-20251109t124300-3f9a"), ("November.2_x", "rollups-november-2-x"), ("9" * 64, "rollups-" + "9" * 64)]
+)
+def test_a_job_of_dataflow_is_named_after_its_run(run_id: str, name: str) -> None:
+    options = pipeline_options("DataflowRunner", ("--labels=team=sre",), run_id).view_as(GoogleCloudOptions)
+    assert (options.job_name, options.labels) == (name, ["team=sre", f"rollups_run={name.removeprefix('rollups-')}"])
+    assert pipeline_options("DataflowRunner", ("--job_name=mine",), run_id).view_as(GoogleCloudOptions).job_name == "mine"
