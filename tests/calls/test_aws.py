@@ -31,6 +31,9 @@ def answer(code: str, status: int = 400, headers: dict[str, str] | None = None, 
         ({"retry-after": "Sat, 01 Nov 2025 18:00:00 GMT", "date": NOON}, MOST_HOLD_S),
         ({"retry-after": "Sat, 01 Nov 2025 12:00:30 GMT"}, 0.0),
         ({"retry-after": "Sat, 01 Nov 2025 12:00:30 GMT", "date": "today"}, 0.0),
+        ({"retry-after": "Sat, 01 Nov 2025 12:00:30 -0000", "date": NOON}, 30.0),
+        ({"retry-after": "Sat Nov  1 12:00:30 2025", "date": "Sat Nov  1 12:00:00 2025"}, 30.0),
+        ({"retry-after": "Sat, 01 Nov 99999999 12:00:30 GMT", "date": NOON}, 0.0),
     ],
 )
 def test_how_long_an_answer_asks_to_wait(headers: dict[str, str], seconds: float) -> None:

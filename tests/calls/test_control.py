@@ -1,6 +1,7 @@
 """Wishes in a file, and what they become when a service says that the whole account is at its limit."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,16 @@ def test_what_many_hear_at_once_is_one_alarm() -> None:
     wishes = Wishes(on_full="slow").on_account_full(FULL, AT_S)
     assert wishes.on_account_full("again", AT_S + ALARM_EVERY_S - 1) == wishes
     assert wishes.on_account_full("again", AT_S + ALARM_EVERY_S).alarm == "again"
+
+
+def test_a_pause_or_stop_that_is_over_is_wanted_again() -> None:
+    paused = Wishes(hold_s=5).on_account_full(FULL, AT_S)
+    assert paused.on_account_full("again", AT_S + 1) == paused
+    over = replace(paused, pauses={})
+    assert over.on_account_full("again", AT_S + 6) == replace(over, pauses={ACCOUNT: "again"}, alarm="again", alarmed_s=AT_S + 6)
+    stopped = Wishes(on_full="stop").on_account_full(FULL, AT_S)
+    assert stopped.on_account_full("again", AT_S + 1) == stopped
+    assert replace(stopped, stop=False).on_account_full("again", AT_S + 2).stop
 
 
 def test_who_may_change_the_file_does_so_once(tmp_path: Path) -> None:

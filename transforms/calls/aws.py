@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
@@ -232,10 +233,15 @@ def retry_after_s(error: Exception) -> float:
     if text.isdecimal():
         return min(float(text), MOST_HOLD_S)
     try:
-        asked_s = (parsedate_to_datetime(text) - parsedate_to_datetime(str(headers.get("date", "")))).total_seconds()
-    except ValueError:
+        asked_s = (_utc(text) - _utc(str(headers.get("date", "")))).total_seconds()
+    except (ValueError, TypeError, OverflowError):
         return 0.0
     return min(max(0.0, asked_s), MOST_HOLD_S)
+
+
+def _utc(text: str) -> datetime:
+    """A date of HTTP, which is in UTC also where it does not say so."""
+    return parsedate_to_datetime(text).replace(tzinfo=UTC)
 
 
 def is_of_service(error: Exception) -> bool:

@@ -23,7 +23,7 @@ ACCOUNT: Final = "account"
 """Under which that pause stands, beside those of users and guards."""
 
 ALARM_EVERY_S: Final = 60.0
-"""What many threads hear at once is one alarm."""
+"""Of a run that only slows down there is no more than one alarm in so long."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +48,8 @@ class Wishes:
         return (json.dumps(asdict(self) | {"pauses": dict(self.pauses)}, indent=1, sort_keys=True) + "\n").encode()
 
     def on_account_full(self, told: str, now_s: float) -> "Wishes":
-        """What is wanted once a service has said that; the same if it was said just before."""
-        if now_s - self.alarmed_s < ALARM_EVERY_S:
+        """What is wanted once a service has said that; the same while it is done: paused, stopping, or slow since a minute at most."""
+        if {PAUSE: ACCOUNT in self.pauses, SLOW: now_s - self.alarmed_s < ALARM_EVERY_S, STOP: self.stop}[self.on_full]:
             return self
         said = replace(self, alarm=told, alarmed_s=now_s)
         if self.on_full == STOP:
