@@ -52,6 +52,13 @@ def one_of(what: str, allowed: Iterable[str]) -> Callable[[str], str]:
     return parse
 
 
+def folder(text: str) -> str:
+    """Accepts a path."""
+    if "://" in text:
+        raise UsageError(f"{text!r} is a URL: name a folder of this machine, or one that is mounted")
+    return text
+
+
 def share(text: str) -> float:
     """Accepts a number from 0 to 1."""
     try:

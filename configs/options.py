@@ -5,7 +5,7 @@ from typing import Final
 from configs.budget_options import BUDGET_OPTIONS
 from configs.guarding import GUARD_OPTIONS
 from configs.limit_options import LIMIT_OPTIONS
-from configs.option import Option, list_of, one_of, share, whole_number
+from configs.option import Option, folder, list_of, one_of, share, whole_number
 from configs.publishing import PUBLISH_OPTIONS
 from configs.store_options import STORE_FORMS, STORE_OPTIONS
 from transforms.core.flat import flat_mapping, flat_text
@@ -168,6 +168,7 @@ _HOW: Final = (
 _WORK_DIR: Final = Option(
     name="work-dir",
     metavar="DIR",
+    parse=folder,
     default="",
     help="where runs keep plan, staging and ledger (default: $XDG_STATE_HOME/metric-rollups or ~/.local/state/metric-rollups)",
 )

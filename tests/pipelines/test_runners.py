@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from apache_beam.options.pipeline_options import DebugOptions, FlinkRunnerOptions, GoogleCloudOptions, PortableOptions, SetupOptions, StandardOptions
 
+from pipelines.cli import main
 from pipelines.runners import SETUP_FILE, check_runner, pipeline_options
 from transforms.core.errors import UsageError
 
@@ -56,6 +57,11 @@ def test_a_setup_file_that_is_named_is_sent_instead() -> None:
 def test_without_one_it_is_said_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not there to make it of: run a checkout, or name --setup_file or an --sdk_container_image"):
         pipeline_options("FlinkRunner", (), "r1", tmp_path / "setup.py")
+
+
+def test_a_work_dir_is_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs", "--work-dir", "s3://bucket/runs"]) == 2
+    assert "--work-dir: 's3://bucket/runs' is a URL: name a folder of this machine, or one that is mounted" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("version", ["1.19", "1.20", "2.0", "2.2"])
