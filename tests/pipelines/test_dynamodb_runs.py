@@ -72,7 +72,7 @@ def test_repeated_calls_to_the_store_are_in_the_report(remote: Remote) -> None:
         if not refusals.get(operation) or '"series": {"S": "[' not in json.dumps(request):
             return None
         refusals[operation] -= 1
-        return throttled("TableWriteAccountLimitExceeded")
+        return throttled("TableWriteProvisionedThroughputExceeded")
 
     remote.proxy.instead = refuse
     result = call(["backfill", "--yes", *remote.asked, "--run-id", "november", "--verify", "none"])
